@@ -1,0 +1,114 @@
+"""Which frame answers which: the acknowledgement column of the command table at work.
+
+Ids are not unique and both sides number independently, so an answer is matched by id *and* by what the table says can answer
+what. Each direction remembers the requests that wait, within a bound.
+"""
+
+from __future__ import annotations
+
+from blynkscope.analysis.pins import RING, Write
+from blynkscope.protocol import commands, limits
+from blynkscope.protocol.model import Ack, Command
+
+SYNC_SECONDS = 10.0
+"""A sync's answers come at once; later a server's own numbering may have reached the same id."""
+
+
+class Request:
+    """A frame that an answer may name."""
+
+    __slots__ = ("cmd", "id", "index", "n", "older", "pins", "row", "time", "token")
+
+    def __init__(self, n: int, cmd: int, message_id: int, index: int, time: float | None, row: Command | None) -> None:
+        self.n = n
+        self.cmd = cmd
+        self.id = message_id
+        self.index = index
+        self.time = time
+        self.row = row
+        self.older: Request | None = None
+        self.pins: set[str] | None = None
+        """Pins that a sync asked for and that were not answered yet; None for all."""
+        self.token: str | None = None
+
+
+class Waiting:
+    """The requests and writes of one direction that an answer may name."""
+
+    __slots__ = ("_requests", "_ring")
+
+    def __init__(self) -> None:
+        self._requests: dict[int, Request] = {}
+        self._ring: list[Write | None] = []
+
+    def ask(self, request: Request) -> None:
+        """Remember a request."""
+        waiting = self._requests
+        older = waiting.pop(request.id, None)
+        if older is not None:
+            older.older = None  # two of the same id are kept, not a chain
+            request.older = older
+        elif len(waiting) >= limits.PENDING_MAX:
+            del waiting[next(iter(waiting))]
+        waiting[request.id] = request
+
+    def wrote(self, write: Write) -> None:
+        """Remember a write: it is never answered, but an error status may name it."""
+        if not self._ring:
+            self._ring = [None] * RING
+        self._ring[write.id % RING] = write
+
+    def answered_by_status(self, message_id: int, status: int) -> Request | Write | None:
+        """What a RESPONSE answers; the request no longer waits."""
+        write = self._ring[message_id % RING] if self._ring else None
+        if write is not None and write.id != message_id:
+            write = None
+        newest = self._requests.get(message_id)
+        if newest is None:
+            if write is not None:
+                self._ring[message_id % RING] = None
+            return write
+        candidates = [newest] if newest.older is None else [newest.older, newest]
+        if status == 200:
+            fitting = [one for one in candidates if one.row is None or one.row.ack in {Ack.STATUS, Ack.BY_BODY}]
+        else:
+            fitting = [one for one in candidates if one.row is None or status in one.row.failures]
+            if write is not None and (not fitting or write.n > fitting[-1].n):
+                self._ring[message_id % RING] = None
+                return write
+        request = fitting[0] if fitting else candidates[0]
+        self._forget(request)
+        return request
+
+    def answered_by_frame(self, cmd: int, message_id: int) -> Request | None:
+        """What a frame of the same command and id answers (data that was asked for); the request no longer waits."""
+        request = self._requests.get(message_id)
+        if request is None or request.cmd != cmd:
+            return None
+        if request.row is not None and request.row.ack not in {Ack.SAME_COMMAND, Ack.BY_BODY, Ack.UNKNOWN}:
+            return None
+        self._forget(request)
+        return request
+
+    def answered_by_sync(self, message_id: int, pin: str, time: float | None) -> Request | None:
+        """The HW_SYNC that a pin's value with this id answers."""
+        request = self._requests.get(message_id)
+        if request is None or request.cmd != commands.HW_SYNC:
+            return None
+        if time is not None and request.time is not None and time - request.time > SYNC_SECONDS:
+            return None
+        if request.pins is not None:
+            if pin not in request.pins:
+                return None
+            request.pins.discard(pin)
+        return request
+
+    def _forget(self, request: Request) -> None:
+        newest = self._requests[request.id]
+        if newest is request:
+            if request.older is not None:
+                self._requests[request.id] = request.older
+            else:
+                del self._requests[request.id]
+        else:
+            newest.older = None

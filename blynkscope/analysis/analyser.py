@@ -1,0 +1,144 @@
+"""Events in, records out: the one analysis behind every source and every output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from blynkscope.analysis.catalogue import CATALOGUE
+from blynkscope.analysis.conversation import Conversation, Lane
+from blynkscope.analysis.records import FindingRecord, Record, SummaryRecord
+from blynkscope.analysis.rules import make_rules
+from blynkscope.protocol import limits
+from blynkscope.protocol.model import Dialect, Era
+from blynkscope.wire.events import Acked, Closed, Data, Event, Gap, Opened, Overlap
+
+
+class Run:
+    """What the streams of one analysis share: options, numbers, and the records that they make."""
+
+    __slots__ = ("_heavy", "after", "dialect", "era", "findings", "frames", "lost", "out", "severities")
+
+    def __init__(self, dialect: Dialect | None, era: Era | None) -> None:
+        self.dialect = dialect
+        self.era = era
+        self.frames = 0
+        self.out: list[Record] = []
+        self.after: list[Record] = []
+        """What the record being made proves: told right after it."""
+        self.lost: Counter[str] = Counter()
+        self.severities: Counter[str] = Counter()
+        self._heavy: dict[Lane, tuple[Conversation, int]] = {}
+
+    def report(
+        self, finding: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None
+    ) -> None:
+        """Raise a finding of the catalogue."""
+        rule = CATALOGUE[finding]
+        self.severities[rule.severity.value] += 1
+        self.after.append(
+            FindingRecord(
+                rule.id, rule.slug, rule.severity.value, rule.group, stream, tuple(frames), count, rule.title, detail,
+                fix if fix is not None else rule.fix,
+            )
+        )  # fmt: skip
+
+    def tell_after(self) -> None:
+        """The record is out: what it proves follows."""
+        self.out += self.after
+        self.after.clear()
+
+    def weigh(self, stream: Conversation, lane: Lane) -> None:
+        """A direction holds a large incomplete frame: keep all of them together within the limit."""
+        heavy = self._heavy
+        heavy[lane] = (stream, lane.framer.buffered if lane.framer else 0)
+        total = 0
+        for one, (owner, _) in list(heavy.items()):
+            size = one.framer.buffered if one.framer else 0
+            if size <= limits.HEAVY_BUFFER:
+                del heavy[one]
+            else:
+                heavy[one] = (owner, size)
+                total += size
+        if total > limits.TOTAL_BUFFER_MAX:
+            victim, (owner, _) = max(heavy.items(), key=lambda entry: entry[1][1])
+            del heavy[victim]
+            owner.drop_buffer(victim, None)
+
+
+class Analyser:
+    """The analysis of one run over any number of sources.
+
+    Args:
+        dialect: Read every stream in this dialect, instead of finding out.
+        era: Take codes that differ between the eras in this meaning; None prefers Blynk IoT.
+    """
+
+    def __init__(self, dialect: Dialect | None = None, era: Era | None = None) -> None:
+        self.run = Run(dialect, era)
+        self._streams: dict[int, Conversation] = {}
+        self._rules = make_rules(self.run)
+        self._first = 0
+        self._count = 0
+
+    def feed(self, events: Iterable[Event]) -> list[Record]:
+        """Take a batch of events; give the records that it makes.
+
+        The list is the caller's; the analyser begins a new one.
+        """
+        streams = self._streams
+        first = self._first
+        for event in events:
+            kind = type(event)
+            if kind is Data:
+                streams[event.stream + first].data(event.direction, event.time, event.data)  # type: ignore[union-attr]
+            elif kind is Acked:
+                streams[event.stream + first].pins.delivered(event.direction, event.upto, event.time)  # type: ignore[union-attr]
+            else:
+                self._other(event, first)
+        return self.take()
+
+    def _other(self, event: Event, first: int) -> None:
+        number = event.stream + first
+        if isinstance(event, Opened):
+            self._count += 1
+            if first:
+                event = _renumbered(event, number)
+            self._streams[number] = Conversation(self.run, event, self._rules)
+        elif isinstance(event, Closed):
+            self._streams.pop(number).close(event)
+        elif isinstance(event, Gap):
+            self._streams[number].gap(event)
+        elif isinstance(event, Overlap):
+            self._streams[number].overlap(event)
+
+    def next_source(self) -> None:
+        """A further source follows, whose streams are numbered from 1 again; in the records they go on."""
+        self._first = self._count
+
+    def finish(self, lost: dict[str, int] | None = None) -> list[Record]:
+        """The run is over; gives the last records, the summary among them.
+
+        Args:
+            lost: What the sources dropped or could not read, by reason.
+        """
+        run = self.run
+        every = {severity: run.severities.get(severity, 0) for severity in ("note", "warning", "error")}
+        total = Counter(run.lost)
+        total.update(lost or {})
+        run.out.append(SummaryRecord(run.frames, self._count, every, {key: count for key, count in total.items() if count}))
+        return self.take()
+
+    def take(self) -> list[Record]:
+        """The records made since the last call."""
+        out = self.run.out
+        # The streams hold on to the list's append: it must stay the same list.
+        records = out.copy()
+        out.clear()
+        return records
+
+
+def _renumbered(event: Opened, number: int) -> Opened:
+    return Opened(
+        number, event.time, event.client, event.server, event.client_port, event.server_port, event.handshake, event.via
+    )

@@ -1,0 +1,44 @@
+"""`blynkscope codes`: the command and status tables."""
+
+from __future__ import annotations
+
+from typing import IO
+
+import click
+
+from blynkscope.protocol.commands import COMMANDS
+from blynkscope.protocol.model import Command, Dialect, Era
+from blynkscope.protocol.statuses import STATUSES
+from blynkscope.render.console import ColorWish
+from blynkscope.render.reference import write_codes
+
+
+@click.command("codes")
+@click.argument("tables", nargs=-1, type=click.Choice(["commands", "statuses"]))
+@click.option(
+    "--dialect", type=click.Choice([dialect.value for dialect in Dialect]), help="Only commands of this dialect."
+)
+@click.option("--era", type=click.Choice([era.value for era in Era]), help="Only commands that hold in this era.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "jsonl", "csv"]), default="table", show_default=True,
+    help="Form of the output.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", metavar="FILE",
+    help="Write to FILE instead of standard output.",
+)  # fmt: skip
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def command(
+    *, tables: tuple[str, ...], dialect: str | None, era: str | None, form: str, output: IO[str], color: ColorWish
+) -> None:
+    """List the commands and status codes of the protocol.
+
+    TABLES limits the list to `commands` or `statuses`.
+    """
+    commands = [row for row in COMMANDS if _holds(row, dialect, era)] if "commands" in tables or not tables else None
+    statuses = list(STATUSES.values()) if "statuses" in tables or not tables else None
+    write_codes(output, form, commands, statuses, color)
+
+
+def _holds(row: Command, dialect: str | None, era: str | None) -> bool:
+    return (dialect is None or dialect in row.dialects) and (era is None or row.era is None or row.era == era)

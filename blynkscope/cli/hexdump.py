@@ -1,0 +1,144 @@
+"""`blynkscope hexdump`: bytes in any notation → annotated dump."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from blynkscope.errors import NotationError
+
+if TYPE_CHECKING:
+    from blynkscope.wire.notation import Parsed
+
+_CUT_SHORT = 3
+_USAGE = 2
+
+
+@click.command()
+@click.argument("source", metavar="[BYTES|FILE|-]", default="-")
+@click.option("--as", "sender", type=click.Choice(["device", "server", "app"]), help="Who sent the bytes.")
+@click.option(
+    "--dialect", type=click.Choice(["hardware", "app", "web"]), help="Header to expect; found out without it."
+)
+@click.option("--era", type=click.Choice(["legacy", "iot"]), help="Meaning of codes that changed between the eras.")
+@click.option("--format", "format_", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@click.option("--show-secrets", is_flag=True, help="Do not hide tokens, addresses and passwords.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def hexdump(  # noqa: PLR0917 - click passes options by name
+    source: str,
+    sender: str | None,
+    dialect: str | None,
+    era: str | None,
+    format_: str,
+    output: Path | None,
+    show_secrets: bool,
+    color: Any,
+) -> None:
+    """Take bytes apart: each field's bytes, its name and its meaning.
+
+    BYTES may be hex in any style, b'…', \\x escapes, a C array, a decimal list, or a dump by xxd, hexdump, Wireshark or
+    tcpdump. Where the argument is both bytes and a file's name it is bytes; ./NAME is the file; - reads standard input.
+    """
+    from blynkscope.analysis.pasted import read
+    from blynkscope.protocol.model import Dialect, Era, Sender
+    from blynkscope.render.redact import Redactor
+
+    parsed = _parsed(source)
+    for note in parsed.notes:
+        click.echo(f"note: {note}", err=True)
+    reading = read(
+        parsed.data,
+        dialect=Dialect(dialect) if dialect else None,
+        sender=Sender(sender) if sender else None,
+        era=Era(era) if era else None,
+    )
+    redactor = Redactor(show_secrets)
+    with _opened(output) as stream:
+        if format_ == "text":
+            from blynkscope.render.dump import Dump
+            from blynkscope.render.outputs import options_for, text_of
+
+            Dump(text_of(stream), options_for(stream, color=color, redactor=redactor)).show(reading)
+        else:
+            from blynkscope.render.outputs import make
+
+            out = make(format_, stream, color=color, redactor=redactor)
+            out.write(reading.records())
+            out.close()
+    if reading.cut_short:
+        click.echo("the bytes end before their last frame does", err=True)
+        sys.exit(_CUT_SHORT)
+
+
+def _opened(output: Path | None) -> AbstractContextManager[IO[Any]]:
+    if output is None:
+        return nullcontext(sys.stdout)
+    try:
+        return output.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise click.UsageError(f"cannot write {output}: {error.strerror}") from error
+
+
+def _parsed(source: str) -> Parsed:
+    """The bytes that the argument stands for.
+
+    Raises:
+        click.UsageError: It is neither bytes nor a file (exit status 2); the message names the place.
+    """
+    from blynkscope.wire.notation import parse_bytes
+
+    if source == "-":
+        return _of_file(_bounded(click.get_binary_stream("stdin")))
+    try:
+        return parse_bytes(source)
+    except NotationError as error:
+        path = Path(source)
+        try:
+            if path.is_file() or path.is_fifo():
+                with path.open("rb") as file:
+                    return _of_file(_bounded(file))
+        except OSError as problem:
+            raise click.UsageError(f"cannot read the file: {problem.strerror}") from problem
+        except ValueError:
+            pass  # A NUL in the name: it is no file's.
+        raise _refusal(error) from error
+
+
+def _refusal(error: NotationError) -> click.UsageError:
+    from blynkscope.render.safe import safe
+
+    return click.UsageError(safe(str(error)))
+
+
+def _bounded(file: IO[bytes]) -> bytes:
+    from blynkscope.protocol import limits
+
+    data = file.read(limits.PASTE_MAX + 1)
+    if len(data) > limits.PASTE_MAX:
+        raise click.UsageError(f"more than {limits.PASTE_MAX} bytes; blynkscope decode reads long streams")
+    return data
+
+
+def _of_file(data: bytes) -> Parsed:
+    """Text in a notation, or the bytes themselves."""
+    from blynkscope.wire.notation import Parsed, parse_bytes
+    from blynkscope.wire.recognise import name_bytes
+
+    binary = b"\0" in data or any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in data[:4096])
+    if not binary:
+        try:
+            return parse_bytes(data.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            pass
+        except NotationError as error:
+            # Text that is a protocol of its own is no notation of bytes: it is what was recorded.
+            if name_bytes(data).kind not in {"http", "websocket", "ssh"}:
+                raise _refusal(error) from error
+    if not data:
+        raise click.UsageError("the input is empty")
+    return Parsed(data, "binary")

@@ -1,0 +1,694 @@
+"""What the bodies of messages look like, as construct schemas.
+
+A Blynk body is text in parts that are separated by NUL. The last part may or may not be followed by a NUL, and both
+must survive a round trip. So the NUL belongs to the part that it *precedes*: `Part` reads an optional separator (none at
+the start of the body) and the bytes up to the next one. An absent part is `None`, an empty one is `b""`, and
+`build(parse(x)) == x` holds for every byte string.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import construct as con
+
+from blynkscope.protocol import limits
+
+Fields = dict[str, Any]
+NUL = b"\0"
+
+
+def readable(raw: bytes) -> str:
+    """Bytes of the wire as text: UTF-8, and `\\xNN` for every byte that is not."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+# --- construct elements -------------------------------------------------------------------------------------------------
+
+
+def part_came_before(stream: Any) -> bool:
+    """Whether a part of this body was read from or written to the stream already.
+
+    The position cannot tell: the first part may be empty, and a body need not begin at the start of its stream.
+    """
+    return getattr(stream, "part_came_before", False)
+
+
+def mark_part(stream: Any) -> None:
+    """Remember on the stream that a part was read or written; `io.BytesIO` takes attributes."""
+    stream.part_came_before = True
+
+
+class Part(con.Construct):  # type: ignore[misc]
+    """One part of a body: `bytes`, or `None` where the body ended before it.
+
+    Args:
+        secret: What kind of secret it holds ("token", "email", "password"), if any.
+    """
+
+    def __init__(self, secret: str | None = None) -> None:
+        super().__init__()
+        self.secret = secret
+
+    def _parse(self, stream: Any, context: Any, path: str) -> bytes | None:
+        start = stream.tell()
+        rest = stream.read()
+        if not rest:
+            return None
+        begin = 1 if part_came_before(stream) else 0
+        mark_part(stream)
+        end = rest.find(NUL, begin)
+        end = len(rest) if end < 0 else end
+        stream.seek(start + end)
+        return bytes(rest[begin:end])
+
+    def _build(self, obj: bytes | None, stream: Any, context: Any, path: str) -> bytes | None:
+        if obj is not None:
+            if part_came_before(stream):
+                stream.write(NUL)
+            mark_part(stream)
+            stream.write(obj)
+        return obj
+
+
+class Parts(con.Construct):  # type: ignore[misc]
+    """All parts that are left, as a list."""
+
+    def _parse(self, stream: Any, context: Any, path: str) -> list[bytes]:
+        rest = stream.read()
+        if not rest:
+            return []
+        return [bytes(part) for part in (rest[1:] if part_came_before(stream) else rest).split(NUL)]
+
+    def _build(self, obj: list[bytes], stream: Any, context: Any, path: str) -> list[bytes]:
+        for part in obj:
+            if part_came_before(stream):
+                stream.write(NUL)
+            mark_part(stream)
+            stream.write(part)
+        return obj
+
+
+class BoundedZlib(con.Adapter):  # type: ignore[misc]
+    """zlib data, inflated up to a limit; the compressed bytes are kept, so that building gives them back.
+
+    Parses to `{"packed": bytes, "data": bytes | None, "problem": str | None}`.
+    """
+
+    def _decode(self, obj: bytes, context: Any, path: str) -> con.Container:
+        worker = zlib.decompressobj()
+        data, problem = None, None
+        try:
+            data = worker.decompress(obj, limits.INFLATED_MAX)
+            if worker.unconsumed_tail:
+                problem = f"inflates to more than {limits.INFLATED_MAX} bytes: cut there"
+            elif not worker.eof:
+                problem = "the compressed data ends early"
+        except zlib.error as error:
+            problem = f"not zlib data ({error})"
+        return con.Container(packed=obj, data=data, problem=problem)
+
+    def _encode(self, obj: Any, context: Any, path: str) -> bytes:
+        return bytes(obj["packed"] if obj.get("packed") is not None else zlib.compress(obj["data"]))
+
+
+# --- a body: schema, projection, reading --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of body bytes with its name: where it is (offsets in the body), what it is, and whether it is secret."""
+
+    start: int
+    end: int
+    name: str
+    raw: bytes
+    secret: str | None = None
+
+
+def _nothing_wrong(parsed: Any) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a command.
+
+    Args:
+        layout: The layout for people, with `·` for NUL.
+        schema: construct schema of the body's bytes.
+        project: Parsed container → `fields` of the frame record (JSON values only), or None.
+        reading: `fields` → the one line that the table shows.
+        check: Parsed container → why the body is not well-formed, or None.
+        longest: Length above which a declared body is not believed without further proof.
+    """
+
+    layout: str
+    schema: con.Construct
+    project: Callable[[Any], Fields | None]
+    reading: Callable[[Fields], str]
+    check: Callable[[Any], str | None] = _nothing_wrong
+    longest: int = limits.HARDWARE_BODY_MAX
+    shortest: int = 0
+
+    def parse(self, data: bytes) -> Any:
+        """Body bytes → container. Never fails: an ill-formed body parses too, and `problem` says what is wrong."""
+        return self.schema.parse(data)
+
+    def build(self, parsed: Any) -> bytes:
+        """Container → body bytes; the inverse of `parse`.
+
+        Raises:
+            construct.ConstructError: The container does not fit the schema.
+        """
+        return bytes(self.schema.build(parsed))
+
+    def decode(self, data: bytes) -> tuple[Fields | None, str]:
+        """Body bytes → (`fields`, one-line reading)."""
+        fields = self.project(self.parse(data)) if data else None
+        return fields, self.reading(fields or {})
+
+    def problem(self, data: bytes) -> str | None:
+        """Why the body does not parse for this command, or None."""
+        if len(data) < self.shortest:
+            return f"the body has {len(data)} bytes, at least {self.shortest} are needed"
+        return self.check(self.parse(data)) if data else None
+
+    def spans(self, data: bytes) -> list[Span]:
+        """The named runs of the body, in order. Separators belong to no run."""
+        if not data:
+            return []
+        parsed = self.parse(data)
+        found: list[Span] = []
+        at = 0
+        for name, raw, secret in _leaves(self.schema, parsed, "body"):
+            found.append(Span(at, at + len(raw), name, raw, secret))
+            at += len(raw) + 1
+        return found
+
+    def secrets(self, data: bytes) -> list[Span]:
+        """The runs that hold a secret and are not empty."""
+        return [span for span in self.spans(data) if span.secret and span.raw]
+
+
+def _leaves(schema: con.Construct, value: Any, name: str) -> Iterator[tuple[str, bytes, str | None]]:
+    """Walk a schema beside what it parsed, and give each run of bytes its name."""
+    if value is None:
+        return
+    if isinstance(schema, con.Renamed):
+        yield from _leaves(schema.subcon, value, schema.name or name)
+    elif isinstance(schema, con.Struct):
+        for sub in schema.subcons:
+            inner = schema_of(sub, value)
+            yield from _leaves(inner, value[sub.name], sub.name)
+    elif isinstance(schema, Part):
+        yield name, value, schema.secret
+    elif isinstance(schema, Parts):
+        single = name.removesuffix("s")
+        for index, raw in enumerate(value):
+            yield f"{single} {index + 1}" if len(value) > 1 else single, raw, None
+    elif isinstance(schema, BoundedZlib):
+        yield name, value.packed, None
+    else:
+        yield name, bytes(value), None
+
+
+def schema_of(sub: con.Construct, context: Any) -> con.Construct:
+    """The schema that a named, possibly switched element stands for in this context."""
+    inner = sub.subcon if isinstance(sub, con.Renamed) else sub
+    if isinstance(inner, con.Switch):
+        return inner.cases.get(inner.keyfunc(context), inner.default)
+    return inner
+
+
+# --- plain words --------------------------------------------------------------------------------------------------------
+
+
+def _joined(values: list[str]) -> str:
+    return ", ".join(values)
+
+
+def words(
+    *names: str,
+    rest: str | None = None,
+    secrets: dict[str, str] | None = None,
+    required: int = 0,
+    longest: int = limits.HARDWARE_BODY_MAX,
+    reading: Callable[[Fields], str] | None = None,
+) -> Body:
+    """A body of named parts; parts beyond the names go to `rest`, or to `extra` where none is declared.
+
+    Args:
+        names: Names of the parts in order.
+        rest: Name of the list that takes all further parts.
+        secrets: Kind of secret by name.
+        required: How many of the named parts a well-formed body has.
+        longest: Greatest believable length.
+        reading: One-line reading; by default the values, joined.
+    """
+    marks = secrets or {}
+    tail = rest or "extra"
+    schema = con.Struct(*(name / Part(marks.get(name)) for name in names), tail / Parts())
+
+    def project(parsed: Any) -> Fields:
+        fields: Fields = {name: readable(parsed[name]) for name in names if parsed[name] is not None}
+        left = [readable(part) for part in parsed[tail]]
+        # A NUL after the last part is common and means nothing.
+        if rest is None and left and left[-1] == "":
+            left.pop()
+        if left or rest:
+            fields[tail] = left
+        return fields
+
+    def check(parsed: Any) -> str | None:
+        missing = [name for name in names[:required] if parsed[name] is None]
+        return f"no {missing[0]}" if missing else None
+
+    def values(fields: Fields) -> str:
+        shown = [f"{name} {fields[name]}" if len(names) > 1 else fields[name] for name in names if fields.get(name)]
+        return " · ".join([*shown, *fields.get(tail, [])])
+
+    layout = " · ".join([*names, *([f"{rest}…"] if rest else [])])
+    return Body(layout, schema, project, reading or values, check, longest)
+
+
+def _token_problem(parsed: Any) -> str | None:
+    token = parsed["token"] or b""
+    return None if all(0x20 < byte < 0x7F for byte in token) else "a token holds printable ASCII only"
+
+
+EMPTY = Body(
+    "(empty)",
+    con.Struct("extra" / con.GreedyBytes),
+    lambda parsed: {"extra": readable(parsed.extra)},
+    lambda fields: f"unexpected body: {fields['extra']}" if fields else "",
+    lambda parsed: "this command has no body",
+    longest=0,
+)
+RAW = Body(
+    "bytes",
+    con.Struct("data" / con.GreedyBytes),
+    lambda parsed: {"text": readable(parsed.data)},
+    lambda fields: fields.get("text", ""),
+)
+TEXT = Body(
+    "text",
+    con.Struct("text" / con.GreedyBytes),
+    lambda parsed: {"text": readable(parsed.text.removesuffix(NUL))},
+    lambda fields: fields.get("text", ""),
+    longest=limits.PLAUSIBLE_TEXT_BODY,
+)
+_LOGIN = words("token", secrets={"token": "token"}, required=1, longest=limits.PLAUSIBLE_TOKEN_BODY)
+LOGIN = Body(
+    "token",
+    _LOGIN.schema,
+    _LOGIN.project,
+    lambda fields: f"token {fields['token']}" if fields.get("token") else "no token",
+    _token_problem,
+    limits.PLAUSIBLE_TOKEN_BODY,
+)
+APP_LOGIN = words(
+    "email", "password_hash", "client", "version", "app",
+    secrets={"email": "email", "password_hash": "password"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
+)  # fmt: skip
+REGISTER = words(
+    "email", "password_hash", "app",
+    secrets={"email": "email", "password_hash": "password"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
+)  # fmt: skip
+EMAIL_APP = words("email", "app", secrets={"email": "email"}, required=1, longest=limits.PLAUSIBLE_TEXT_BODY)
+SHARE_LOGIN = words(
+    "email", "token", "client", "version",
+    secrets={"email": "email", "token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
+)  # fmt: skip
+TOKEN = words("token", secrets={"token": "token"}, longest=limits.PLAUSIBLE_TEXT_BODY)
+PUSH_TOKEN = words("uid", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
+ASSIGN_TOKEN = words("dash", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
+RESET_PASSWORD = words(
+    "step", "email", "app", secrets={"email": "email"}, required=1, longest=limits.PLAUSIBLE_TEXT_BODY
+)
+REDIRECT = words(
+    "host", "port", required=1, longest=limits.PLAUSIBLE_TEXT_BODY,
+    reading=lambda fields: f"go to {fields.get('host', '')}" + (f":{fields['port']}" if fields.get("port") else ""),
+)  # fmt: skip
+EVENT_LOG = words(
+    "event", "description", required=1, longest=limits.PLAUSIBLE_TEXT_BODY,
+    reading=lambda fields: f"event {fields.get('event', '')}"
+    + (f": {fields['description']}" if fields.get("description") else ""),
+)  # fmt: skip
+EVENT_CLEAR = words(
+    "event", "scope", required=1, longest=limits.PLAUSIBLE_TEXT_BODY,
+    reading=lambda fields: f"clear event {fields.get('event', '')}" + (" (all)" if fields.get("scope") else ""),
+)  # fmt: skip
+GROUP = words(
+    "mark", "timestamp_ms", required=1, longest=limits.PLAUSIBLE_TOKEN_BODY,
+    reading=lambda fields: {"b": "begin of a group", "t": "begin of a group at {} ms", "e": "end of a group"}
+    .get(fields.get("mark", ""), "group " + fields.get("mark", ""))
+    .replace("{}", fields.get("timestamp_ms", "?")),
+)  # fmt: skip
+
+
+def _pin_name(letter: str, number: str) -> str:
+    return letter + number
+
+
+def _property_reading(fields: Fields) -> str:
+    return f"{fields.get('pin', '?')} {fields.get('property', '?')} = {_joined(fields.get('values', []))}"
+
+
+def _property_fields(parsed: Any) -> Fields:
+    fields = _PROPERTY.project(parsed)
+    if fields and "pin" in fields:
+        fields["pin"] = _pin_name("V", fields["pin"])
+    return fields or {}
+
+
+_PROPERTY = words("pin", "property", rest="values", required=2)
+PROPERTY = Body("pin · property · value…", _PROPERTY.schema, _property_fields, _property_reading, _PROPERTY.check)
+
+
+def _mail_fields(parsed: Any) -> Fields:
+    parts = [readable(part) for part in parsed["parts"]]
+    if len(parts) >= 3:
+        return {"to": parts[0], "subject": parts[1], "text": "\0".join(parts[2:])}
+    return dict(zip(("subject", "text"), parts, strict=False))
+
+
+EMAIL = Body(
+    "[to ·] subject · text",
+    con.Struct("parts" / Parts()),
+    _mail_fields,
+    lambda fields: (f"to {fields['to']}: " if "to" in fields else "") + fields.get("subject", ""),
+    lambda parsed: None if len(parsed["parts"]) >= 2 else "no text after the subject",
+    limits.PLAUSIBLE_TEXT_BODY,
+)
+
+
+# --- pins ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What follows an operation code in a HW body.
+
+    Args:
+        letter: Letter before the pin's number: V, D or A.
+        shape: "values" (pin, then values), "pins" (pins only) or "modes" (pin and mode in turn).
+        writes: True where the operation sets the value of a pin.
+        doc: What it does.
+    """
+
+    letter: str
+    shape: str
+    writes: bool
+    doc: str
+
+
+OPERATIONS: dict[str, Operation] = {
+    "vw": Operation("V", "values", True, "write a virtual pin"),
+    "dw": Operation("D", "values", True, "write a digital pin"),
+    "aw": Operation("A", "values", True, "write an analog (PWM) pin"),
+    "vm": Operation("V", "values", False, "several values for a virtual pin, replayed"),
+    "vr": Operation("V", "pins", False, "ask for virtual pins"),
+    "dr": Operation("D", "pins", False, "ask for digital pins"),
+    "ar": Operation("A", "pins", False, "ask for analog pins"),
+    "pm": Operation("D", "modes", False, "set pin modes (in, out, pu, pd, pwm)"),
+}
+
+_SHAPES = {
+    "values": con.Struct("pin" / Part(), "values" / Parts()),
+    "pins": con.Struct("pins" / Parts()),
+    "modes": con.Struct("modes" / Parts()),
+}
+_ARGUMENTS = con.Switch(
+    con.this.op,
+    {code.encode(): _SHAPES[operation.shape] for code, operation in OPERATIONS.items()},
+    default=con.Struct("args" / Parts()),
+)
+
+
+def _pins(op: str, operation: Operation, detail: Any) -> list[Fields]:
+    if operation.shape == "values":
+        if detail.pin is None:
+            return []
+        values = [readable(value) for value in detail["values"]]
+        return [{"pin": _pin_name(operation.letter, readable(detail.pin)), "values": values}]
+    if operation.shape == "pins":
+        return [{"pin": _pin_name(operation.letter, readable(pin))} for pin in detail.pins]
+    texts = [readable(part) for part in detail.modes]
+    modes: list[str | None] = [*texts[1::2]]
+    if len(texts) % 2:
+        modes.append(None)
+    return [
+        {"pin": _pin_name(operation.letter, pin), "mode": mode} for pin, mode in zip(texts[::2], modes, strict=True)
+    ]
+
+
+def _operation_fields(parsed: Any) -> Fields:
+    op = readable(parsed.op or b"")
+    operation = OPERATIONS.get(op)
+    if operation is None:
+        return {"op": op, "args": [readable(part) for part in parsed.detail["args"]]}
+    return {"op": op, "pins": _pins(op, operation, parsed.detail)}
+
+
+def _operation_reading(fields: Fields) -> str:
+    op = fields.get("op", "")
+    operation = OPERATIONS.get(op)
+    if operation is None:
+        return " ".join([op, *fields.get("args", [])])
+    pins = fields["pins"]
+    if operation.shape == "values":
+        return f"{pins[0]['pin']} = {_joined(pins[0]['values'])}" if pins else f"{op} without a pin"
+    if operation.shape == "pins":
+        return "read " + _joined([pin["pin"] for pin in pins]) if pins else f"{op} without a pin"
+    return "pin mode " + _joined([f"{pin['pin']} {pin['mode']}" for pin in pins]) if pins else "pin mode, no pins"
+
+
+def _pin_problem(raw: bytes) -> str | None:
+    # isdigit() of bytes is ASCII only, and no number is converted: a pin may be a million digits long.
+    return None if raw.isdigit() and len(raw) <= 3 else f"{readable(raw[:20])!r} is no pin number"
+
+
+def _operation_problem(parsed: Any) -> str | None:
+    op = readable(parsed.op or b"")
+    operation = OPERATIONS.get(op)
+    if operation is None:
+        return None if len(op) == 2 and op.isascii() and op.isalpha() else f"{op[:20]!r} is no operation"
+    detail = parsed.detail
+    if operation.shape == "values":
+        if detail.pin is None:
+            return f"{op} without a pin"
+        if not detail["values"]:
+            return f"{op} without a value"
+        return _pin_problem(detail.pin) or (f"{op} with an empty value" if detail["values"] == [b""] else None)
+    if operation.shape == "pins":
+        problems = [_pin_problem(pin) for pin in detail.pins if pin]
+        return next((problem for problem in problems if problem), None)
+    return next((problem for pin in detail.modes[::2] if pin and (problem := _pin_problem(pin))), None)
+
+
+_OPERATION_LAYOUT = "vw · pin · value…, dw/aw · pin · value, vr/dr/ar · pin…, pm · pin · mode…"
+PIN_OPERATION = Body(
+    _OPERATION_LAYOUT,
+    con.Struct("op" / Part(), "detail" / _ARGUMENTS),
+    _operation_fields,
+    _operation_reading,
+    _operation_problem,
+    shortest=2,
+)
+
+
+def _target_fields(parsed: Any) -> Fields:
+    return {"target": readable(parsed.target or b""), **_operation_fields(parsed)}
+
+
+def _target_problem(parsed: Any) -> str | None:
+    target = parsed.target or b""
+    dash, _, device = target.partition(b"-")
+    if not dash.isdigit() or (device and not device.isdigit()):
+        return f"{readable(target[:20])!r} is no dashboard-device address"
+    return None if parsed.op is None else _operation_problem(parsed)
+
+
+TARGET_OPERATION = Body(
+    f"dash[-device] · ({_OPERATION_LAYOUT})",
+    con.Struct("target" / Part(), "op" / Part(), "detail" / _ARGUMENTS),
+    _target_fields,
+    lambda fields: f"{fields.get('target', '?')}: {_operation_reading(fields)}",
+    _target_problem,
+    longest=limits.APP_BODY_MAX,
+)
+
+
+def _sync_reading(fields: Fields) -> str:
+    pins = fields.get("pins")
+    return "sync " + _joined([pin["pin"] for pin in pins]) if pins else "sync all pins"
+
+
+def _sync_problem(parsed: Any) -> str | None:
+    if (parsed.op or b"") not in {b"vr", b"ar", b"dr"}:
+        return f"{readable((parsed.op or b'')[:20])!r} cannot be synchronised"
+    return _operation_problem(parsed)
+
+
+SYNC = Body(
+    "(empty: all pins) or vr/ar/dr · pin…",
+    PIN_OPERATION.schema,
+    _operation_fields,
+    _sync_reading,
+    _sync_problem,
+    limits.PLAUSIBLE_TEXT_BODY,
+)
+_BRIDGE_INIT = con.Struct("token" / Part("token"), "extra" / Parts())
+BRIDGE = Body(
+    "pin · i · token, or pin · (HW body)",
+    con.Struct(
+        "pin" / Part(),
+        "op" / Part(),
+        "detail" / con.Switch(con.this.op, {b"i": _BRIDGE_INIT, **_ARGUMENTS.cases}, default=_ARGUMENTS.default),
+    ),
+    lambda parsed: (
+        {"bridge": _pin_name("V", readable(parsed.pin or b"")), "op": "i", "token": readable(parsed.detail.token or b"")}
+        if parsed.op == b"i"
+        else {"bridge": _pin_name("V", readable(parsed.pin or b"")), **_operation_fields(parsed)}
+    ),
+    lambda fields: (
+        f"bridge {fields.get('bridge', '?')} to token {fields['token']}"
+        if fields.get("op") == "i"
+        else f"bridge {fields.get('bridge', '?')}: {_operation_reading(fields)}"
+    ),
+    lambda parsed: _pin_problem(parsed.pin or b"") or (None if parsed.op else "no bridge command"),
+)
+
+
+# --- key and value ------------------------------------------------------------------------------------------------------
+
+WHOLE_KEYS = frozenset({"rtc", "utc", "meta", "ota", "vfs", "dbg", "acon", "adis"})
+"""INTERNAL messages whose first key takes all that follows; others are key/value pairs."""
+
+
+def _key_values(parsed: Any) -> Fields:
+    parts = [readable(part) for part in parsed.parts]
+    # The C++ library ends its info with a NUL.
+    if len(parts) > 1 and parts[-1] == "" and len(parts) % 2:
+        parts.pop()
+    if parts[0] in WHOLE_KEYS:
+        rest = parts[1:]
+        return {parts[0]: rest[0] if len(rest) == 1 else rest or None}
+    fields: Fields = {}
+    for key, value in zip(parts[::2], [*parts[1::2], None][: len(parts[::2])], strict=True):
+        if key not in fields:
+            fields[key] = value
+        elif isinstance(fields[key], list):
+            fields[key].append(value)
+        else:
+            fields[key] = [fields[key], value]
+    return fields
+
+
+def _key_value_reading(fields: Fields) -> str:
+    shown = []
+    for key, value in fields.items():
+        text = " ".join(str(item) for item in value) if isinstance(value, list) else value
+        shown.append(key if text is None else f"{key} {text}")
+    return " · ".join(shown)
+
+
+def _printable_problem(parsed: Any) -> str | None:
+    key = parsed.parts[0]
+    return None if key and all(0x20 < byte < 0x7F for byte in key) else f"{readable(key[:20])!r} is no key"
+
+
+INTERNAL = Body(
+    "key · value…, or rtc/utc/meta/ota/vfs/dbg · value…, or acon/adis",
+    con.Struct("parts" / Parts()),
+    _key_values,
+    _key_value_reading,
+    _printable_problem,
+    shortest=2,
+)
+
+
+# --- JSON and profiles --------------------------------------------------------------------------------------------------
+
+
+def _json_fields(raw: bytes) -> Fields:
+    try:
+        return {"json": _json_safe(json.loads(raw))}
+    except (ValueError, RecursionError):
+        return {"text": readable(raw)}
+
+
+def _json_safe(value: Any, levels: int = limits.JSON_LEVELS_MAX) -> Any:
+    """JSON values that every JSON reader takes: no NaN, no integers beyond 64 bits, no lone surrogates.
+
+    Raises:
+        ValueError: They are nested more deeply than `levels`.
+    """
+    if levels < 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return str(value)
+    if isinstance(value, list):
+        return [_json_safe(item, levels - 1) for item in value]
+    if isinstance(value, dict):
+        return {_json_safe(key): _json_safe(item, levels - 1) for key, item in value.items()}
+    return value
+
+
+def _json_reading(fields: Fields) -> str:
+    if "json" in fields:
+        return json.dumps(fields["json"], ensure_ascii=False, separators=(",", ":"))[:200]
+    return str(fields.get("text", ""))
+
+
+def json_body(*names: str) -> Body:
+    """Named parts, then a JSON document up to the end (which may itself hold no NUL)."""
+    schema = con.Struct(*(name / Part() for name in names), "json" / Part(), "extra" / Parts())
+
+    def project(parsed: Any) -> Fields:
+        fields: Fields = {name: readable(parsed[name]) for name in names if parsed[name] is not None}
+        if parsed["json"] is not None:
+            fields.update(_json_fields(parsed["json"]))
+        if parsed["extra"]:
+            fields["extra"] = [readable(part) for part in parsed["extra"]]
+        return fields
+
+    def reading(fields: Fields) -> str:
+        head = [f"{name} {fields[name]}" for name in names if fields.get(name)]
+        return " · ".join([*head, *([_json_reading(fields)] if {"json", "text"} & fields.keys() else [])])
+
+    return Body(" · ".join([*names, "JSON"]), schema, project, reading, longest=limits.APP_BODY_MAX)
+
+
+def _profile_fields(parsed: Any) -> Fields:
+    profile = parsed.profile
+    if profile.data is None:
+        return {"text": readable(profile.packed), "problem": profile.problem}
+    fields = {"inflated": len(profile.data), **_json_fields(profile.data)}
+    if profile.problem:
+        fields["problem"] = profile.problem
+    return fields
+
+
+JSON = json_body()
+DASH_JSON = json_body("dash")
+PROFILE = Body(
+    "zlib(JSON), or the id of a dashboard in a request",
+    con.Struct("profile" / BoundedZlib(con.GreedyBytes)),
+    _profile_fields,
+    lambda fields: (
+        f"{fields['inflated']} bytes inflated: {_json_reading(fields)}" if "inflated" in fields else _json_reading(fields)
+    ),
+    longest=limits.APP_BODY_MAX,
+)
+DASH = words("dash", rest="args", longest=limits.PLAUSIBLE_TEXT_BODY)
+TARGET = words("target", rest="args", longest=limits.APP_BODY_MAX)

@@ -1,0 +1,87 @@
+"""Every numeric limit of the project, each with its reason."""
+
+from __future__ import annotations
+
+HARDWARE_BODY_MAX = 0xFFFF
+"""The length field of the hardware dialect is 16 bits wide; the real server accepts a body of 65535 bytes."""
+
+APP_BODY_MAX = 10 * 1024 * 1024
+"""The legacy server closes an app connection above 10 MiB, after the body has arrived."""
+
+INFLATED_MAX = 16 * 1024 * 1024
+"""Profiles are zlib-compressed JSON; 16 MiB is far above any real one and far below a decompression bomb."""
+
+JSON_LEVELS_MAX = 64
+"""Nesting of a JSON body that is shown as JSON; a profile has about ten levels, and writers recurse on each."""
+
+PLAUSIBLE_TOKEN_BODY = 512
+"""A login body is a token of 32 characters, or five short strings in old app logins."""
+
+PLAUSIBLE_TEXT_BODY = 4096
+"""Notifications, mails, tweets and events: the legacy server cuts or refuses longer ones; no client sends them."""
+
+RESYNC_WINDOW = 128 * 1024
+"""Bytes that a framer keeps while it looks for the next frame: a body of the greatest length and as much again."""
+
+RECOGNISE_WINDOW = 512
+"""Bytes after which a direction that nothing recognised is called unknown: longer than any request line that matters."""
+
+HUNT_WINDOW = 64 * 1024
+"""Bytes in which a stream that was joined in the middle is searched for its first frame, before it is called unknown."""
+
+STREAMS_MAX = 8192
+"""Connections that are followed at the same time; beyond it the longest idle ones are evicted and counted."""
+
+STREAM_BUFFER_MAX = 1024 * 1024
+"""Out-of-order bytes kept for one direction: the largest TCP window that small devices and their servers use."""
+
+TOTAL_BUFFER_MAX = 16 * 1024 * 1024
+"""Out-of-order bytes kept for all streams together, so that many holes at once cannot exhaust the memory."""
+
+REORDER_SEGMENTS = 256
+"""Out-of-order segments kept behind a hole before it is called lost."""
+
+REORDER_SECONDS = 3.0
+"""Capture time after which a hole is called lost: above the retransmission time-outs of phones and modems (1 to 3 s)."""
+
+ACKED_HOLE_SECONDS = 0.25
+"""A hole that the peer has acknowledged was lost by the capture alone; this long, it may be mere disorder in the file."""
+
+FRAGMENTS_MAX = 256
+"""IP datagrams under reassembly; beyond it the oldest is dropped and counted."""
+
+FRAGMENT_SECONDS = 30.0
+"""RFC 791 and RFC 8200 give reassembly 15 to 60 s."""
+
+DATAGRAM_MAX = 65535
+"""An IP datagram holds no more."""
+
+PENDING_MAX = 128
+"""Frames of one direction that wait for an answer: more than a client with a 10 s round trip sends at its quota."""
+
+OPEN_WRITES_MAX = 1024
+"""Pins of one stream whose last write is remembered; a template holds at most a few hundred datastreams."""
+
+PROVING_FRAMES_MAX = 100
+"""Frame numbers that one finding lists; its count is always complete."""
+
+PACKET_MAX = 256 * 1024
+"""The greatest snapshot length that capture programs use (262144); a longer record means a damaged file."""
+
+BLOCK_MAX = 16 * 1024 * 1024
+"""A pcapng block beyond this is damage, not data: the greatest packet plus options is far smaller."""
+
+INTERFACES_MAX = 4096
+"""Interfaces of one pcapng section."""
+
+READ_SIZE = 256 * 1024
+"""Bytes read at once: large enough to amortise calls, small enough that the records of one read stay small."""
+
+PASTE_MAX = 16 * 1024 * 1024
+"""Text and bytes that `hexdump` takes."""
+
+ADDRESSES_MAX = 1024
+"""Tokens, e-mail addresses and hashes that one run remembers for redaction."""
+
+HEAVY_BUFFER = 16 * 1024
+"""An incomplete frame above this counts toward the limit of all buffers together."""

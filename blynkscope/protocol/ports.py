@@ -1,0 +1,14 @@
+"""Ports on which Blynk servers listen. A hint only: what a stream speaks is told from its bytes."""
+
+from __future__ import annotations
+
+DEVICE_PORTS = frozenset({80, 8080, 8442})
+"""Plain hardware dialect; 80 and 8080 carry HTTP and WebSocket as well, 8442 is the old hardware port."""
+
+TLS_PORTS = frozenset({443, 9443, 8441, 8443})
+"""TLS: hardware, app, HTTPS and WSS on 443 and 9443; 8441 (hardware) and 8443 (app) are old."""
+
+MQTT_PORTS = frozenset({1883, 8883})
+PARTICLE_PORT = 5683
+
+SERVER_PORTS = DEVICE_PORTS | TLS_PORTS | MQTT_PORTS | {PARTICLE_PORT}

@@ -1,0 +1,237 @@
+"""The annotated dump: each field's bytes, its name, its value and what that means, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TextIO
+
+from blynkscope.analysis.pasted import Piece, Reading
+from blynkscope.analysis.records import FrameRecord, StreamRecord
+from blynkscope.protocol.statuses import STATUSES
+from blynkscope.render.console import Palette, fit, wrapped
+from blynkscope.render.fields import Field, command_of, fields_of, header_bytes
+from blynkscope.render.outputs import Options
+from blynkscope.render.safe import safe, safe_line
+
+_WIDE = 110
+_COLORS = ("field0", "field1", "field2", "field3", "field4")
+_NAME = 9
+_TEXT_WIDTH = 100
+_FOREIGN_ROWS = 16
+"""Rows of bytes that are no Blynk: the first of them name the protocol, the rest says nothing here."""
+_VALUE_LINES = 6
+
+
+class Dump:
+    """Prints readings of pasted bytes.
+
+    Args:
+        stream: Where to.
+        options: Width, colour, secrets.
+    """
+
+    def __init__(self, stream: TextIO, options: Options) -> None:
+        self._stream = stream
+        self._options = options
+        self._palette = options.palette
+        self._per_row = 16 if options.width >= _WIDE else 8
+
+    def show(self, reading: Reading) -> None:
+        """Print all pieces, with an empty line between them."""
+        lines: list[str] = []
+        for piece in reading.pieces:
+            lines += ([""] if lines else []) + self._piece(piece)
+        self._stream.write("\n".join([*lines, ""]))
+        self._stream.flush()
+
+    def _piece(self, piece: Piece) -> list[str]:
+        record = self._options.redactor.apply(piece.record)
+        if isinstance(record, FrameRecord):
+            lines = [heading(record, self._palette), *explained(record, self._palette, self._options.width)]
+            return lines + field_lines(
+                fields_of(record), piece.start, self._palette, self._options.width, self._per_row
+            )
+        assert isinstance(record, StreamRecord)
+        if record.kind == "malformed":
+            return self._malformed(piece, record)
+        return self._foreign(piece, record)
+
+    def _malformed(self, piece: Piece, record: StreamRecord) -> list[str]:
+        paint = self._palette.paint
+        if piece.partial is None:
+            need = f" of the {len(piece.raw) + piece.missing} that a header has" if piece.missing else ""
+            reason = safe_line(str(record.detail.get("reason", "")), 80)
+            head = paint("warning", f"△ {_bytes(len(piece.raw))}{need}: {reason}")
+            return [head, *self._raw(piece.start, piece.raw, "incomplete")]
+        partial = self._options.redactor.apply(piece.partial)
+        assert isinstance(partial, FrameRecord)
+        size = len(header_bytes(partial))
+        reason = safe_line(str(record.detail.get("reason", "")), 80)
+        lines = [
+            heading(partial, self._palette),
+            *explained(partial, self._palette, self._options.width),
+            *field_lines(fields_of(partial), piece.start, self._palette, self._options.width, self._per_row),
+        ]
+        told = f"△ {_bytes(piece.missing)} missing: {reason}"
+        told += f" ({max(len(piece.raw) - size, 0)} of {partial.length} bytes of body are here)"
+        return [*lines, paint("warning", "  " + told)]
+
+    def _foreign(self, piece: Piece, record: StreamRecord) -> list[str]:
+        """Bytes of something else: what it is, why it looks like Blynk, what to do."""
+        paint, width = self._palette.paint, min(self._options.width, _TEXT_WIDTH)
+        detail = record.detail
+        label = safe_line(str(detail.get("label") or detail.get("looks_like") or "unknown bytes"), 60)
+        if record.kind == "resync":
+            lines = [paint("warning", f"△ {_bytes(len(piece.raw))} skipped: no frame begins here ({label})")]
+        else:
+            lines = [paint("warning", f"△ {_bytes(len(piece.raw))} · {label} · not Blynk")]
+        if record.kind == "tls":
+            told = _tls_story(piece.raw)
+            lines += [f"  {line}" for line in wrapped(told, width - 2)]
+            lines += field_lines(_tls_fields(piece.raw), piece.start, self._palette, self._options.width, self._per_row)
+        else:
+            for name in ("request", "status_line", "line", "banner"):
+                if detail.get(name):
+                    shown = f"{name.replace('_', ' ')}: {safe_line(str(detail[name]), 400)}"
+                    lines += [paint("quiet", f"  {line}") for line in wrapped(shown, width - 2)]
+            lines += self._raw(piece.start, piece.raw, "")
+        advice = str(detail.get("advice") or "")
+        lines += [paint("good", f"  {line}") for line in wrapped("→ " + safe(advice), width - 2)] if advice else []
+        return lines
+
+    def _raw(self, start: int, raw: bytes, name: str) -> list[str]:
+        """Bytes without fields, the first rows of them."""
+        hidden = self._options.redactor.unknown(raw)
+        shown = hidden[: _FOREIGN_ROWS * self._per_row]
+        text = shown.decode("ascii", "replace").replace("\ufffd", ".")
+        text = "".join(char if " " <= char <= "~" else "." for char in text)
+        fields = [
+            Field(at, shown[at : at + self._per_row], b"", name, text[at : at + self._per_row])
+            for at in range(0, len(shown), self._per_row)
+        ]
+        lines = field_lines(fields, start, self._palette, self._options.width, self._per_row, colors=("quiet",))
+        if len(raw) > len(shown):
+            lines.append(self._palette.paint("quiet", f"  … {_bytes(len(raw) - len(shown))} more"))
+        return lines
+
+
+def heading(record: FrameRecord, palette: Palette) -> str:
+    """`frame 1 · MSG_HW_LOGIN (29) · id 1 · 32 bytes · device → server`."""
+    size = len(record.body) // 2
+    parts = [f"{safe_line(record.name, 40)} ({record.cmd})", f"id {record.id}"]
+    if record.status is None:
+        declared = record.length if record.length is not None else size
+        parts.append(_bytes(size) if declared == size else f"{size} of {_bytes(declared)}")
+    else:
+        parts.append(f"{record.status} {safe_line(record.status_name or '', 40)}")
+    peer = {"device": "server", "app": "server", "server": "device" if record.dialect == "hardware" else "app"}
+    route = f"{record.sender} → {peer[record.sender]}" if record.sender in peer else "sender unknown"
+    mark = palette.paint("strong", f"frame {record.n}")
+    return f"{mark} · " + " · ".join([*parts, palette.paint(record.sender, route)])
+
+
+def explained(record: FrameRecord, palette: Palette, width: int) -> list[str]:
+    """A sentence on the command, or on the status and what to do about it."""
+    width = min(width, _TEXT_WIDTH)
+    if record.status is not None:
+        row = STATUSES.get(record.status)
+        if row is None:
+            return []
+        lines = [palette.paint("quiet", f"  {line}") for line in wrapped(row.doc, width - 2)]
+        return lines + [palette.paint("good", f"  {line}") for line in wrapped("→ " + row.fix, width - 2) if row.fix]
+    command = command_of(record)
+    if command is None:
+        return [palette.paint("warning", "  This command is in no table: the bytes may not begin at a frame.")]
+    first = command.doc.split(". ")[0].removesuffix(".") + "."
+    return [palette.paint("quiet", f"  {line}") for line in wrapped(first, width - 2)]
+
+
+def field_lines(
+    fields: Sequence[Field],
+    offset: int,
+    palette: Palette,
+    width: int,
+    per_row: int,
+    *,
+    colors: Sequence[str] = _COLORS,
+) -> list[str]:
+    """Rows of offset, bytes and words; each field begins a row of its own.
+
+    Args:
+        fields: Fields of one frame, in order.
+        offset: Offset of the frame's first byte.
+        palette: Colours; each field has one, for its bytes and its name alike.
+        width: Columns to fill.
+        per_row: Bytes of a row.
+        colors: Styles that take turns.
+    """
+    lines: list[str] = []
+    column = 2 + 6 + 3 * per_row + 1
+    room = max(width - column - _NAME - 1, 12)
+    for index, field in enumerate(fields):
+        color = colors[index % len(colors)]
+        data = field.raw + field.separator
+        rows = [data[at : at + per_row] for at in range(0, len(data), per_row)] or [b""]
+        words = safe(field.value)
+        if field.meaning:
+            words = f"{words}  {safe(field.meaning)}" if words else safe(field.meaning)
+        texts = wrapped(words, room)
+        if len(texts) > max(_VALUE_LINES, len(rows)):
+            texts = [*texts[: max(_VALUE_LINES, len(rows)) - 1], "…"]
+        for row, (chunk, text) in enumerate(zip_longest(rows, texts)):
+            shown = "" if chunk is None else chunk.hex(" ")
+            place = f"{offset + field.start + row * per_row:04x}" if chunk is not None else "    "
+            name = palette.paint(color, f"{fit(safe(field.name), _NAME):<{_NAME}}") if row == 0 else " " * _NAME
+            gap = " " * (3 * per_row - len(shown))
+            hexed = _hexed(shown, chunk, field, row, per_row, color, palette)
+            lines.append(f"  {palette.paint('quiet', place)}  {hexed}{gap} {name} {text or ''}".rstrip())
+    return lines
+
+
+def _hexed(shown: str, chunk: bytes | None, field: Field, row: int, per_row: int, color: str, palette: Palette) -> str:
+    """The hex text of a row; the separator behind the field is dim."""
+    if not chunk:
+        return ""
+    own = max(min(len(field.raw) - row * per_row, len(chunk)), 0)
+    cut = max(3 * own - 1, 0)
+    return palette.paint(color, shown[:cut]) + palette.paint("quiet", shown[cut:])
+
+
+def _tls_fields(raw: bytes) -> list[Field]:
+    """The header of a TLS record, and the rest as one field (its first bytes)."""
+    kinds = {0x14: "change cipher spec", 0x15: "alert", 0x16: "handshake", 0x17: "application data"}
+    versions = {0: "SSL 3.0", 1: "TLS 1.0", 2: "TLS 1.1", 3: "TLS 1.2", 4: "TLS 1.3"}
+    fields = [
+        Field(0, raw[:1], b"", "type", str(raw[0]), kinds.get(raw[0], "")),
+        Field(1, raw[1:3], b"", "version", versions.get(raw[2], "?") if len(raw) > 2 else "?"),
+    ]
+    if len(raw) >= 5:
+        fields.append(Field(3, raw[3:5], b"", "length", str(int.from_bytes(raw[3:5], "big")), "bytes of record"))
+    if len(raw) > 5:
+        inside = "encrypted" if raw[0] == 0x17 else "TLS, not Blynk"
+        shown = raw[5 : 5 + 64]
+        more = f", {_bytes(len(raw) - 69)} more" if len(raw) > 69 else ""
+        fields.append(Field(5, shown, b"", "content", inside + more))
+    return fields
+
+
+def _tls_story(raw: bytes) -> str:
+    """Why a TLS record is taken for a Blynk message, and what it really says."""
+    fields = _tls_fields(raw)
+    facts = [fields[0].meaning, fields[1].value]
+    if len(fields) > 2:
+        facts.append(f"{fields[2].value} bytes")
+    status = STATUSES.get(raw[0])
+    told = f"This is a TLS record ({', '.join(facts)})"
+    if status is not None:
+        told += f", not a Blynk status {raw[0]} {status.name.removeprefix('STA_')}"
+    else:
+        told += f", not a Blynk command {raw[0]}"
+    told += ": its first byte is the type of the record, and what follows are version and length."
+    missing = int.from_bytes(raw[3:5], "big") + 5 - len(raw) if len(raw) >= 5 else 0
+    return told + (f" {_bytes(missing)} of the record are not here." if missing > 0 else "")
+
+
+def _bytes(count: int) -> str:
+    return f"{count} byte{'' if count == 1 else 's'}"

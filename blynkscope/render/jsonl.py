@@ -1,0 +1,97 @@
+"""JSON Lines: one record a line, in UTF-8. The fastest way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import msgspec
+
+from blynkscope.analysis.records import Record
+from blynkscope.render.outputs import Options
+
+_DEPTH_MAX = 200
+
+
+def escaped(line: bytes) -> bytes:
+    """Encoded JSON with every character that is not printable as `\\uNNNN`, so that a terminal can be shown it."""
+    text = line.decode("utf-8")
+    if text.isascii() and "\x7f" not in text:
+        return line
+    return _UNSAFE.sub(_spelled, text).encode("utf-8")
+
+
+_UNSAFE = re.compile(r"[^\x0a\x20-\x7e\u00a1-\u00ac\u00ae-\u00ff]")
+
+
+def _spelled(match: re.Match[str]) -> str:
+    char = match[0]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def cleaned(value: Any, depth: int = 0) -> Any:
+    """A value that every encoder takes: lone surrogates spelled out, and nothing nested without end."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if depth > _DEPTH_MAX:
+        return "(nested too deep)"
+    if isinstance(value, list | tuple):
+        return [cleaned(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {cleaned(key): cleaned(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+class Encoder:
+    """Records → JSON Lines, for `jsonl` and `json` alike."""
+
+    __slots__ = ("_apply", "_encoder", "_terminal")
+
+    def __init__(self, options: Options) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._apply = options.redactor.apply
+        self._terminal = options.terminal
+
+    def lines(self, records: Sequence[Record]) -> bytes:
+        """A batch as lines, each with its line feed."""
+        apply = self._apply
+        batch = [apply(record) for record in records]
+        try:
+            data = self._encoder.encode_lines(batch)
+        except (UnicodeEncodeError, RecursionError):
+            # Rare, and for one record of the batch only: it is repaired alone.
+            data = b"".join(self._one(record) for record in batch)
+        return escaped(data) if self._terminal else data
+
+    def _one(self, record: Record) -> bytes:
+        try:
+            return self._encoder.encode(record) + b"\n"
+        except (UnicodeEncodeError, RecursionError):
+            names = record.__struct_fields__
+            tag = record.__struct_config__.tag
+            value = {"record": tag, **{name: cleaned(getattr(record, name)) for name in names}}
+            return self._encoder.encode(value) + b"\n"
+
+
+class JsonLines:
+    """The output `jsonl`."""
+
+    def __init__(self, stream: BinaryIO, options: Options) -> None:
+        self._stream = stream
+        self._encoder = Encoder(options)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write a batch, one record a line."""
+        if records:
+            self._stream.write(self._encoder.lines(records))
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing follows the last line."""

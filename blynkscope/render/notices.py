@@ -1,0 +1,170 @@
+"""The lines between the rows: what happened to streams, lines of logs, findings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blynkscope.analysis.records import FindingRecord, LogRecord, StreamRecord, WriteRecord
+from blynkscope.render.console import MARKS, fit, wrapped
+from blynkscope.render.outputs import Options
+from blynkscope.render.safe import safe, safe_line
+
+_TEXT_WIDTH = 100
+"""Columns of running text: wider lines are hard to read."""
+_QUIET_KINDS = frozenset({"opened", "closed", "tls"})
+_ENDINGS = {
+    "fin": "closed",
+    "reset": "reset",
+    "reused": "gone: its ports began a new connection",
+    "evicted": "no longer followed",
+    "end": "still open when the input ended",
+}
+_FRAMES_SHOWN = 6
+_VALUE_MAX = 200
+
+
+class Notices:
+    """Composes the lines that are no rows."""
+
+    def __init__(self, options: Options) -> None:
+        self._width = options.width
+        self._text = min(options.width, _TEXT_WIDTH)
+        self._palette = options.palette
+        self._quiet = options.quiet
+
+    def stream(self, record: StreamRecord, clock: str) -> list[str]:
+        """A stream record as one line, and one more for advice."""
+        detail = dict(record.detail)
+        advice = safe_line(str(detail.pop("advice", "") or ""), 4 * _VALUE_MAX)
+        calm = record.kind in _QUIET_KINDS
+        mark = "──" if calm else "╌╌"
+        said = f"{mark} stream {record.stream} {_happening(record, detail)}"
+        text = f"{said}{_more(detail)}" if detail else said
+        style = "quiet" if calm else "warning"
+        if calm:
+            lines = [self._palette.paint(style, f"      {clock} {fit(text, self._width - 17)}")]
+        else:
+            first, *rest = wrapped(text, self._width - 20)
+            lines = [self._palette.paint(style, f"      {clock} {first}")]
+            lines += [self._palette.paint(style, f"{'':20}{line}") for line in rest]
+        if advice and not self._quiet:
+            lines += self._indented(advice, 20, "quiet")
+        return lines
+
+    def log(self, record: LogRecord, clock: str) -> list[str]:
+        """A line of a log that is no frame."""
+        kind = safe_line(record.kind, 24)
+        text = f"line {record.line} {kind}: {safe_line(record.text, self._width)}"
+        return [self._palette.paint("quiet", f"      {clock} {fit('╌╌ ' + text, self._width - 17)}")]
+
+    def write(self, record: WriteRecord) -> list[str]:
+        """The final state of a write, for those who asked for more."""
+        by = f" by #{record.by}" if record.by is not None else ""
+        mark = MARKS.get(record.state, "·")
+        style = record.state if record.state in MARKS else "quiet"
+        return [self._palette.paint(style, f"{'':17}{mark} #{record.frame} is {safe_line(record.state, 20)}{by}")]
+
+    def finding(self, record: FindingRecord) -> list[str]:
+        """A finding: a line with mark, id and title; why and what to do below it."""
+        paint = self._palette.paint
+        style = record.severity if record.severity in MARKS else "note"
+        head = f"{MARKS[style]} {safe_line(record.id, 8)} {safe_line(record.severity, 8)}"
+        first, *rest = wrapped(safe(record.title), max(self._text - len(head) - 4, 20))
+        frames = _frames(record)
+        lines = [f"  {paint(style, head)}  {paint('strong', first)}"]
+        lines += [f"  {'':{len(head)}}  {paint('strong', line)}" for line in rest]
+        if frames and len(head) + len((rest or [first])[-1]) + len(frames) + 6 <= self._text:
+            lines[-1] += "  " + paint("quiet", frames)
+        elif frames:
+            lines += self._indented(frames, 4, "quiet")
+        if self._quiet:
+            return lines
+        if record.detail:
+            lines += self._indented(record.detail, 4, None)
+        if record.fix:
+            lines += self._indented(record.fix, 4, "good", "→ ")
+        return lines
+
+    def _indented(self, text: str, indent: int, style: str | None, bullet: str = "") -> list[str]:
+        lines: list[str] = []
+        for paragraph in text.split("\n"):
+            for line in wrapped(safe(paragraph), max(self._text - indent - len(bullet), 20)):
+                start = bullet if not lines else " " * len(bullet)
+                lines.append(" " * indent + (self._palette.paint(style, start + line) if style else start + line))
+        return lines
+
+
+def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
+    """What a stream record says, in words. Takes the facts that it uses out of `detail`."""
+    kind = record.kind
+    sender = "" if record.sender in {"", "unknown"} else f" from {safe_line(record.sender, 12)}"
+    size = f"{record.bytes} byte{'' if record.bytes == 1 else 's'}"
+    if kind == "opened":
+        client, server = detail.pop("client", None) or detail.pop("src", None), detail.pop("server", None)
+        server = server or detail.pop("dst", None)
+        route = f" {_value(client)} → {_value(server)}" if client and server else ""
+        joined = "" if detail.pop("handshake", True) else ", seen from the middle on"
+        return f"opened{route}{joined}"
+    if kind == "closed":
+        how = detail.pop("how", None)
+        by = detail.pop("by", None)
+        words = _ENDINGS.get(str(how), "closed" if how is None else f"closed ({_value(how)})")
+        by = by or (record.sender if record.sender not in {"", "unknown"} else None)
+        return words + (f" by {_value(by)}" if by and how in {"fin", "reset"} else "")
+    if kind == "gap":
+        return f"{size}{sender} are not in the input"
+    if kind == "resync":
+        detail.pop("reason", None)
+        detail.pop("offset", None)
+        looks = detail.pop("looks_like", None)
+        named = f", they look like {_value(looks)}" if looks and "unknown" not in str(looks) else ""
+        return f"{size}{sender} skipped: they belong to no frame{named}"
+    if kind == "malformed":
+        detail.pop("offset", None)
+        detail.pop("cmd", None)
+        have, need = detail.pop("have", record.bytes), detail.pop("need", None)
+        name, reason = detail.pop("name", None), detail.pop("reason", None)
+        there = f"{_value(have)} of {_value(need)} bytes" if need else f"{_value(have)} bytes"
+        return f"{_value(name) if name else 'frame'}{sender} is not whole ({there})" + (
+            f": {_value(reason)}" if reason else ""
+        )
+    if kind == "foreign":
+        protocol = detail.pop("protocol", None)
+        label = detail.pop("label", None) or protocol
+        return f"{size}{sender} are no Blynk" + (f": {_value(label)}" if label else "")
+    if kind == "tls":
+        detail.pop("protocol", None)
+        return f"{_value(detail.pop('label', None) or 'TLS')}{sender}"
+    if kind == "undecodable":
+        return f"{size}{sender} cannot be decoded"
+    return f"{safe_line(kind, 20)}{sender}"
+
+
+def _more(detail: dict[str, Any]) -> str:
+    """The facts that are left, as `name value`."""
+    shown = [
+        f"{safe_line(str(name), 40).replace('_', ' ')} {_value(value)}"
+        for name, value in detail.items()
+        if value not in (None, "", [], {}, ())
+    ]
+    return " · " + " · ".join(shown) if shown else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return safe_line(", ".join(f"{name} {item}" for name, item in list(value.items())[:20]), _VALUE_MAX)
+    if isinstance(value, list | tuple):
+        return safe_line(", ".join(str(item) for item in value[:20]), _VALUE_MAX)
+    return safe_line(str(value), _VALUE_MAX)
+
+
+def _frames(record: FindingRecord) -> str:
+    """`frames #3, #5, …`: where to look."""
+    if not record.frames:
+        return ""
+    shown = ", ".join(f"#{number}" for number in record.frames[:_FRAMES_SHOWN])
+    more = max(record.count, len(record.frames)) - len(record.frames[:_FRAMES_SHOWN])
+    word = "frame" if len(record.frames) == 1 and more <= 0 else "frames"
+    return f"{word} {shown}" + (f" and {more} more" if more > 0 else "")

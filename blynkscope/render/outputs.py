@@ -1,0 +1,196 @@
+"""What all outputs have in common, and the way to get one by its name.
+
+Outputs take raw records. Each does the redaction itself and then makes the text safe for its own medium, so that no
+caller can forget either.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, BinaryIO, Protocol, TextIO, cast
+
+from blynkscope.analysis.records import Record
+from blynkscope.render.console import ColorWish, Palette, colored, is_terminal, width_of
+from blynkscope.render.redact import Redactor
+
+FORMATS = ("table", "tree", "jsonl", "json", "csv")
+"""Names that `make` knows; `table` is the one for people."""
+
+
+class Output(Protocol):
+    """Takes records in their order; `close` ends the document but leaves the stream open."""
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write a batch. Batches may be of any size; what is complete is flushed."""
+
+    def close(self) -> None:
+        """Write what belongs at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How an output is to look.
+
+    Args:
+        color: Use escape sequences.
+        width: Columns to fill.
+        terminal: The stream is a terminal, so that raw UTF-8 could steer it.
+        redactor: Takes the secrets out.
+        verbose: 0, or more to show more.
+        quiet: Leave out what is not a frame or a finding.
+    """
+
+    color: bool = False
+    width: int = 120
+    terminal: bool = False
+    redactor: Redactor = field(default_factory=Redactor)
+    verbose: int = 0
+    quiet: bool = False
+
+    @property
+    def palette(self) -> Palette:
+        """The palette, empty without colour."""
+        return Palette(self.color)
+
+
+def make(
+    format: str,  # noqa: A002
+    stream: IO[Any],
+    *,
+    color: ColorWish = "auto",
+    width: int | None = None,
+    redactor: Redactor | None = None,
+    verbose: int = 0,
+    quiet: bool = False,
+) -> Output:
+    """An output by the name of its format.
+
+    Args:
+        format: One of `FORMATS`.
+        stream: Where to; text outputs take binary streams too and write UTF-8.
+        color: "auto", "always" or "never".
+        width: Columns; None to ask the terminal.
+        redactor: One for the run; None for a new one that hides secrets.
+        verbose: 0, or more to show more.
+        quiet: Leave out the closing summary and the lines about streams.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    options = options_for(stream, color=color, width=width, redactor=redactor, verbose=verbose, quiet=quiet)
+    maker = _MAKERS.get(format)
+    if maker is None:
+        raise ValueError(f"no output format {format!r}; there are {', '.join(FORMATS)}")
+    return maker(stream, options)
+
+
+def options_for(
+    stream: IO[Any],
+    *,
+    color: ColorWish = "auto",
+    width: int | None = None,
+    redactor: Redactor | None = None,
+    verbose: int = 0,
+    quiet: bool = False,
+) -> Options:
+    """What an output to this stream is to look like; the arguments are those of `make`."""
+    return Options(
+        colored(stream, color), width_of(stream, width), is_terminal(stream), redactor or Redactor(), verbose, quiet
+    )
+
+
+def text_of(stream: IO[Any]) -> TextIO:
+    """The stream for text. What its encoding lacks is spelled out instead of failing."""
+    if _is_binary(stream):
+        return _Encoded(cast(BinaryIO, stream))
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+    return cast(TextIO, stream)
+
+
+def binary_of(stream: IO[Any]) -> BinaryIO:
+    """The stream for bytes; text streams without a buffer get them decoded again."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is not None:
+        stream.flush()
+        return cast(BinaryIO, buffer)
+    return cast(BinaryIO, stream if _is_binary(stream) else _Decoded(cast(TextIO, stream)))
+
+
+def _is_binary(stream: IO[Any]) -> bool:
+    return isinstance(stream, io.RawIOBase | io.BufferedIOBase) or "b" in getattr(stream, "mode", "")
+
+
+class _Encoded(io.StringIO):
+    """Text into a binary stream, without taking ownership of it as TextIOWrapper does."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+class _Decoded(io.BytesIO):
+    """Bytes into a text stream that has no buffer below it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, data: Any) -> int:
+        self._stream.write(bytes(data).decode("utf-8", "backslashreplace"))
+        return len(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+# Modules of outputs are imported when they are asked for: a JSON run needs no table.
+
+
+def _table(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.table import Table
+
+    return Table(text_of(stream), options)
+
+
+def _tree(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.tree import Tree
+
+    return Tree(text_of(stream), options)
+
+
+def _jsonl(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.jsonl import JsonLines
+
+    return JsonLines(binary_of(stream), options)
+
+
+def _json(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.json import Json
+
+    return Json(binary_of(stream), options)
+
+
+def _csv(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.csv import Csv
+
+    return Csv(text_of(stream), options)
+
+
+_MAKERS: dict[str, Callable[[IO[Any], Options], Output]] = {
+    "table": _table,
+    "tree": _tree,
+    "jsonl": _jsonl,
+    "json": _json,
+    "csv": _csv,
+}

@@ -1,0 +1,155 @@
+"""One frame as one line of the table. This is the hot path of a decode to the terminal: no regexes, no objects."""
+
+from __future__ import annotations
+
+from blynkscope.analysis.records import FrameRecord
+from blynkscope.protocol import limits
+from blynkscope.render.console import MARKS, cells, fit, padded
+from blynkscope.render.outputs import Options
+from blynkscope.render.safe import safe
+
+SUCCESS = 200
+_NARROW = 100
+_WIDE = 160
+_EDGE = 148
+"""Column of the right edge on very wide terminals: the eye does not follow a line further."""
+_ARROWS = {"device": "→", "app": "→", "server": "←"}
+_ROUTES = {"device": "device → server", "app": "app → server", "server": "server → app"}
+_ROUTE_OF_SERVER_TO_DEVICE = "server → device"
+_TAIL = 17
+"""Columns of what became of a frame, where there is room for all words: marks then stand in one column."""
+_BAD = frozenset({"contradicted", "rejected", "lost"})
+_UNPROVEN_FROM_SERVER = frozenset({"sent", "delivered"})
+
+
+class Rows:
+    """Composes rows for one width.
+
+    Attributes:
+        many_streams: True once a second stream was seen: from then on rows carry their stream's number.
+    """
+
+    def __init__(self, options: Options) -> None:
+        width = options.width
+        self.many_streams = False
+        self._width = width
+        self._edge = min(width, _EDGE)
+        self._palette = options.palette
+        self._verbose = options.verbose
+        self._narrow = width < _NARROW
+        self._name_width = 12 if self._narrow else 14 if width < _WIDE else 22
+        self._first: float | None = None
+        self._names: dict[str, str] = {}
+        on, off = self._palette.on, self._palette.off
+        self._quiet, self._off = on["quiet"], off
+        self._senders = {
+            (name, dialect): self._sender(name, dialect)
+            for name in ("device", "server", "app", "unknown")
+            for dialect in ("hardware", "app", "web")
+        }
+        self._tails = {state: self._write_tail(state) for state in MARKS if state not in {"error", "warning", "note"}}
+        nothing = "answers nothing"
+        self._unanswering = self._palette.paint("warning", nothing), len(nothing) if self._narrow else _TAIL
+        # n, time, stream, sender, name and id, with the spaces between them
+        self._left = 5 + 1 + 10 + 1 + 3 + 1 + (1 if self._narrow else 15) + 2 + self._name_width + 1 + 5 + 2
+        self._room = self._edge - self._left
+
+    def begin(self, time: float | None) -> None:
+        """Times count from the first one that is given here."""
+        if self._first is None:
+            self._first = time
+
+    def clock(self, time: float | None) -> str:
+        """Seconds since the first record, ten columns wide; spaces where the time is not known."""
+        if time is None:
+            return "          "
+        if self._first is None:
+            self._first = time
+        return f"{time - self._first:10.3f}"
+
+    def head(self) -> str:
+        """The names of the columns."""
+        route = " " if self._narrow else "direction      "
+        text = f"    #       time     {route}  {'message':<{self._name_width}}    id  reading"
+        return f"{self._quiet}{text}{self._off}"
+
+    def row(self, record: FrameRecord) -> str:
+        """A frame as a line, without its line feed."""
+        quiet, off = self._quiet, self._off
+        name = self._names.get(record.name) or self._name(record.name)
+        stream = f"{record.stream:3}" if self.many_streams else "   "
+        sender = self._senders.get((record.sender, record.dialect)) or self._senders["unknown", "hardware"]
+        left = (
+            f"{quiet}{record.n:5} {self.clock(record.time)} {stream}{off} {sender}  {name} {quiet}{record.id:5}{off}  "
+        )
+        # What comes out of the ordinary is short or must be cut; long values are cut before they are looked at.
+        text = record.text if len(record.text) <= self._width else record.text[: self._width]
+        if not text.isprintable():
+            text = safe(text)
+        before = after = ""
+        if record.status is not None:
+            text, before = self._status(record, text)
+            after = off if before else ""
+        tail, size = self._tail(record)
+        width = len(text) if text.isascii() else cells(text)
+        if not tail:
+            if not text:
+                return left.rstrip()
+            room = self._width - self._left
+            return left + before + (text if width <= room else fit(text, room)) + after
+        gap = self._room - width - size
+        if gap < 2:
+            room = max(self._width - self._left - size - 2, 8)
+            if width > room:
+                text = fit(text, room)
+                width = cells(text)
+            gap = max(min(room, self._room - size) - width, 2)
+        return f"{left}{before}{text}{after}{' ' * gap}{tail}"
+
+    # --- parts of a row ---
+
+    def _sender(self, sender: str, dialect: str) -> str:
+        if self._narrow:
+            return self._palette.paint(sender, _ARROWS.get(sender, "?"))
+        to_device = sender == "server" and dialect == "hardware"
+        route = _ROUTE_OF_SERVER_TO_DEVICE if to_device else _ROUTES.get(sender, "unknown")
+        return self._palette.paint(sender, f"{route:<15}")
+
+    def _name(self, name: str) -> str:
+        # Names come from the command table, so that there are few; the limit holds for whoever else fills records.
+        if len(self._names) > limits.OPEN_WRITES_MAX:
+            self._names.clear()
+        shown = padded(safe(name.removeprefix("MSG_")), self._name_width)
+        self._names[name] = shown
+        return shown
+
+    def _status(self, record: FrameRecord, text: str) -> tuple[str, str]:
+        """The words and the style of an answer: success is calm, an error is red and marked."""
+        # That nothing was answered stands at the edge.
+        text = text.removesuffix(", answers nothing") or f"{record.status} {safe(record.status_name or '')}".rstrip()
+        if record.status == SUCCESS:
+            return text, self._palette.on["good"]
+        return f"✗ {text}", self._palette.on["error"]
+
+    def _tail(self, record: FrameRecord) -> tuple[str, int]:
+        """What became of the frame, and how many columns are kept for that."""
+        if record.answers is not None:
+            took = "" if record.rtt_ms is None else _duration(record.rtt_ms)
+            text = f"↩ #{record.answers} {took}" if self._narrow else f"↩ #{record.answers:<5}{took:>9}"
+            text = text.rstrip()
+            return f"{self._quiet}{text}{self._off}", len(text) if self._narrow else max(len(text), _TAIL)
+        if record.write is not None:
+            if record.sender == "server" and record.write in _UNPROVEN_FROM_SERVER:
+                return "", 0
+            return self._tails.get(record.write) or ("", 0)
+        return self._unanswering if record.status is not None else ("", 0)
+
+    def _write_tail(self, state: str) -> tuple[str, int]:
+        text = MARKS[state] if self._narrow and state not in _BAD else f"{MARKS[state]} {state}"
+        return self._palette.paint(state, text), len(text) if self._narrow else _TAIL
+
+
+def _duration(milliseconds: float) -> str:
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds / 1000:.2f} s"

@@ -1,0 +1,172 @@
+"""The closing summary of a run, and what is counted for it along the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from blynkscope.analysis.records import FindingRecord, FrameRecord, SummaryRecord, WriteRecord
+from blynkscope.protocol import limits
+from blynkscope.render.console import MARKS, cells, fit, padded
+from blynkscope.render.outputs import Options
+from blynkscope.render.safe import safe_line
+
+STRENGTH = ("sent", "delivered", "passed", "confirmed", "contradicted", "rejected", "lost")
+"""States of a write: up to `confirmed` each proves more than the one before; the last three are failures."""
+_SEVERITIES = ("error", "warning", "note")
+_PINS_SHOWN = 12
+_FINDINGS_SHOWN = 12
+_FINDINGS_MAX = 256
+_OPEN_MAX = 64 * limits.OPEN_WRITES_MAX
+_LABEL = 10
+
+Paint = Callable[[str, str], str]
+
+
+class Tally:
+    """Counts while records go by; all of it is bounded."""
+
+    def __init__(self) -> None:
+        self.summary: SummaryRecord | None = None
+        self._frames = 0
+        self._streams: set[int] = set()
+        self._first: float | None = None
+        self._last: float | None = None
+        self._pins: dict[str, dict[str, int]] = {}
+        self._open: dict[int, tuple[str, str]] = {}
+        self._findings: dict[tuple[str, str], list[int]] = {}
+        self._severities: dict[str, str] = {}
+
+    def moment(self, time: float | None) -> None:
+        """Something happened at this time."""
+        if time is not None:
+            if self._first is None:
+                self._first = time
+            self._last = time
+
+    def frame(self, record: FrameRecord) -> None:
+        """Count a frame, and the pin that it writes."""
+        self._frames += 1
+        time = record.time
+        if time is not None:
+            if self._first is None:
+                self._first = time
+            self._last = time
+        if len(self._streams) < limits.STREAMS_MAX:
+            self._streams.add(record.stream)
+        if record.write is not None and record.sender != "server" and record.fields:
+            self._written(record)
+
+    def _written(self, record: FrameRecord) -> None:
+        pins = (record.fields or {}).get("pins") or [{}]
+        pin = str(pins[0].get("pin", "?"))[:16]
+        state = str(record.write)
+        if pin not in self._pins and len(self._pins) >= limits.OPEN_WRITES_MAX:
+            pin = "other pins"
+        states = self._pins.setdefault(pin, {})
+        states[state] = states.get(state, 0) + 1
+        if len(self._open) >= _OPEN_MAX:
+            del self._open[next(iter(self._open))]
+        self._open[record.n] = pin, state
+
+    def settled(self, record: WriteRecord) -> None:
+        """A write turned out to have another state than its row said."""
+        was = self._open.pop(record.frame, None)
+        if was is not None:
+            pin, state = was
+            states = self._pins[pin]
+            states[state] -= 1
+            states[record.state] = states.get(record.state, 0) + 1
+
+    def finding(self, record: FindingRecord) -> None:
+        """Count a finding by its id and title."""
+        self._severities[record.id] = record.severity
+        key = record.id, record.title
+        if key in self._findings or len(self._findings) < _FINDINGS_MAX:
+            counts = self._findings.setdefault(key, [0, 0])
+            counts[0] += 1
+            counts[1] += record.count
+
+    def lines(self, options: Options) -> list[str]:
+        """The summary, ready to print."""
+        paint = options.palette.paint
+        width = min(options.width, 100)
+        lines = ["", paint("quiet", "── summary " + "─" * (width - 11)), self._totals(paint)]
+        lines += self._finding_lines(paint, width)
+        lines += self._write_lines(paint, width)
+        lost = self.summary.lost if self.summary else {}
+        if any(lost.values()):
+            words = " · ".join(
+                f"{count} {safe_line(name, 60).replace('_', ' ')}" for name, count in lost.items() if count
+            )
+            lines.append(_labelled("lost", paint("warning", fit(words, width - _LABEL - 2))))
+        if self._findings:
+            order = sorted(self._findings, key=lambda key: (_rank(self._severities[key[0]]), key[0]))
+            lines.append(_labelled("more", paint("quiet", f"blynkscope explain {safe_line(order[0][0], 12)}")))
+        return lines
+
+    def _totals(self, paint: Paint) -> str:
+        frames = self.summary.frames if self.summary else self._frames
+        streams = self.summary.streams if self.summary else len(self._streams)
+        text = f"{frames} in {streams} stream{'' if streams == 1 else 's'}"
+        if self._first is not None and self._last is not None and self._last > self._first:
+            text += f" over {_span(self._last - self._first)}"
+        return _labelled("frames", paint("strong", text))
+
+    def _finding_lines(self, paint: Paint, width: int) -> list[str]:
+        counts = dict.fromkeys(_SEVERITIES, 0)
+        for (name, _), (times, _) in self._findings.items():
+            severity = self._severities[name]
+            counts[severity] = counts.get(severity, 0) + times
+        if self.summary:
+            counts |= self.summary.findings
+        shown = [
+            paint(severity, f"{MARKS[severity]} {counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}")
+            for severity in _SEVERITIES
+            if counts.get(severity)
+        ]
+        lines = [_labelled("findings", " · ".join(shown) if shown else paint("good", "none"))]
+        order = sorted(self._findings.items(), key=lambda item: (_rank(self._severities[item[0][0]]), item[0]))
+        for (name, title), (times, _) in order[:_FINDINGS_SHOWN]:
+            severity = self._severities[name] if self._severities[name] in MARKS else "note"
+            repeated = f" ({times} times)" if times > 1 else ""
+            text = fit(safe_line(title, 4 * width), width - _LABEL - 12 - len(repeated)) + repeated
+            lines.append(_labelled("", f"{paint(severity, MARKS[severity] + ' ' + safe_line(name, 8))}  {text}"))
+        if len(order) > _FINDINGS_SHOWN:
+            lines.append(_labelled("", paint("quiet", f"and {len(order) - _FINDINGS_SHOWN} more")))
+        return lines
+
+    def _write_lines(self, paint: Paint, width: int) -> list[str]:
+        lines: list[str] = []
+        pins = sorted(self._pins.items(), key=lambda item: (len(item[0]), item[0]))
+        widest = max((cells(safe_line(pin, 16)) for pin, _ in pins[:_PINS_SHOWN]), default=0)
+        for pin, states in pins[:_PINS_SHOWN]:
+            total = sum(states.values())
+            parts = [paint(state, f"{MARKS[state]} {states[state]} {state}") for state in STRENGTH if states.get(state)]
+            head = f"{padded(safe_line(pin, 16), widest)}  {total:>5} write{' ' if total == 1 else 's'}  "
+            lines.append(_labelled("" if lines else "writes", head + "  ".join(parts)))
+        if len(pins) > _PINS_SHOWN:
+            lines.append(_labelled("", paint("quiet", f"and {len(pins) - _PINS_SHOWN} more pins")))
+        if any(states.get(state) for _, states in pins for state in STRENGTH[:3]):
+            note = "○ not acknowledged: Blynk answers no good write (blynkscope explain BS301)"
+            lines.append(_labelled("", paint("quiet", fit(note, width - _LABEL - 2))))
+        return lines
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL}}{text}"
+
+
+def _rank(severity: str) -> int:
+    return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
+
+
+def _span(seconds: float) -> str:
+    """A duration for people: `63.2 s`, `12 min 5 s`, `3 d 4 h`."""
+    if seconds < 120:
+        return f"{seconds:.3g} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

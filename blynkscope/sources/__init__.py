@@ -1,0 +1,114 @@
+"""Where bytes come from: every source yields batches of the events of `blynkscope.wire.events`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from blynkscope.errors import CaptureError
+from blynkscope.sources.capture import Damage, read_capture
+from blynkscope.sources.fused import read_batch
+from blynkscope.sources.packets import LINK_TYPES, PacketReader
+from blynkscope.wire.events import Event
+
+__all__ = ["CaptureSource", "open_capture"]
+
+
+class CaptureSource:
+    """The events of one capture, in batches: iterate over it once.
+
+    After the iteration `damage` and `lost` tell what could not be read.
+
+    Args:
+        stream: Binary input.
+        name: What to call it in messages.
+        general: True to take the general path for every packet (for tests).
+
+    Raises:
+        CaptureError: It is no capture.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, *, general: bool = False) -> None:
+        self.name = name
+        self._reader = read_capture(stream, name)
+        self._packets = PacketReader()
+        self._general = general
+        self._stream = stream
+
+    @property
+    def damage(self) -> Damage | None:
+        """Where the file broke, if it did."""
+        return self._reader.damage
+
+    @property
+    def packets(self) -> int:
+        """Packets read so far."""
+        return self._reader.packets
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was dropped or could not be read, counted by reason; reasons without a case are left out."""
+        unused, flows = self._packets.unused, self._packets.flows.counts
+        counts = {
+            "bytes_missing": flows.gap_bytes,
+            "packets_broken": unused.broken,
+            "packets_encrypted": unused.encrypted,
+            "packets_unknown_link": sum(unused.unknown_link.values()),
+            "fragments_incomplete": unused.fragments,
+            "segments_conflicting": flows.conflicts,
+            "segments_after_close": flows.after_close,
+            "streams_evicted": flows.evicted,
+        }
+        return {reason: count for reason, count in counts.items() if count}
+
+    @property
+    def notes(self) -> list[str]:
+        """Things about the capture that a person should know, for stderr."""
+        notes = []
+        for link, count in self._packets.unused.unknown_link.items():
+            known = ", ".join(sorted(set(LINK_TYPES.values())))
+            notes.append(f"{self.name}: {count} packets of link type {link}, which is not known (known: {known})")
+        if self._packets.unused.encrypted:
+            notes.append(
+                f"{self.name}: {self._packets.unused.encrypted} encrypted 802.11 frames; open them with Wireshark and "
+                "its IEEE 802.11 decryption keys, or capture on the access point behind the encryption"
+            )
+        return notes
+
+    def __iter__(self) -> Iterator[list[Event]]:
+        reader = self._packets
+        try:
+            for buffer, packets in self._reader:
+                if self._general:
+                    for packet in packets:
+                        reader.packet(buffer, packet)
+                else:
+                    read_batch(reader, buffer, packets)
+                if reader.events:
+                    batch = reader.events.copy()
+                    reader.events.clear()
+                    yield batch
+        except OSError as error:
+            raise CaptureError(f"{self.name}: cannot be read on: {error.strerror or error}") from error
+        reader.finish()
+        if reader.events:
+            yield reader.events.copy()
+            reader.events.clear()
+
+
+def open_capture(path: str | os.PathLike[str], *, general: bool = False) -> CaptureSource:
+    """The events of a capture file, or of standard input for `-`.
+
+    Raises:
+        CaptureError: It cannot be opened or is no capture.
+    """
+    name = os.fspath(path)
+    if name == "-":
+        return CaptureSource(sys.stdin.buffer, "standard input", general=general)
+    try:
+        stream = open(name, "rb")
+    except OSError as error:
+        raise CaptureError(f"{name}: {error.strerror or error}") from error
+    return CaptureSource(stream, name, general=general)

@@ -1,0 +1,273 @@
+"""The benchmark: blynkscope against tshark with a Lua dissector, and against plain construct, on the same files.
+
+Both programs of a comparison run turn and turn about within one run of this script, because machines change speed while
+they work: ratios of neighbours in time hold, absolute numbers do not. Nothing but the standard library is used.
+
+    python tests/bench/run.py --frames 100000 --frames 1000000 --runs 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).resolve().parent
+BLYNKSCOPE = [sys.executable, "-m", "blynkscope"]
+TSHARK_FIELDS = (
+    "frame.time_epoch", "ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", "tcp.stream", "blynk.cmd", "blynk.id",
+    "blynk.length", "blynk.status", "blynk.body", "blynk.op", "blynk.pin", "blynk.value",
+)  # fmt: skip
+MICRO_FRAMES = 20_000
+START_UPS = {
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "import blynkscope": [sys.executable, "-c", "import blynkscope"],
+    "blynkscope --help": [*BLYNKSCOPE, "--help"],
+}
+
+
+class Run(NamedTuple):
+    """What one child process cost."""
+
+    seconds: float
+    peak_mib: float
+
+
+class Failed(Exception):
+    """A child process did not end well."""
+
+
+def child(command: list[str], output: Path | None = None, accepted: tuple[int, ...] = (0,)) -> Run:
+    """Run a program to its end; its wall time and the greatest resident memory of that process alone."""
+    with (output or Path(os.devnull)).open("wb") as sink, tempfile.TemporaryFile() as errors:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=errors)
+        # The usage of RUSAGE_CHILDREN is a maximum over all children so far; only wait4 tells them apart.
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in accepted:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip()[-400:]
+            raise Failed(f"{' '.join(command)}: exit status {process.returncode}: {said}")
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return Run(seconds, usage.ru_maxrss / unit)
+
+
+def interleaved(candidates: dict[str, Callable[[], Run]], runs: int) -> dict[str, list[Run]]:
+    """Every candidate `runs` times, in turns, after one unmeasured turn that fills the caches."""
+    for candidate in candidates.values():
+        candidate()
+    measured: dict[str, list[Run]] = {name: [] for name in candidates}
+    for _ in range(runs):
+        for name, candidate in candidates.items():
+            measured[name].append(candidate())
+    return measured
+
+
+def ratio(fast: list[Run], slow: list[Run]) -> float:
+    """How many times faster: the median of the ratios of neighbours in time."""
+    return statistics.median(b.seconds / a.seconds for a, b in zip(fast, slow, strict=True))
+
+
+def row(name: str, runs: list[Run], frames: int) -> dict[str, Any]:
+    """One line of a result."""
+    rates = sorted(frames / run.seconds for run in runs)
+    return {
+        "name": name, "frames": frames, "frames_per_second": {
+            "min": round(rates[0]), "median": round(statistics.median(rates)), "max": round(rates[-1]),
+        },
+        "peak_mib": round(max(run.peak_mib for run in runs), 1),
+    }  # fmt: skip
+
+
+def frames_in_ek(path: Path) -> int:
+    """Frames that tshark decoded, counted in its output."""
+    count = 0
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            count += len(json.loads(line).get("layers", {}).get("blynk_cmd", ()))
+    return count
+
+
+def frames_in_jsonl(path: Path) -> int:
+    """Frames that blynkscope decoded, counted in its output."""
+    with path.open("rb") as lines:
+        return sum(line.startswith(b'{"record":"frame"') for line in lines)
+
+
+def captures(frames: int, runs: int, folder: Path, tshark: str | None) -> dict[str, Any]:
+    """Whole programs on one generated file."""
+    capture = folder / f"{frames}.pcap"
+    child([sys.executable, str(HERE / "generate.py"), "--frames", str(frames), "-o", str(capture)])
+    jsonl, table, ek = folder / "out.jsonl", folder / "out.txt", folder / "out.ek"
+    decode = [*BLYNKSCOPE, "decode", "-q", "--color", "never"]
+    candidates = {
+        "blynkscope jsonl": lambda: child([*decode, "--format", "jsonl", "-o", str(jsonl), str(capture)]),
+    }
+    if tshark:
+        # Reassembly of late segments is off by default there; without it tshark loses each stream that had one.
+        peer = [
+            tshark, "-n", "-o", "tcp.reassemble_out_of_order:TRUE", "-X", f"lua_script:{HERE / 'blynk_bench.lua'}",
+            "-r", str(capture), "-Y", "blynk", "-T", "ek",
+        ]  # fmt: skip
+        peer += [word for field in TSHARK_FIELDS for word in ("-e", field)]
+        candidates["tshark + Lua ek"] = lambda: child(peer, ek)
+    candidates["blynkscope table"] = lambda: child([*decode, "--format", "table", "-o", str(table), str(capture)])
+    measured = interleaved(candidates, runs)
+    result: dict[str, Any] = {
+        "capture_mib": round(capture.stat().st_size / (1 << 20), 1),
+        "rows": [row(name, done, frames) for name, done in measured.items()],
+        "decoded": {"blynkscope jsonl": frames_in_jsonl(jsonl)},
+    }
+    if tshark:
+        result["decoded"]["tshark + Lua ek"] = frames_in_ek(ek)
+        for line in result["rows"]:
+            line["times_tshark"] = round(ratio(measured[line["name"]], measured["tshark + Lua ek"]), 2)
+    return result
+
+
+def sample_stream(frames: int) -> bytes:
+    """The device's side of typical traffic, already in order."""
+    from generate import HW, PING, PROPERTY, encode
+
+    messages = []
+    for number in range(frames):
+        cmd, body = HW, b"vw\x00%d\x00%.2f" % (number % 12, number / 7)
+        if number % 10 == 8:
+            cmd, body = PING, b""
+        elif number % 10 == 9:
+            cmd, body = PROPERTY, b"%d\x00color\x00#23C48E" % (number % 12)
+        messages.append(encode((cmd, number % 65535 + 1, len(body), body)))
+    return b"".join(messages)
+
+
+def decoders(runs: int) -> dict[str, Any]:
+    """The decoder derived from the schema against the schema itself, in this process and without a capture."""
+    import io
+
+    from blynkscope.protocol.derived import decode_body
+    from blynkscope.protocol.frames import frame_schema
+    from blynkscope.protocol.model import Dialect
+    from blynkscope.wire.framing import Framer
+
+    stream = sample_stream(MICRO_FRAMES)
+
+    def derived() -> Run:
+        begin = time.perf_counter()
+        framer, count = Framer(Dialect.HARDWARE), 0
+        for at in range(0, len(stream), 1460):
+            for item in framer.feed(stream[at : at + 1460]):
+                decode_body(item.cmd, item.body)
+                count += 1
+        seconds = time.perf_counter() - begin
+        if count != MICRO_FRAMES:
+            raise Failed(f"the framer cut {count} frames of {MICRO_FRAMES}")
+        return Run(seconds, 0.0)
+
+    def schema() -> Run:
+        begin = time.perf_counter()
+        frame, source, end, count = frame_schema(Dialect.HARDWARE), io.BytesIO(stream), len(stream), 0
+        while source.tell() < end:
+            frame.parse_stream(source)
+            count += 1
+        seconds = time.perf_counter() - begin
+        if count != MICRO_FRAMES:
+            raise Failed(f"the schema read {count} frames of {MICRO_FRAMES}")
+        return Run(seconds, 0.0)
+
+    measured = interleaved({"derived decoder": derived, "construct": schema}, runs)
+    lines = [row(name, done, MICRO_FRAMES) for name, done in measured.items()]
+    return {"rows": lines, "times_construct": round(ratio(measured["derived decoder"], measured["construct"]), 2)}
+
+
+def start_ups(runs: int) -> dict[str, Any]:
+    """Milliseconds until programs have started and ended, and as multiples of the interpreter's own."""
+    measured = interleaved({name: lambda c=command: child(c) for name, command in START_UPS.items()}, max(runs, 5))
+    bare = next(iter(measured.values()))
+    return {
+        name: {
+            "ms": round(1000 * statistics.median(run.seconds for run in done), 1),
+            "times_python": round(ratio(bare, done), 2),
+        }
+        for name, done in measured.items()
+    }
+
+
+def attempt(what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A part that fails is named and does not take the others with it."""
+    try:
+        return measure()
+    except (Failed, ImportError, AttributeError) as error:
+        print(f"{what}: not measured: {error}", file=sys.stderr)
+        return {"failed": str(error)}
+
+
+def lines_of(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows as text with fixed columns."""
+    text = [f"  {'':<20}{'frames/s: min':>14}{'median':>11}{'max':>11}{'peak MiB':>10}{'x tshark':>10}"]
+    for line in rows:
+        rate = line["frames_per_second"]
+        times = f"{line['times_tshark']:.1f}" if "times_tshark" in line else "-"
+        peak = f"{line['peak_mib']:.0f}" if line["peak_mib"] else "-"
+        numbers = f"{rate['min']:>14,}{rate['median']:>11,}{rate['max']:>11,}"
+        text.append(f"  {line['name']:<20}{numbers}{peak:>10}{times:>10}")
+    return text
+
+
+def report(result: dict[str, Any]) -> str:
+    """The whole result as a compact table."""
+    text = []
+    for frames, part in result["captures"].items():
+        if "failed" in part:
+            text.append(f"{frames} frames: not measured")
+            continue
+        seen = ", ".join(f"{name} {count:,}" for name, count in part["decoded"].items())
+        text += [f"{int(frames):,} frames, {part['capture_mib']} MiB; decoded: {seen}", *lines_of(part["rows"])]
+    if result["tshark"] is None:
+        text.append("tshark was not found: there is no comparison with it")
+    part = result["decoders"]
+    if "failed" not in part:
+        text += [f"decoders alone, {MICRO_FRAMES:,} frames: derived is {part['times_construct']:.1f} x construct"]
+        text += lines_of(part["rows"])
+    if "failed" not in result["start_up"]:
+        text.append("start-up, median")
+        for name, line in result["start_up"].items():
+            text.append(f"  {name:<20}{line['ms']:>10.1f} ms{line['times_python']:>8.2f} x python")
+    return "\n".join(text)
+
+
+def main() -> int:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description="Measures blynkscope against tshark with a Lua dissector.")
+    parser.add_argument("--frames", type=int, action="append", help="size of a capture (may be repeated)")
+    parser.add_argument("--runs", type=int, default=5, help="measured turns (default 5)")
+    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    options = parser.parse_args()
+    sys.path.insert(0, str(HERE))
+    tshark = shutil.which("tshark")
+    result: dict[str, Any] = {"tshark": tshark and Path(tshark).name, "runs": options.runs, "captures": {}}
+    for frames in options.frames or [100_000, 1_000_000]:
+        with tempfile.TemporaryDirectory(prefix="blynkscope-bench-") as folder:
+            part = attempt(f"{frames} frames", lambda n=frames, at=folder: captures(n, options.runs, Path(at), tshark))
+        result["captures"][str(frames)] = part
+    result["decoders"] = attempt("decoders", lambda: decoders(options.runs))
+    result["start_up"] = attempt("start-up", lambda: start_ups(options.runs))
+    print(report(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    failed = any("failed" in part for part in [*result["captures"].values(), result["decoders"], result["start_up"]])
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
