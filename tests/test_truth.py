@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from blynkscope.analysis.analyser import Analyser
+from blynkscope.analysis.records import spelled_out
 from blynkscope.sources import CaptureSource
 
 CAPTURES = Path(__file__).parent.parent / "captures"
@@ -57,7 +58,7 @@ def decode(path):
         records = [record for batch in source for record in analyser.feed(batch)]
     records += analyser.finish(source.lost)
     assert (source.damage is not None) == is_damaged(path)
-    return [msgspec.to_builtins(record) for record in records]
+    return [msgspec.to_builtins(record) for record in spelled_out(records)]
 
 
 def is_damaged(path):

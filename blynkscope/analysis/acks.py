@@ -6,7 +6,7 @@ what. Each direction remembers the requests that wait, within a bound.
 
 from __future__ import annotations
 
-from blynkscope.analysis.pins import RING, Write
+from blynkscope.analysis.pins import Write
 from blynkscope.protocol import commands, limits
 from blynkscope.protocol.model import Ack, Command
 
@@ -14,20 +14,24 @@ SYNC_SECONDS = 10.0
 """A sync's answers come at once; later a server's own numbering may have reached the same id."""
 
 
+RING = 64
+"""Writes of one direction that an error status can still name by id: a third of a second of a flooding client."""
+
+
 class Request:
     """A frame that an answer may name."""
 
-    __slots__ = ("cmd", "id", "index", "n", "older", "pins", "row", "time", "token")
+    __slots__ = ("cmd", "id", "index", "n", "older", "pins", "row", "sent_at", "token")
 
     def __init__(self, n: int, cmd: int, message_id: int, index: int, time: float | None, row: Command | None) -> None:
         self.n = n
         self.cmd = cmd
         self.id = message_id
         self.index = index
-        self.time = time
+        self.sent_at = time
         self.row = row
         self.older: Request | None = None
-        self.pins: set[str] | None = None
+        self.pins: set[bytes] | None = None
         """Pins that a sync asked for and that were not answered yet; None for all."""
         self.token: str | None = None
 
@@ -35,11 +39,12 @@ class Request:
 class Waiting:
     """The requests and writes of one direction that an answer may name."""
 
-    __slots__ = ("_requests", "_ring")
+    __slots__ = ("_requests", "ring")
 
     def __init__(self) -> None:
         self._requests: dict[int, Request] = {}
-        self._ring: list[Write | None] = []
+        self.ring: list[Write | None] = [None] * RING
+        """The last writes, at their id modulo RING: never answered, but an error status may name them."""
 
     def ask(self, request: Request) -> None:
         """Remember a request."""
@@ -52,21 +57,15 @@ class Waiting:
             del waiting[next(iter(waiting))]
         waiting[request.id] = request
 
-    def wrote(self, write: Write) -> None:
-        """Remember a write: it is never answered, but an error status may name it."""
-        if not self._ring:
-            self._ring = [None] * RING
-        self._ring[write.id % RING] = write
-
     def answered_by_status(self, message_id: int, status: int) -> Request | Write | None:
         """What a RESPONSE answers; the request no longer waits."""
-        write = self._ring[message_id % RING] if self._ring else None
+        write = self.ring[message_id % RING]
         if write is not None and write.id != message_id:
             write = None
         newest = self._requests.get(message_id)
         if newest is None:
             if write is not None:
-                self._ring[message_id % RING] = None
+                self.ring[message_id % RING] = None
             return write
         candidates = [newest] if newest.older is None else [newest.older, newest]
         if status == 200:
@@ -74,7 +73,7 @@ class Waiting:
         else:
             fitting = [one for one in candidates if one.row is None or status in one.row.failures]
             if write is not None and (not fitting or write.n > fitting[-1].n):
-                self._ring[message_id % RING] = None
+                self.ring[message_id % RING] = None
                 return write
         request = fitting[0] if fitting else candidates[0]
         self._forget(request)
@@ -90,12 +89,12 @@ class Waiting:
         self._forget(request)
         return request
 
-    def answered_by_sync(self, message_id: int, pin: str, time: float | None) -> Request | None:
+    def answered_by_sync(self, message_id: int, pin: bytes, time: float | None) -> Request | None:
         """The HW_SYNC that a pin's value with this id answers."""
         request = self._requests.get(message_id)
         if request is None or request.cmd != commands.HW_SYNC:
             return None
-        if time is not None and request.time is not None and time - request.time > SYNC_SECONDS:
+        if time is not None and request.sent_at is not None and time - request.sent_at > SYNC_SECONDS:
             return None
         if request.pins is not None:
             if pin not in request.pins:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from blynkscope.analysis.catalogue import CATALOGUE
+from blynkscope.analysis.catalogue import CATALOGUE, RANK, Severity
 from blynkscope.analysis.conversation import Conversation, Lane
 from blynkscope.analysis.records import FindingRecord, Record, SummaryRecord
 from blynkscope.analysis.rules import make_rules
@@ -17,36 +17,32 @@ from blynkscope.wire.events import Acked, Closed, Data, Event, Gap, Opened, Over
 class Run:
     """What the streams of one analysis share: options, numbers, and the records that they make."""
 
-    __slots__ = ("_heavy", "after", "dialect", "era", "findings", "frames", "lost", "out", "severities")
+    __slots__ = ("_heavy", "dialect", "era", "findings", "frames", "lost", "out", "severities")
 
     def __init__(self, dialect: Dialect | None, era: Era | None) -> None:
         self.dialect = dialect
         self.era = era
         self.frames = 0
         self.out: list[Record] = []
-        self.after: list[Record] = []
-        """What the record being made proves: told right after it."""
         self.lost: Counter[str] = Counter()
         self.severities: Counter[str] = Counter()
         self._heavy: dict[Lane, tuple[Conversation, int]] = {}
 
-    def report(
-        self, finding: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None
-    ) -> None:
-        """Raise a finding of the catalogue."""
-        rule = CATALOGUE[finding]
+    def finding(
+        self, name: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None
+    ) -> FindingRecord:
+        """A finding of the catalogue with what proves it here; it is counted, and the caller sees to its place."""
+        rule = CATALOGUE[name]
         self.severities[rule.severity.value] += 1
-        self.after.append(
-            FindingRecord(
-                rule.id, rule.slug, rule.severity.value, rule.group, stream, tuple(frames), count, rule.title, detail,
-                fix if fix is not None else rule.fix,
-            )
+        return FindingRecord(
+            rule.id, rule.slug, rule.severity.value, rule.group, stream, tuple(frames), count, rule.title, detail,
+            fix if fix is not None else rule.fix,
         )  # fmt: skip
 
-    def tell_after(self) -> None:
-        """The record is out: what it proves follows."""
-        self.out += self.after
-        self.after.clear()
+    def worst_at_least(self, severity: str) -> bool:
+        """Was a finding raised that is at least as bad?"""
+        least = RANK[Severity(severity)]
+        return any(count and RANK[Severity(name)] >= least for name, count in self.severities.items())
 
     def weigh(self, stream: Conversation, lane: Lane) -> None:
         """A direction holds a large incomplete frame: keep all of them together within the limit."""

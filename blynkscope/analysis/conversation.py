@@ -5,42 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from blynkscope.analysis.acks import Request, Waiting
-from blynkscope.analysis.pins import Pins, Write
-from blynkscope.analysis.records import SCHEMA, FrameRecord, StreamRecord
+from blynkscope.analysis.acks import RING, Request, Waiting
+from blynkscope.analysis.pins import DELIVERED, SENT, Pins, Write
+from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
 from blynkscope.protocol import bodies, commands, derived, limits
 from blynkscope.protocol.model import Ack, Dialect, Era, Sender
 from blynkscope.protocol.ports import PARTICLE_PORT, SERVER_PORTS
-from blynkscope.protocol.statuses import status_name
+from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT, SERVER, Closed, Gap, Opened, Overlap
-from blynkscope.wire.framing import Framer, Item, Malformed, RawFrame, Skipped
+from blynkscope.wire.framing import Cut, Framer, Item, Malformed, RawFrame, Skipped
 
 if TYPE_CHECKING:
     from blynkscope.analysis.analyser import Run
 
-WRITE_OPERATIONS = frozenset(code for code, operation in bodies.OPERATIONS.items() if operation.writes)
-_STATUS_NAMES = tuple(status_name(code) for code in range(256))
+_WRITES = frozenset(code.encode() for code, operation in bodies.OPERATIONS.items() if operation.writes)
+_SYNC_WRITES = {
+    read.encode(): write.encode()
+    for read, reading in bodies.OPERATIONS.items()
+    for write, writing in bodies.OPERATIONS.items()
+    if reading.shape == "pins" and writing.writes and reading.letter == writing.letter
+}
+"""The operation that answers each operation of a sync: vr by vw, and so on."""
 _LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
-_SELDOM = (commands.RESPONSE, commands.HW)
+_HW = commands.HW
+_NONE: tuple[str, ...] = ()
 
 
 class StreamRule(Protocol):
     """A rule of `analysis.rules`: told of what happens on one stream, it reports findings."""
 
-    def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> str | None:
-        """A request was answered with a status; gives the id of the finding that this raises."""
+    def answered(
+        self, stream: Conversation, request: Request, status: int, n: int, time: float | None
+    ) -> FindingRecord | None:
+        """A request was answered with a status; gives the finding that this proves."""
 
-    def ended(self, stream: Conversation) -> None:
-        """The stream is over and all its writes are final."""
+    def ended(self, stream: Conversation) -> FindingRecord | None:
+        """The stream is over and all its writes are final; gives the finding that this proves."""
 
 
 class Lane:
     """One direction of a stream."""
 
     __slots__ = (
-        "chunks", "decode", "dialect", "direction", "dst", "framer", "frames", "guess", "hunters", "names", "peer", "prefix",
-        "sender", "seen", "src", "waiting",
+        "chunks", "dialect", "direction", "dst", "facts", "framer", "frames", "guess", "hunters", "peer", "prefix", "seen",
+        "sender", "src", "targeted", "waiting",
     )  # fmt: skip
 
     def __init__(self, direction: int, src: str | None, dst: str | None) -> None:
@@ -49,9 +58,10 @@ class Lane:
         self.dst = dst
         self.peer: Lane = self
         self.sender: str = Sender.UNKNOWN.value
-        self.dialect: str = Dialect.HARDWARE.value
-        self.decode: tuple[derived.Decoder, ...] = ()
-        self.names: tuple[str, ...] = ()
+        self.dialect = Dialect.HARDWARE
+        self.targeted = False
+        """True where a HW body begins with the address of a device (app and web dialect)."""
+        self.facts: Facts | None = None
         self.framer: Framer | None = None
         self.hunters: list[Framer] = []
         self.guess: recognise.Guess | None = None
@@ -89,10 +99,10 @@ class Conversation:
         self.client, self.server = client, server
         known_ports = (opened.server_port in SERVER_PORTS) != (opened.client_port in SERVER_PORTS)
         self._roles_known = opened.handshake or known_ports
-        self.pins = Pins(run.after.append)
+        self.pins = Pins(run.out)
         self.server_spoke_first: int | None = None
         if self._roles_known:
-            server.sender = Sender.SERVER.value
+            self._label(server, Sender.SERVER)
         if run.dialect is not None:
             for lane in self.lanes:
                 self._begin(lane, run.dialect, joined=False)
@@ -105,16 +115,19 @@ class Conversation:
         lane = self.lanes[direction]
         lane.seen += len(data)
         framer = lane.framer
-        if framer is not None:
-            items = framer.feed(data, time)
-            if items:
-                self._items(lane, items)
+        if framer is None:
+            if lane.guess is None:
+                self._unknown(lane, time, data)
+            elif lane.hunters:
+                self._hunt(lane, data, time)
+            return
+        cuts, rest = framer.cut(data, time)
+        if cuts:
+            self._frames(lane, cuts)
+        if rest is not None:
+            self._items(lane, framer.feed_rest(rest, time))
             if framer.buffered > limits.HEAVY_BUFFER:
                 self.run.weigh(self, lane)
-        elif lane.guess is None:
-            self._unknown(lane, time, data)
-        elif lane.hunters:
-            self._hunt(lane, data, time)
 
     def gap(self, event: Gap) -> None:
         """Bytes of a direction are missing."""
@@ -150,8 +163,8 @@ class Conversation:
         ended = event.how not in {"end", "evicted"}
         self.pins.end(event.time, ended=ended, heard=event.heard)
         for rule in self._rules:
-            rule.ended(self)
-        self.run.tell_after()
+            if (made := rule.ended(self)) is not None:
+                self.run.out.append(made)
         closer = self.lanes[event.by] if event.by is not None else None
         total = {"client": self.client.seen, "server": self.server.seen}
         self._say("closed", event.time, closer, sum(total.values()), {"how": event.how, "sent": total})
@@ -160,13 +173,19 @@ class Conversation:
         """Give up the incomplete frame of a direction, because all buffers together are too large."""
         if lane.framer is not None:
             self._items(lane, lane.framer.finish(time, "given up: too many incomplete frames at once"))
-            self._begin(lane, Dialect(lane.dialect), joined=True)
+            self._begin(lane, lane.dialect, joined=True)
 
     # --- recognition ---
 
     def _unknown(self, lane: Lane, time: float | None, data: bytes) -> None:
         if lane.direction == CLIENT and self.server_spoke_first is None:
             self.server_spoke_first = self.server.seen
+        peer = lane.peer
+        if peer.guess is None and peer.prefix:
+            # The answer comes: what it answers is whole, even where more bytes could have told more.
+            guess = recognise.name_bytes(bytes(peer.prefix))
+            if guess.is_blynk:
+                self._recognised(peer, guess, time)
         lane.prefix += data
         lane.chunks.append((data, time))
         guess = recognise.classify(bytes(lane.prefix))
@@ -240,131 +259,150 @@ class Conversation:
     def _foreign(self, lane: Lane, guess: recognise.Guess, time: float | None, size: int) -> None:
         kind = "tls" if guess.kind == "tls" else "foreign"
         if self._roles_known and lane.direction == CLIENT:
-            lane.sender = Sender.UNKNOWN.value
+            self._label(lane, Sender.UNKNOWN)
         self._say(kind, time, lane, size, {"protocol": guess.kind, "label": guess.label, **guess.detail, "advice": guess.advice})
 
     def _begin(self, lane: Lane, dialect: Dialect, *, joined: bool) -> Framer:
         """From here on the direction is cut into frames."""
         framer = lane.framer = Framer(dialect, joined=joined)
-        lane.dialect = dialect.value
-        lane.decode = derived.decoders(dialect, self.run.era)
-        lane.names = derived.names(dialect, self.run.era)
+        lane.dialect = dialect
+        lane.targeted = dialect is not Dialect.HARDWARE
         if lane.guess is None:
             lane.guess = recognise.APP if dialect is Dialect.APP else recognise.HARDWARE
+        sender = Sender(lane.sender)
         if self._roles_known and lane.direction == CLIENT:
-            lane.sender = (Sender.APP if dialect is Dialect.APP else Sender.DEVICE).value
+            sender = Sender.APP if dialect is Dialect.APP else Sender.DEVICE
+        self._label(lane, sender)
         return framer
+
+    def _label(self, lane: Lane, sender: Sender) -> None:
+        """The direction's sender is known (or known to be unknown): its frames say so from now on."""
+        lane.sender = sender.value
+        dialect, era = lane.dialect, self.run.era
+        lane.facts = Facts(
+            self.number, lane.src, lane.dst, sender.value, dialect.value, self.via,
+            derived.decoders(dialect, era), derived.names(dialect, era),
+        )  # fmt: skip
 
     # --- frames ---
 
     def _items(self, lane: Lane, items: list[Item]) -> None:
-        """Turn what the framer cut into records. The one loop that every frame goes through."""
-        run = self.run
-        add, after = run.out.append, run.after
-        number, via, src, dst = self.number, self.via, lane.src, lane.dst
+        """Turn what the framer's general way cut into records."""
         for item in items:
-            if type(item) is not RawFrame:
+            if isinstance(item, RawFrame):
+                self._frames(lane, [(item.cmd, item.id, item.word, item.body, item.end, item.time)])
+            else:
                 self._trouble(lane, item)
-                continue
-            cmd, message_id, time = item.cmd, item.id, item.time
-            n = run.frames = run.frames + 1
-            lane.frames += 1
+
+    def _frames(self, lane: Lane, cuts: list[Cut]) -> None:
+        """The one loop that every frame goes through; pin writes, the bulk of all traffic, are dealt with in place."""
+        run, pins = self.run, self.pins
+        add, find_pin, acked = run.out.append, pins.pins.get, pins.acked
+        direction, ring = lane.direction, lane.waiting.ring
+        undelivered = pins.undelivered[direction]
+        for cmd, message_id, word, body, end, time in cuts:
+            run.frames = n = run.frames + 1
+            lane.frames = index = lane.frames + 1
             if not self._roles_known:
                 self._guess_roles(lane, cmd)
-            if cmd == 0:
-                self._response(lane, item, n)
+                direction = lane.direction
+            if cmd != _HW:
+                if cmd:
+                    self._request(lane, n, cmd, message_id, word, body, index, time)
+                else:
+                    self._response(lane, n, message_id, word, time)
                 continue
-            body = item.body
-            fields, text = lane.decode[cmd](body)
-            answers = rtt = write = None
-            if cmd == 20:
-                if fields is not None:
-                    answers, rtt, write = self._hardware(lane, item, n, fields)
+            facts = lane.facts
+            assert facts is not None
+            if lane.targeted:
+                target, _, operation = body.partition(b"\0")
+                parts = operation.split(b"\0", 2)
             else:
-                answers, rtt = self._request(lane, item, n, fields)
-            add(
-                FrameRecord(
-                    SCHEMA, n, time, number, src, dst, lane.sender, lane.dialect, via, cmd, lane.names[cmd], message_id,
-                    item.word, None, None, body.hex(), fields, text, answers, rtt, write, (),
-                )
-            )  # fmt: skip
-            if after:
-                run.tell_after()
+                target, parts = b"", body.split(b"\0", 2)
+            if len(parts) < 2 or parts[0] not in _WRITES:
+                add(Observed(facts, n, time, _HW, message_id, word, body, None, None, None, _NONE))
+                continue
+            key = parts[0] + parts[1]
+            values = parts[2] if len(parts) == 3 else None
+            if direction and self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
+                continue
+            if target:
+                key = target + b"\0" + key
+            state = SENT if end > acked[direction] else DELIVERED
+            write = Write(n, message_id, index, end, time, direction, key, values, state, state, None, None, False)
+            if direction == CLIENT:
+                ring[message_id % RING] = write
+            undelivered.append(write)
+            pin = find_pin(key) or pins.new_pin(key)
+            last, pin.last = pin.last, write
+            add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _NONE))
+            if last is not None:
+                pins.finish(pin, last)
 
-    def _hardware(
-        self, lane: Lane, item: RawFrame, n: int, fields: dict[str, Any]
-    ) -> tuple[int | None, float | None, str | None]:
-        """A HW frame: a write, the answer to a sync, or neither. Gives (answers, rtt_ms, write)."""
-        pins = fields.get("pins")
-        if not pins or len(pins) != 1 or fields["op"] not in WRITE_OPERATIONS:
-            return None, None, None
-        entry = pins[0]
-        pin = entry["pin"]
-        direction = lane.direction
-        if direction == SERVER:
-            request = lane.peer.waiting.answered_by_sync(item.id, pin, item.time)
-            if request is not None:
-                self.pins.passed(request.index, n, item.time)
-                self.pins.synchronised(pin, entry["values"], n, item.time)
-                return request.n, _elapsed(request.time, item.time), None
-        target = fields.get("target")
-        key = pin if target is None else f"{target} {pin}"
-        write = Write(n, item.id, lane.frames, item.end, key, entry["values"], item.time, direction)
-        if direction == CLIENT:
-            lane.waiting.wrote(write)
-        return None, None, self.pins.add(write)
+    def _sync_answer(
+        self, lane: Lane, facts: Facts, n: int, message_id: int, word: int, body: bytes, key: bytes, values: bytes | None,
+        time: float | None,
+    ) -> bool:  # fmt: skip
+        """A server's write that carries the id of a sync answers it."""
+        request = lane.peer.waiting.answered_by_sync(message_id, key, time)
+        if request is None:
+            return False
+        rtt = _elapsed(request.sent_at, time)
+        self.run.out.append(Observed(facts, n, time, _HW, message_id, word, body, request.n, rtt, None, _NONE))
+        self.pins.passed(request.index, n, time)
+        self.pins.synchronised(key, values, n, time)
+        return True
 
     def _request(
-        self, lane: Lane, item: RawFrame, n: int, fields: dict[str, Any] | None
-    ) -> tuple[int | None, float | None]:
-        """Any other frame: it may answer one of the peer, and it may ask for an answer. Gives (answers, rtt_ms)."""
-        cmd = item.cmd
-        answered = lane.peer.waiting.answered_by_frame(cmd, item.id) if lane.direction == SERVER else None
-        if answered is not None:
-            self.pins.passed(answered.index, n, item.time)
-            return answered.n, _elapsed(answered.time, item.time)
-        if lane.direction == CLIENT or cmd == commands.PING or cmd in _LOGINS:
-            row = commands.find(cmd, Dialect(lane.dialect), self.run.era)
-            if row is None or row.ack is not Ack.NOTHING:
-                request = Request(n, cmd, item.id, lane.frames, item.time, row)
-                if cmd == commands.HW_SYNC and fields and fields.get("pins"):
-                    request.pins = {pin["pin"] for pin in fields["pins"]}
-                elif cmd in _LOGINS and fields:
-                    request.token = fields.get("token")
-                lane.waiting.ask(request)
-        return None, None
-
-    def _response(self, lane: Lane, item: RawFrame, n: int) -> None:
-        status, time = item.word, item.time
-        found = lane.peer.waiting.answered_by_status(item.id, status)
+        self, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes, index: int, time: float | None
+    ) -> None:
+        """Any other frame: it may answer one of the peer, and it may ask for an answer."""
+        facts = lane.facts
+        assert facts is not None
+        answered = lane.peer.waiting.answered_by_frame(cmd, message_id) if lane.direction == SERVER else None
         answers = rtt = None
-        raised: list[str] = []
-        name = _STATUS_NAMES[status] if status < 256 else status_name(status)
-        text = name if found is not None else f"{name}, answers nothing"
+        if answered is not None:
+            answers, rtt = answered.n, _elapsed(answered.sent_at, time)
+        self.run.out.append(Observed(facts, n, time, cmd, message_id, word, body, answers, rtt, None, _NONE))
+        if answered is not None:
+            self.pins.passed(answered.index, n, time)
+        elif lane.direction == CLIENT or cmd == commands.PING or cmd in _LOGINS:
+            row = commands.find(cmd, lane.dialect, self.run.era)
+            if row is None or row.ack is not Ack.NOTHING:
+                request = Request(n, cmd, message_id, index, time, row)
+                if cmd == commands.HW_SYNC:
+                    operation, *wanted = body.split(b"\0")
+                    if wanted and operation in _SYNC_WRITES:
+                        request.pins = {_SYNC_WRITES[operation] + pin for pin in wanted}
+                elif cmd in _LOGINS:
+                    request.token = bodies.readable(body)
+                lane.waiting.ask(request)
+
+    def _response(self, lane: Lane, n: int, message_id: int, status: int, time: float | None) -> None:
+        """A RESPONSE: what does it answer, and what does that prove?"""
+        facts = lane.facts
+        assert facts is not None
+        found = lane.peer.waiting.answered_by_status(message_id, status)
+        answers = rtt = None
+        raised: list[FindingRecord] = []
         if found is not None:
             answers = found.n
-            if isinstance(found, Write):
-                rtt = _elapsed(found.sent_at, time)
-                if status != 200 and found.sender_lane == CLIENT:
-                    self.pins.rejected(found, n, time)
-            else:
-                rtt = _elapsed(found.time, time)
-                for rule in self._rules:
-                    finding = rule.answered(self, found, status, n, time)
-                    if finding:
-                        raised.append(finding)
-            if lane.direction == SERVER:
-                self.pins.passed(found.index, n, time)
-        record = FrameRecord(
-            SCHEMA, n, time, self.number, lane.src, lane.dst, lane.sender, lane.dialect, self.via, 0, lane.names[0],
-            item.id, None, status, name, "", None, text, answers, rtt, None, tuple(raised),
-        )  # fmt: skip
-        self.run.out.append(record)
-        self.run.tell_after()
+            rtt = _elapsed(found.sent_at, time)
+            if isinstance(found, Request):
+                raised = [made for rule in self._rules if (made := rule.answered(self, found, status, n, time))]
+        ids = tuple(made.id for made in raised)
+        self.run.out.append(Observed(facts, n, time, 0, message_id, status, b"", answers, rtt, None, ids))
+        if found is None:
+            return
+        self.run.out += raised
+        if isinstance(found, Write) and status != SUCCESS:
+            self.pins.rejected(found, n, time)
+        if lane.direction == SERVER:
+            self.pins.passed(found.index, n, time)
 
     def _guess_roles(self, lane: Lane, cmd: int) -> None:
         """No SYN and no telling port: who sends such a command?"""
-        row = commands.find(cmd, Dialect(lane.dialect), self.run.era)
+        row = commands.find(cmd, lane.dialect, self.run.era)
         if cmd == commands.RESPONSE or row is None:
             return
         if Sender.SERVER not in row.senders:
@@ -377,9 +415,8 @@ class Conversation:
         if client.direction != CLIENT:
             self.lanes[0].direction, self.lanes[1].direction = SERVER, CLIENT
             self.client, self.server = self.server, self.client
-        app = client.dialect == Dialect.APP.value
-        client.sender = (Sender.APP if app else Sender.DEVICE).value
-        client.peer.sender = Sender.SERVER.value
+        self._label(client, Sender.APP if client.dialect is Dialect.APP else Sender.DEVICE)
+        self._label(client.peer, Sender.SERVER)
 
     def _trouble(self, lane: Lane, item: Item) -> None:
         """What the framer cut that is no frame."""
@@ -391,7 +428,7 @@ class Conversation:
         elif isinstance(item, Malformed):
             facts: dict[str, Any] = {"reason": item.reason, "offset": item.start, "have": item.have}
             if item.cmd is not None:
-                facts |= {"need": item.need, "cmd": item.cmd, "name": lane.names[item.cmd], "id": item.id}
+                facts |= {"need": item.need, "cmd": item.cmd, "name": commands.command_name(item.cmd, lane.dialect, self.run.era), "id": item.id}
                 facts |= {"length": item.word if item.cmd else None}
             self.run.lost["frames_incomplete"] += 1
             self._say("malformed", item.time, lane, item.have, facts)

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from blynkscope.protocol.derived import Decoder
+from blynkscope.protocol.statuses import status_name
+
 SCHEMA = 1
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What the frames of one direction have in common. Replaced, never changed, when more becomes known.
+
+    `decode` and `names` are the tables of `protocol.derived` for the direction's dialect and era.
+    """
+
+    stream: int
+    src: str | None
+    dst: str | None
+    sender: str
+    dialect: str
+    via: tuple[str, ...]
+    decode: tuple[Decoder, ...]
+    names: tuple[str, ...]
 
 
 class FrameRecord(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag="frame"):
@@ -38,6 +58,44 @@ class FrameRecord(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag
     rtt_ms: float | None
     write: str | None
     findings: tuple[str, ...]
+
+
+class Observed(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """A frame as the analysis hands it on: the facts alone, cheap to make. `record` spells them out.
+
+    `word` is the status of a RESPONSE and the length of any other body.
+    """
+
+    facts: Facts
+    n: int
+    time: float | None
+    cmd: int
+    id: int
+    word: int
+    body: bytes
+    answers: int | None
+    rtt_ms: float | None
+    write: str | None
+    findings: tuple[str, ...]
+
+    def record(self) -> FrameRecord:
+        """The frame with everything that its bytes mean."""
+        facts, cmd, body = self.facts, self.cmd, self.body
+        status = name = None
+        if cmd:
+            fields, text = facts.decode[cmd](body)
+        else:
+            status = self.word
+            name = text = status_name(status)
+            fields = None
+            if self.answers is None:
+                text = f"{name}, answers nothing"
+        length = self.word if cmd and facts.dialect != "web" else None
+        return FrameRecord(
+            SCHEMA, self.n, self.time, facts.stream, facts.src, facts.dst, facts.sender, facts.dialect, facts.via, cmd,
+            facts.names[cmd], self.id, length, status, name, body.hex(), fields, text, self.answers, self.rtt_ms,
+            self.write, self.findings,
+        )  # fmt: skip
 
 
 class FindingRecord(msgspec.Struct, frozen=True, tag_field="record", tag="finding"):
@@ -94,4 +152,9 @@ class SummaryRecord(msgspec.Struct, frozen=True, tag_field="record", tag="summar
     lost: dict[str, int]
 
 
-Record = FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord
+Record = Observed | FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord
+
+
+def spelled_out(records: Iterable[Record]) -> list[FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord]:
+    """The records with every observed frame as its full frame record."""
+    return [record.record() if type(record) is Observed else record for record in records]  # type: ignore[misc]

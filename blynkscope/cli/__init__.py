@@ -1,1 +1,84 @@
-"""."""
+"""The command line: one file a command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from blynkscope import __version__
+from blynkscope.errors import BlynkscopeError, FilterError
+
+COMMANDS = {
+    "decode": ("blynkscope.cli.decode", "Read captures: annotated frames and findings."),
+    "hexdump": ("blynkscope.cli.hexdump", "Take pasted bytes apart, field by field."),
+    "codes": ("blynkscope.cli.codes", "List the commands and status codes of the protocol."),
+    "explain": ("blynkscope.cli.explain", "A page on a command, a status, a number or a finding."),
+    "filters": ("blynkscope.cli.filters", "The keys and words of filter expressions."),
+}
+"""Commands by name: the module that has them as `command`, and what `--help` says of them."""
+
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Commands that are imported only when they run, so that `--help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = import_module(entry[0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="blynkscope %(version)s")
+def cli() -> None:
+    """What a Blynk device and its server say to each other, what it means, and what went wrong.
+
+    Exit status: 0 done, 1 findings at or above --fail-on, 2 usage, 3 input unreadable or cut short, 4 something is missing
+    on this machine, 130 interrupted.
+    """
+
+
+def _explain(error: BlynkscopeError) -> str:
+    from blynkscope.render.safe import safe
+
+    lines = [f"Error: {safe(str(error))}"]
+    if isinstance(error, FilterError):
+        from blynkscope.analysis.filters import point_at
+
+        lines = ["Error: the filter does not parse:", *(safe(line) for line in point_at(error).splitlines())]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script: runs a command and ends the process with its exit status."""
+    try:
+        status: Any = cli.main(args=arguments, prog_name="blynkscope", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except BlynkscopeError as error:
+        click.echo(_explain(error), err=True)
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted. Nothing may be written when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)

@@ -18,7 +18,7 @@ _CUT_SHORT = 3
 _USAGE = 2
 
 
-@click.command()
+@click.command("hexdump")
 @click.argument("source", metavar="[BYTES|FILE|-]", default="-")
 @click.option("--as", "sender", type=click.Choice(["device", "server", "app"]), help="Who sent the bytes.")
 @click.option(
@@ -29,7 +29,7 @@ _USAGE = 2
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @click.option("--show-secrets", is_flag=True, help="Do not hide tokens, addresses and passwords.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
-def hexdump(  # noqa: PLR0917 - click passes options by name
+def command(  # noqa: PLR0917 - click passes options by name
     source: str,
     sender: str | None,
     dialect: str | None,
@@ -93,20 +93,22 @@ def _parsed(source: str) -> Parsed:
     from blynkscope.wire.notation import parse_bytes
 
     if source == "-":
-        return _of_file(_bounded(click.get_binary_stream("stdin")))
+        return _of_file(_bounded(sys.stdin.buffer))
     try:
         return parse_bytes(source)
     except NotationError as error:
         path = Path(source)
         try:
-            if path.is_file() or path.is_fifo():
-                with path.open("rb") as file:
-                    return _of_file(_bounded(file))
-        except OSError as problem:
-            raise click.UsageError(f"cannot read the file: {problem.strerror}") from problem
-        except ValueError:
-            pass  # A NUL in the name: it is no file's.
-        raise _refusal(error) from error
+            there = path.is_file() or path.is_fifo()
+        except (OSError, ValueError):
+            there = False  # too long or with a NUL: the name of no file
+        if not there:
+            raise _refusal(error) from error
+    try:
+        with path.open("rb") as file:
+            return _of_file(_bounded(file))
+    except OSError as problem:
+        raise click.UsageError(f"cannot read the file: {problem.strerror}") from problem
 
 
 def _refusal(error: NotationError) -> click.UsageError:

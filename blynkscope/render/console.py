@@ -155,7 +155,8 @@ def cells(text: str) -> int:
 def fit(text: str, limit: int) -> str:
     """Text cut to at most `limit` columns, with "…" in place of what is missing. The text must be printable."""
     # Zero-width characters make text longer than its columns; what is beyond eight a column is no honest text.
-    text = text[: 8 * limit]
+    if len(text) > 8 * limit:
+        text = text[: 8 * limit] + "…"
     if cells(text) <= limit:
         return text
     if limit <= 1:

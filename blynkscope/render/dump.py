@@ -184,16 +184,13 @@ def field_lines(
             place = f"{offset + field.start + row * per_row:04x}" if chunk is not None else "    "
             name = palette.paint(color, f"{fit(safe(field.name), _NAME):<{_NAME}}") if row == 0 else " " * _NAME
             gap = " " * (3 * per_row - len(shown))
-            hexed = _hexed(shown, chunk, field, row, per_row, color, palette)
+            hexed = _hexed(shown, len(field.raw) - row * per_row, color, palette)
             lines.append(f"  {palette.paint('quiet', place)}  {hexed}{gap} {name} {text or ''}".rstrip())
     return lines
 
 
-def _hexed(shown: str, chunk: bytes | None, field: Field, row: int, per_row: int, color: str, palette: Palette) -> str:
-    """The hex text of a row; the separator behind the field is dim."""
-    if not chunk:
-        return ""
-    own = max(min(len(field.raw) - row * per_row, len(chunk)), 0)
+def _hexed(shown: str, own: int, color: str, palette: Palette) -> str:
+    """The hex text of a row, of which `own` bytes are the field's; the separator behind them is dim."""
     cut = max(3 * own - 1, 0)
     return palette.paint(color, shown[:cut]) + palette.paint("quiet", shown[cut:])
 

@@ -37,8 +37,10 @@ class Field:
 
 
 def command_of(record: FrameRecord) -> Command | None:
-    """The row of the command table that explains a frame."""
-    return commands.find(record.cmd, Dialect(record.dialect), None)
+    """The row of the command table that explains a frame: the one whose name it bears, else the most likely one."""
+    dialect = Dialect(record.dialect)
+    named = (row for row in commands.rows(record.cmd) if row.name == record.name and dialect in row.dialects)
+    return next(named, None) or commands.find(record.cmd, dialect, None)
 
 
 def fields_of(record: FrameRecord) -> list[Field]:

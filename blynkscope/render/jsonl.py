@@ -8,14 +8,19 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from blynkscope.analysis.records import Record
+from blynkscope.analysis.records import Observed, Record, WriteRecord
+from blynkscope.render.lines import FrameLines, write_line
 from blynkscope.render.outputs import Options
+from blynkscope.render.patterns import TOKEN_LENGTH
 
 _DEPTH_MAX = 200
 
 
 def escaped(line: bytes) -> bytes:
-    """Encoded JSON with every character that is not printable as `\\uNNNN`, so that a terminal can be shown it."""
+    """Encoded JSON fit for a terminal: what is not printable becomes `\\uNNNN`.
+
+    JSON itself escapes C0 only; C1 controls and bidirectional marks are legal in it.
+    """
     text = line.decode("utf-8")
     if text.isascii() and "\x7f" not in text:
         return line
@@ -52,23 +57,35 @@ def cleaned(value: Any, depth: int = 0) -> Any:
 class Encoder:
     """Records → JSON Lines, for `jsonl` and `json` alike."""
 
-    __slots__ = ("_apply", "_encoder", "_terminal")
+    __slots__ = ("_apply", "_encoder", "_frames", "_terminal")
 
     def __init__(self, options: Options) -> None:
         self._encoder = msgspec.json.Encoder()
         self._apply = options.redactor.apply
         self._terminal = options.terminal
+        self._frames = FrameLines()
 
     def lines(self, records: Sequence[Record]) -> bytes:
         """A batch as lines, each with its line feed."""
-        apply = self._apply
-        batch = [apply(record) for record in records]
-        try:
-            data = self._encoder.encode_lines(batch)
-        except (UnicodeEncodeError, RecursionError):
-            # Rare, and for one record of the batch only: it is repaired alone.
-            data = b"".join(self._one(record) for record in batch)
-        return escaped(data) if self._terminal else data
+        lines: list[str] = []
+        add, fast = lines.append, self._frames.line
+        for record in records:
+            kind = type(record)
+            if kind is Observed:
+                # A secret is as long as a token, or in a command that the fast lane does not know.
+                if len(record.body) < TOKEN_LENGTH and (line := fast(record)) is not None:
+                    add(line)
+                    continue
+            elif kind is WriteRecord:
+                add(write_line(record))
+                continue
+            add(self._general(record).decode())
+        return "".join(lines).encode()
+
+    def _general(self, record: Record) -> bytes:
+        whole = record.record() if isinstance(record, Observed) else record
+        line = self._one(self._apply(whole))
+        return escaped(line) if self._terminal else line
 
     def _one(self, record: Record) -> bytes:
         try:

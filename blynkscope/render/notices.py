@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from blynkscope.analysis.records import FindingRecord, LogRecord, StreamRecord, WriteRecord
+from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, fit, wrapped
 from blynkscope.render.outputs import Options
 from blynkscope.render.safe import safe, safe_line
@@ -31,6 +32,8 @@ class Notices:
         self._text = min(options.width, _TEXT_WIDTH)
         self._palette = options.palette
         self._quiet = options.quiet
+        self._verbose = options.verbose
+        self._advised: set[tuple[str, str]] = set()
 
     def stream(self, record: StreamRecord, clock: str) -> list[str]:
         """A stream record as one line, and one more for advice."""
@@ -81,9 +84,18 @@ class Notices:
             return lines
         if record.detail:
             lines += self._indented(record.detail, 4, None)
-        if record.fix:
+        if record.fix and self._new_advice(record):
             lines += self._indented(record.fix, 4, "good", "→ ")
         return lines
+
+    def _new_advice(self, record: FindingRecord) -> bool:
+        """Advice is given once; what a later finding of the same kind adds is its detail."""
+        key = record.id, record.fix
+        if self._verbose or key not in self._advised:
+            if len(self._advised) < limits.OPEN_WRITES_MAX:
+                self._advised.add(key)
+            return True
+        return False
 
     def _indented(self, text: str, indent: int, style: str | None, bullet: str = "") -> list[str]:
         lines: list[str] = []
@@ -110,7 +122,13 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
         by = detail.pop("by", None)
         words = _ENDINGS.get(str(how), "closed" if how is None else f"closed ({_value(how)})")
         by = by or (record.sender if record.sender not in {"", "unknown"} else None)
-        return words + (f" by {_value(by)}" if by and how in {"fin", "reset"} else "")
+        sent = detail.get("sent")
+        if isinstance(sent, dict) and sent.keys() == {"client", "server"}:
+            del detail["sent"]
+            size = f", {_value(sent['client'])} bytes there and {_value(sent['server'])} back"
+        else:
+            size = ""
+        return words + (f" by {_value(by)}" if by and how in {"fin", "reset"} else "") + size
     if kind == "gap":
         return f"{size}{sender} are not in the input"
     if kind == "resync":
@@ -122,6 +140,7 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
     if kind == "malformed":
         detail.pop("offset", None)
         detail.pop("cmd", None)
+        detail.pop("length", None)
         have, need = detail.pop("have", record.bytes), detail.pop("need", None)
         name, reason = detail.pop("name", None), detail.pop("reason", None)
         there = f"{_value(have)} of {_value(need)} bytes" if need else f"{_value(have)} bytes"

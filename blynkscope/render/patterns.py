@@ -24,8 +24,10 @@ _DOMAIN = r"[\w-]"
 
 TOKEN_LENGTH = 32
 
-MEMBER = re.compile(rf"""\\?["']({_NAMES})\\?["']\s*+[:=]\s*+\\?["']((?:[^"'\\]|\\(?!["']))*+)""", re.IGNORECASE)
-"""`"token":"…"`, also with the quotes escaped once more. Groups: name, value."""
+MEMBER = re.compile(
+    rf"""(?<![\w-])({_NAMES})\\?["']?(?:\[\d{{0,3}}\])?\s*+[:=]\s*+\\?["']((?:[^"'\\]|\\(?!["']))*+)""", re.IGNORECASE
+)
+"""`"token":"…"`, with the quotes escaped once more, or `auth[] = "…"` of a sketch. Groups: name, value."""
 PARAMETER = re.compile(rf"""(?<![\w-])({_NAMES})=((?:[^\s&"'<>;\\\0]|\\(?!["']))++)""", re.IGNORECASE)
 """`token=…`. Groups: name, value."""
 HEADER = re.compile(r"(?<![\w-])(authorization|cookie|set-cookie):[ \t]*+([^\r\n\0]++)", re.IGNORECASE)

@@ -18,13 +18,14 @@ from typing import Any
 import construct as con
 import msgspec
 
-from blynkscope.analysis.records import FindingRecord, FrameRecord, LogRecord, Record, StreamRecord
+from blynkscope.analysis.records import FindingRecord, FrameRecord, LogRecord, Observed, Record, StreamRecord
 from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.bodies import Body, Fields, Span
-from blynkscope.protocol.model import Dialect
 from blynkscope.render import patterns
+from blynkscope.render.fields import command_of
 
 MASK = b"*"
+_KEY, _ADDRESS = "token", "email"
 _DEPTH_MAX = 64
 _TOO_DEEP = "(nested too deep to be shown without secrets)"
 _SEARCHED = 64
@@ -56,9 +57,12 @@ _HW = next(code for code in range(256) for row in commands.rows(code) if row.nam
 _LONG = 2 * patterns.TOKEN_LENGTH
 
 
-def _body_of(cmd: int, dialect: str) -> Body:
-    row = commands.find(cmd, Dialect(dialect), None)
-    return row.body if row else bodies.RAW
+def _reading(body: Body, fields: Fields) -> str | None:
+    """The one-line reading; None where the fields are not this body's (a log's, or another era's)."""
+    try:
+        return body.reading(fields)
+    except (LookupError, TypeError, AttributeError, ValueError):
+        return None
 
 
 class Redactor:
@@ -76,7 +80,9 @@ class Redactor:
         self._found: list[str] = []
 
     def apply(self, record: Record) -> Record:
-        """The record without secrets; the same object where there were none."""
+        """The record without secrets; the same object where there were none. An observed frame is spelled out."""
+        if isinstance(record, Observed):
+            record = record.record()
         if isinstance(record, FrameRecord):
             body = record.body
             # The common frame is done here. A short body has room for no token; outside of pin values (where an @ is
@@ -139,7 +145,8 @@ class Redactor:
 
     def _frame(self, record: FrameRecord) -> FrameRecord:
         data = bytes.fromhex(record.body)
-        body = _body_of(record.cmd, record.dialect)
+        row = command_of(record)
+        body = row.body if row else bodies.RAW
         spans = body.secrets(data) if record.cmd in SECRET_COMMANDS else []
         self._learn(spans)
         self._found = []
@@ -154,7 +161,9 @@ class Redactor:
         packed = record.cmd in PACKED_COMMANDS and fields is not None and "inflated" in fields
         if packed or not complete:
             hidden = MASK * len(data)
-        text = body.reading(fields) if fields is not None else self.text(record.text)
+        text = _reading(body, fields) if fields is not None else None
+        if text is None:
+            text = self.text(record.text)
         return msgspec.structs.replace(record, body=hidden.hex(), fields=fields, text=text)
 
     def _declared(self, fields: Fields, record: FrameRecord, spans: Sequence[Span]) -> None:
@@ -219,7 +228,7 @@ class Redactor:
     def _learn(self, spans: Sequence[Span]) -> None:
         for span in spans:
             secret = bodies.readable(span.raw)
-            if span.secret == "email" or len(secret) < _SHORTEST_KNOWN or len(self._known) >= limits.ADDRESSES_MAX:
+            if span.secret == _ADDRESS or len(secret) < _SHORTEST_KNOWN or len(self._known) >= limits.ADDRESSES_MAX:
                 continue
             if secret not in self._known:
                 self._known[secret] = self._placeholder(span)
@@ -228,10 +237,10 @@ class Redactor:
 
     def _placeholder(self, span: Span) -> str:
         secret = bodies.readable(span.raw)
-        if span.secret == "token":  # noqa: S105
+        if span.secret == _KEY:
             # A login read with the wrong dialect has an address where the token belongs.
             return self._nth("mail", secret) if "@" in secret else token_name(secret)
-        return self._nth("mail" if span.secret == "email" else "pass", secret)
+        return self._nth("mail" if span.secret == _ADDRESS else "pass", secret)
 
     def _number(self, kind: str, secret: str) -> str:
         self._found.append(secret)

@@ -83,7 +83,7 @@ class Rows:
             f"{quiet}{record.n:5} {self.clock(record.time)} {stream}{off} {sender}  {name} {quiet}{record.id:5}{off}  "
         )
         # What comes out of the ordinary is short or must be cut; long values are cut before they are looked at.
-        text = record.text if len(record.text) <= self._width else record.text[: self._width]
+        text = record.text if len(record.text) <= self._width else record.text[: self._width] + "…"
         if not text.isprintable():
             text = safe(text)
         before = after = ""

@@ -30,7 +30,7 @@ class Tally:
         self._frames = 0
         self._streams: set[int] = set()
         self._first: float | None = None
-        self._last: float | None = None
+        self._last = 0.0
         self._pins: dict[str, dict[str, int]] = {}
         self._open: dict[int, tuple[str, str]] = {}
         self._findings: dict[tuple[str, str], list[int]] = {}
@@ -40,8 +40,9 @@ class Tally:
         """Something happened at this time."""
         if time is not None:
             if self._first is None:
-                self._first = time
-            self._last = time
+                self._first = self._last = time
+            elif time > self._last:
+                self._last = time
 
     def frame(self, record: FrameRecord) -> None:
         """Count a frame, and the pin that it writes."""
@@ -49,8 +50,9 @@ class Tally:
         time = record.time
         if time is not None:
             if self._first is None:
-                self._first = time
-            self._last = time
+                self._first = self._last = time
+            elif time > self._last:
+                self._last = time
         if len(self._streams) < limits.STREAMS_MAX:
             self._streams.add(record.stream)
         if record.write is not None and record.sender != "server" and record.fields:
@@ -108,7 +110,7 @@ class Tally:
         frames = self.summary.frames if self.summary else self._frames
         streams = self.summary.streams if self.summary else len(self._streams)
         text = f"{frames} in {streams} stream{'' if streams == 1 else 's'}"
-        if self._first is not None and self._last is not None and self._last > self._first:
+        if self._first is not None and self._last > self._first:
             text += f" over {_span(self._last - self._first)}"
         return _labelled("frames", paint("strong", text))
 

@@ -1,7 +1,7 @@
 """The running table: what a person watches. One line a frame, written as it comes, columns that never move.
 
-A rich table costs a third of a millisecond a row and must know all rows first. So lines are composed here: fixed columns
-on the left, the reading, and what became of the frame at the right edge.
+A rich table costs a third of a millisecond a row and must know all rows first. So lines are composed here: fixed
+columns on the left, the reading, and what became of the frame at the right edge.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from blynkscope.analysis.records import (
     FindingRecord,
     FrameRecord,
     LogRecord,
+    Observed,
     Record,
     StreamRecord,
     SummaryRecord,
@@ -45,14 +46,14 @@ class Table:
     def write(self, records: Sequence[Record]) -> None:
         """Write a batch of records as lines."""
         lines: list[str] = []
+        if records and not self._headed:
+            self._head(lines)
         apply, row, tally = self._apply, self._rows.row, self._tally
         if not self._rows.many_streams:
-            self._rows.many_streams = any(getattr(record, "stream", 0) not in {None, 0, 1} for record in records)
+            self._rows.many_streams = any(map(_of_another_stream, records))
         for record in records:
             shown = apply(record)
             if isinstance(shown, FrameRecord):
-                if not self._headed:
-                    self._head(lines)
                 tally.frame(shown)
                 lines.append(row(shown))
             else:
@@ -93,3 +94,8 @@ class Table:
                 lines += self._notices.write(record)
         elif isinstance(record, SummaryRecord):
             self._tally.summary = record
+
+
+def _of_another_stream(record: Record) -> bool:
+    stream = record.facts.stream if isinstance(record, Observed) else getattr(record, "stream", None)
+    return stream is not None and stream > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from blynkscope.errors import CaptureError
@@ -32,10 +32,21 @@ class CaptureSource:
 
     def __init__(self, stream: BinaryIO, name: str, *, general: bool = False) -> None:
         self.name = name
-        self._reader = read_capture(stream, name)
+        try:
+            self._reader = read_capture(stream, name)
+        except BaseException:
+            if stream is not sys.stdin.buffer:
+                stream.close()
+            raise
         self._packets = PacketReader()
         self._general = general
         self._stream = stream
+        self.size: int | None = None
+        """Bytes of the file, where it is one."""
+        if stream is not sys.stdin.buffer and os.path.isfile(name):
+            self.size = os.path.getsize(name)
+        self.on_read: Callable[[int], None] | None = None
+        """Called with the position in the file, now and then."""
 
     @property
     def damage(self) -> Damage | None:
@@ -86,12 +97,17 @@ class CaptureSource:
                         reader.packet(buffer, packet)
                 else:
                     read_batch(reader, buffer, packets)
+                if self.on_read is not None:
+                    self.on_read(self._stream.tell())
                 if reader.events:
                     batch = reader.events.copy()
                     reader.events.clear()
                     yield batch
         except OSError as error:
             raise CaptureError(f"{self.name}: cannot be read on: {error.strerror or error}") from error
+        finally:
+            if self._stream is not sys.stdin.buffer:
+                self._stream.close()
         reader.finish()
         if reader.events:
             yield reader.events.copy()
@@ -108,7 +124,7 @@ def open_capture(path: str | os.PathLike[str], *, general: bool = False) -> Capt
     if name == "-":
         return CaptureSource(sys.stdin.buffer, "standard input", general=general)
     try:
-        stream = open(name, "rb")
+        stream = open(name, "rb")  # noqa: SIM115  (the source closes it when it has been read)
+        return CaptureSource(stream, name, general=general)
     except OSError as error:
         raise CaptureError(f"{name}: {error.strerror or error}") from error
-    return CaptureSource(stream, name, general=general)

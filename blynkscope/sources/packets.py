@@ -97,7 +97,7 @@ class PacketReader:
         self.events: list[Event] = []
         self.flows = Flows(address_name, self.events)
         self.unused = Unused()
-        self._datagrams: dict[tuple[bytes, bytes, int, int], _Datagram] = {}
+        self._datagrams: dict[tuple[bytes, int, int], _Datagram] = {}
 
     def packet(self, buffer: bytes, packet: Packet) -> None:
         """One packet, by the general path: any link type, any IP."""
@@ -206,10 +206,9 @@ class PacketReader:
         stop = at + total if total else end + cut
         begin = at + size
         if fragment & 0x3FFF:
-            self._fragment(
-                data, time, (source, target, ident, protocol), begin, min(stop, end), (fragment & 0x1FFF) * 8,
-                last=not fragment & 0x2000,
-            )  # fmt: skip
+            key = (source + target, ident, protocol)
+            last = not fragment & 0x2000
+            self._fragment(data, time, key, begin, min(stop, end), (fragment & 0x1FFF) * 8, last=last)
         elif protocol == _TCP:
             self._tcp(data, time, source + target, begin, min(stop, end), max(0, min(stop, end + cut) - end))
         else:
@@ -222,8 +221,13 @@ class PacketReader:
         if head >> 28 != 6:
             raise IndexError
         stop = at + 40 + length if length else end + cut
-        at += 40
-        limit = min(stop, end)
+        addresses = source + target
+        self._ipv6_chain(data, time, addresses, following, at + 40, min(stop, end), max(0, min(stop, end + cut) - end))
+
+    def _ipv6_chain(
+        self, data: bytes, time: float, addresses: bytes, following: int, at: int, limit: int, missing: int
+    ) -> None:
+        """Extension headers from `at` on, up to the TCP header."""
         while following in _EXTENSIONS or following in {_FRAGMENT, _AUTHENTICATION}:
             if limit - at < 8:
                 raise IndexError
@@ -231,23 +235,23 @@ class PacketReader:
             if kind == _FRAGMENT:
                 place, ident = struct.unpack_from(">xxHI", data, at)
                 if place & 0xFFF9:
-                    self._fragment(
-                        data, time, (source, target, ident, following), at + 8, limit, place & 0xFFF8,
-                        last=not place & 1,
-                    )  # fmt: skip
+                    key = (addresses, ident, following)
+                    self._fragment(data, time, key, at + 8, limit, place & 0xFFF8, last=not place & 1)
                     return
                 at += 8
             else:
                 at += (data[at + 1] + 2) * 4 if kind == _AUTHENTICATION else (data[at + 1] + 1) * 8
         if following == _TCP:
-            self._tcp(data, time, source + target, at, limit, max(0, min(stop, end + cut) - end))
+            self._tcp(data, time, addresses, at, limit, missing)
         else:
             self.unused.other += 1
 
     def _fragment(
-        self, data: bytes, time: float, key: tuple[bytes, bytes, int, int], at: int, end: int, offset: int, *, last: bool
+        self, data: bytes, time: float, key: tuple[bytes, int, int], at: int, end: int, offset: int, *, last: bool
     ) -> None:
-        if key[3] != _TCP or offset + end - at > limits.DATAGRAM_MAX or end <= at:
+        addresses, _, following = key
+        interesting = following == _TCP or following in _EXTENSIONS or following == _AUTHENTICATION
+        if not interesting or offset + end - at > limits.DATAGRAM_MAX or end <= at:
             self.unused.other += 1
             return
         waiting = self._datagrams
@@ -264,7 +268,10 @@ class PacketReader:
         payload = datagram.whole()
         if payload is not None:
             del waiting[key]
-            self._tcp(payload, time, key[0] + key[1], 0, len(payload), 0)
+            if len(addresses) == 8:
+                self._tcp(payload, time, addresses, 0, len(payload), 0)
+            else:
+                self._ipv6_chain(payload, time, addresses, following, 0, len(payload), 0)
 
     # --- transport layer ---
 

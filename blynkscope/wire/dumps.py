@@ -121,7 +121,8 @@ def _steady(rows: list[_Row]) -> bool:
     if len(rows) < 2:
         return False
     steps = [after.offset - row.offset for row, after in pairwise(rows) if after.offset]
-    return all(step >= 0 for step in steps) and any(0 < step <= ROW_MAX for step in steps)
+    starred = any(row.rest == "*" for row in rows)
+    return all(step >= 0 for step in steps) and (starred or any(0 < step <= ROW_MAX for step in steps))
 
 
 def _name(text: str, colon: bool) -> str:

@@ -69,6 +69,8 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
 
 
 Item = RawFrame | Skipped | Malformed
+Cut = tuple[int, int, int, bytes, int, float | None]
+"""The values of a RawFrame, in order."""
 
 _AS_IS, _STRONG, _WEAK = range(3)
 _SAMPLE = 512
@@ -94,7 +96,7 @@ class Framer:
         joined: True where the first byte need not begin a frame (a stream seen from the middle).
     """
 
-    __slots__ = ("_base", "_buffer", "_discard", "_header", "_longest", "_marks", "_search", "_size", "_unpack", "dialect")
+    __slots__ = ("_base", "_buffer", "_busy", "_discard", "_header", "_longest", "_marks", "_search", "_size", "_unpack", "dialect")
 
     def __init__(self, dialect: Dialect = Dialect.HARDWARE, *, joined: bool = False) -> None:
         if dialect is Dialect.WEB:
@@ -109,6 +111,8 @@ class Framer:
         self._marks: list[tuple[int, float | None]] = []
         self._discard = 0
         self._search: _Search | None = _Search(0, 0) if joined else None
+        self._busy = joined
+        """True where the fast lane may not be taken."""
 
     @property
     def offset(self) -> int:
@@ -132,27 +136,41 @@ class Framer:
             data: Bytes that follow those of the last call.
             time: When they were seen; a frame gets the time of the chunk that held its last byte.
         """
-        if self._buffer or self._discard or self._search is not None:
-            return self._feed_buffered(data, time)
-        items: list[Item] = []
+        cuts, rest = self.cut(data, time)
+        items: list[Item] = [RawFrame(*cut) for cut in cuts]
+        if rest is not None:
+            items += self.feed_rest(rest, time)
+        return items
+
+    def cut(self, data: bytes, time: float | None = None) -> tuple[list[Cut], bytes | None]:
+        """The fast lane of `feed`: frames as tuples, and the bytes with which `feed_rest` must go on, if any."""
+        cuts: list[Cut] = []
+        if self._busy:
+            return cuts, data
+        add = cuts.append
         unpack, size, longest, statuses = self._unpack, self._size, self._longest, derived.KNOWN_STATUSES
         at, end, base = 0, len(data), self._base
         while end - at >= size:
             cmd, message_id, word = unpack(data, at)
+            body = at + size
             if cmd:
-                stop = at + size + word
+                stop = body + word
                 if word > longest[cmd] or stop > end:
                     break
-                items.append(RawFrame(cmd, message_id, word, data[at + size : stop], base + stop, time))
+                add((cmd, message_id, word, data[body:stop], base + stop, time))
+                at = stop
+            elif word in statuses:
+                add((0, message_id, word, b"", base + body, time))
+                at = body
             else:
-                if word not in statuses:
-                    break
-                stop = at + size
-                items.append(RawFrame(0, message_id, word, b"", base + stop, time))
-            at = stop
+                break
         self._base = base + at
-        if at < end:
-            items += self._feed_buffered(data[at:] if at else data, time)
+        return cuts, (data[at:] if at else data) if at < end else None
+
+    def feed_rest(self, data: bytes, time: float | None) -> list[Item]:
+        """The general way: bytes that are incomplete, doubtful or follow such."""
+        items = self._feed_buffered(data, time)
+        self._busy = bool(self._buffer or self._discard or self._search is not None)
         return items
 
     def gap(self, missing: int, time: float | None = None) -> list[Item]:
@@ -173,10 +191,12 @@ class Framer:
             self._discard = 0 if lost_all else need - missing
             if lost_all:
                 self._search = _Search(self._base, self._base)
+            self._busy = lost_all or self._discard > 0
             return items
         items += self.finish(time, "bytes are missing behind it")
         self._base += missing
         self._search = _Search(self._base, self._base)
+        self._busy = True
         return items
 
     def finish(self, time: float | None = None, reason: str = "the stream ended") -> list[Item]:
@@ -195,6 +215,7 @@ class Framer:
                 items += [item for item in found if not isinstance(item, Skipped)]
         self._search = None
         self._discard = 0
+        self._busy = False
         return items
 
     def _time_of(self, end: int) -> float | None:
@@ -210,7 +231,7 @@ class Framer:
             self._base += dropped
             if self._discard or dropped == len(data):
                 return []
-            return self.feed(data[dropped:], time)
+            data = data[dropped:]
         self._buffer += data
         self._marks.append((self._base + len(self._buffer), time))
         items: list[Item] = []

@@ -18,11 +18,11 @@ _REPAIRS = {ord(char): "'" for char in "‘’‚‛′"} | {ord(char): '"' for 
 _REPAIRS |= {ord(char): " " for char in "\u00a0\u2007\u2009\u200b\u200c\u200d\u202f\u2060\ufeff"}
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 
-_PYTHON = re.compile(r"(?:bytearray|bytes|memoryview)?[ \t]*\(?[ \t]*(?:br|rb|b)?(['\"])", re.IGNORECASE)
+_PYTHON = re.compile(r"[\[( \t]*(?:bytearray|bytes|memoryview)?[ \t]*\(?[ \t]*(?:br|rb|b)?(['\"])", re.IGNORECASE)
 _C_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
 _C_TOKEN = re.compile(r"[^\s,;]+")
 _WORD = re.compile(r"[^\s,;:|_.\-\[\](){}<>]+")
-_BRACES = re.compile(r"\{(?:[0-9a-fA-F]{2}|0x[0-9a-fA-F]{1,2}|\$[0-9a-fA-F]{1,2}|#[0-9]{1,3})\}")
+_BRACES = re.compile(r"\{(?:[0-9a-fA-F]{2}|\$[0-9a-fA-F]{1,2}|#[0-9]{1,3})\}")
 _BUFFER = re.compile(r"<Buffer |>\s*\Z")
 _HEX_ONLY = re.compile(r"[0-9a-fA-F]+")
 _DECIMAL = re.compile(r"[0-9]{1,3}")
@@ -239,7 +239,7 @@ def _decimals(text: str, words: list[str]) -> bool:
     """Numbers up to 255 of which at least one cannot be a hex byte of two digits, or a bracketed list without zeros."""
     if not all(_DECIMAL.fullmatch(word) and int(word) <= 0xFF for word in words):
         return False
-    if text.lstrip().startswith("[") and "," in text:
+    if text.lstrip().startswith("[") and "|" not in text:
         return not any(len(word) > 1 and word[0] == "0" for word in words)
     padded = any(len(word) > 1 and word[0] == "0" for word in words)
     return len(words) > 1 and not padded and any(len(word) != 2 for word in words)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.analyser import Run
     from blynkscope.analysis.conversation import Conversation
+    from blynkscope.analysis.records import FindingRecord
 
 TOKEN_LENGTH = 32
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
@@ -41,15 +42,17 @@ class InvalidToken:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> str | None:
+    def answered(
+        self, stream: Conversation, request: Request, status: int, n: int, time: float | None
+    ) -> FindingRecord | None:
         """See `StreamRule`."""
         if status != INVALID_TOKEN or request.cmd not in {LOGIN, HW_LOGIN}:
             return None
         server = stream.server.src
         detail = f"The server {server} refused" if server else "The server refused"
         detail += f" the login of frame {request.n} with STA_INVALID_TOKEN (frame {n}): {token_form(request.token)}."
-        self._run.report("BS201", stream=stream.number, frames=(request.n, n), count=1, detail=detail)
-        return "BS201"
+        return self._run.finding("BS201", stream=stream.number, frames=(request.n, n), count=1, detail=detail)
 
-    def ended(self, stream: Conversation) -> None:
+    def ended(self, stream: Conversation) -> FindingRecord | None:
         """See `StreamRule`."""
+        return None

@@ -6,22 +6,23 @@ from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from blynkscope.analysis.pins import BAD, LADDER, Tally
+from blynkscope.analysis.pins import BAD, LADDER, Pin, pin_name
 from blynkscope.protocol import limits
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.analyser import Run
     from blynkscope.analysis.conversation import Conversation
+    from blynkscope.analysis.records import FindingRecord
 
 PINS_NAMED = 12
 """Pins that the detail names; further ones are counted."""
 
 
-def strongest(tally: Tally) -> str:
+def strongest(pin: Pin) -> str:
     """How far the writes of a pin got: the counts by state, strongest proof first."""
     order = (*reversed(LADDER), *BAD)
-    return ", ".join(f"{tally.states[state]} {state}" for state in order if tally.states[state])
+    return ", ".join(f"{pin.states[state]} {state}" for state in order if pin.states.get(state))
 
 
 class UnacknowledgedWrites:
@@ -30,18 +31,20 @@ class UnacknowledgedWrites:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> str | None:
+    def answered(
+        self, stream: Conversation, request: Request, status: int, n: int, time: float | None
+    ) -> FindingRecord | None:
         """See `StreamRule`."""
         return None
 
-    def ended(self, stream: Conversation) -> None:
+    def ended(self, stream: Conversation) -> FindingRecord | None:
         """See `StreamRule`."""
-        tallies = stream.pins.tallies
-        if not tallies:
-            return
-        count = sum(sum(tally.states.values()) for tally in tallies.values())
-        named = [f"{pin}: {strongest(tally)}" for pin, tally in islice(tallies.items(), PINS_NAMED)]
-        if len(tallies) > PINS_NAMED:
-            named.append(f"and {len(tallies) - PINS_NAMED} more pins")
-        frames = islice(merge(*(tally.frames for tally in tallies.values())), limits.PROVING_FRAMES_MAX)
-        self._run.report("BS301", stream=stream.number, frames=frames, count=count, detail="; ".join(named))
+        pins = {key: pin for key, pin in stream.pins.pins.items() if sum(pin.states.values())}
+        if not pins:
+            return None
+        count = sum(sum(pin.states.values()) for pin in pins.values())
+        named = [f"{pin_name(key)}: {strongest(pin)}" for key, pin in islice(pins.items(), PINS_NAMED)]
+        if len(pins) > PINS_NAMED:
+            named.append(f"and {len(pins) - PINS_NAMED} more pins")
+        frames = islice(merge(*(pin.frames for pin in pins.values())), limits.PROVING_FRAMES_MAX)
+        return self._run.finding("BS301", stream=stream.number, frames=frames, count=count, detail="; ".join(named))

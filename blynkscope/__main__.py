@@ -1,0 +1,5 @@
+"""`python -m blynkscope`."""
+
+from blynkscope.cli import main
+
+main()

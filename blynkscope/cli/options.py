@@ -1,0 +1,67 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+from blynkscope.errors import EnvironmentProblem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COLORS = ("auto", "always", "never")
+SEVERITIES = ("note", "warning", "error")
+DIALECTS = ("hardware", "app")
+ERAS = ("legacy", "iot")
+
+output = click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to FILE, not to stdout."
+)
+color = click.option("--color", type=click.Choice(COLORS), default="auto", show_default=True, help="NO_COLOR counts as never.")
+show_secrets = click.option("--show-secrets", is_flag=True, help="Do not hide tokens, addresses and passwords.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Leave out stream events and the closing summary.")
+verbose = click.option("-v", "--verbose", count=True, help="Show more.")
+era = click.option("--era", type=click.Choice(ERAS), help="Meaning of codes that differ between the eras.")
+dialect = click.option("--dialect", type=click.Choice(DIALECTS), help="Read every stream so, instead of finding out.")
+fail_on = click.option(
+    "--fail-on", type=click.Choice(SEVERITIES), help="End with status 1 where a finding is at least as bad."
+)
+filter_ = click.option(
+    "--filter", "filter_", metavar="EXPR", help="Frames to show, like 'cmd == MSG_HW and pin == V1' (blynkscope filters)."
+)
+streams = click.option("--stream", "streams", type=click.IntRange(1), multiple=True, help="Show this connection only.")
+keylog = click.option(
+    "--keylog", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE", help="TLS key log."
+)
+
+
+def common(function: F) -> F:
+    """All options that commands on frames share, in the order in which `--help` lists them."""
+    for option in reversed(
+        (output, filter_, streams, dialect, era, keylog, show_secrets, fail_on, color, quiet, verbose)
+    ):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[IO[Any]]:
+    """The output: a file in binary mode, or standard output.
+
+    Raises:
+        EnvironmentProblem: The file cannot be written.
+    """
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        stream = path.open("wb")
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}") from error
+    with stream:
+        yield stream

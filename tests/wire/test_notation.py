@@ -1,0 +1,203 @@
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from blynkscope.errors import BlynkscopeError, NotationError
+from blynkscope.protocol import limits
+from blynkscope.wire import notation
+from blynkscope.wire.notation import parse_bytes
+
+LOGIN = bytes.fromhex("1d00010020") + b"0123456789abcdef0123456789abcdef"
+
+
+def gutter(chunk):
+    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in chunk)
+
+
+def rows(data, size=16):
+    return [(at, data[at : at + size]) for at in range(0, len(data), size)]
+
+
+def xxd(data, group=2):
+    lines = []
+    for at, chunk in rows(data):
+        shown = " ".join(chunk[i : i + group].hex() for i in range(0, len(chunk), group))
+        lines.append(f"{at:08x}: {shown:<39}  {gutter(chunk)}")
+    return "\n".join(lines)
+
+
+def hexdump_c(data):
+    lines, last, starred = [], None, False
+    for at, chunk in rows(data):
+        if chunk == last and len(chunk) == 16:
+            if not starred:
+                lines.append("*")
+            starred = True
+            continue
+        starred, last = False, chunk
+        shown = chunk[:8].hex(" ") + "  " + chunk[8:].hex(" ")
+        lines.append(f"{at:08x}  {shown:<48}  |{gutter(chunk)}|")
+    return "\n".join([*lines, f"{len(data):08x}"])
+
+
+def wireshark(data, ascii_too=True, old=False):
+    lines = []
+    for at, chunk in rows(data):
+        shown = chunk[:8].hex(" ") + ("  " if old else " ") + chunk[8:].hex(" ") if len(chunk) > 8 else chunk.hex(" ")
+        lines.append(f"{at:04x}   {shown:<48}   {gutter(chunk)}" if ascii_too else f"{at:04x}   {shown}")
+    return "\n".join(lines)
+
+
+def tcpdump(data, ascii_too=True):
+    lines = ["12:00:00.000001 IP 10.0.0.2.42030 > 10.0.0.1.8080: Flags [P.], length 37"]
+    for at, chunk in rows(data):
+        shown = " ".join(chunk[i : i + 2].hex() for i in range(0, len(chunk), 2))
+        lines.append(f"\t0x{at:04x}:  {shown:<40} {gutter(chunk) if ascii_too else ''}")
+    return "\n".join(lines)
+
+
+PRINTERS = {
+    "hex": lambda data: data.hex(" "),
+    "hex without spaces": lambda data: data.hex(),
+    "hex upper case with dashes": lambda data: data.hex("-").upper(),
+    "hex with colons": lambda data: data.hex(":"),
+    "hex with commas": lambda data: ", ".join(f"{byte:02x}" for byte in data),
+    "hex in lines": lambda data: "\n".join(chunk.hex(" ") for _, chunk in rows(data)),
+    "0x": lambda data: " ".join(f"0x{byte:02x}" for byte in data),
+    "0x in one": lambda data: "0x" + data.hex(),
+    "C array": lambda data: "{" + ", ".join(f"0x{byte:02X}" for byte in data) + "};",
+    "C declaration": lambda data: (
+        f"static const unsigned char pkt[{len(data)}] = {{\n"
+        + ", /* 0x1f {a} */\n".join(", ".join(f"0x{byte:02x}" for byte in chunk) for _, chunk in rows(data, 8))
+        + "\n};"
+    ),
+    "C mixed": lambda data: "{0x1d, " + ", ".join(str(byte) for byte in data) + "}",
+    "escapes": lambda data: "".join(f"\\x{byte:02x}" for byte in data),
+    "Python": repr,
+    "Python without its closing quote": lambda data: repr(data)[:-1] if b"\\" not in data[-1:] else repr(data),
+    "bytearray": lambda data: repr(bytearray(data)),
+    "C string": lambda data: '"' + "".join(f"\\x{byte:02x}" for byte in data) + '"',
+    "Hercules": lambda data: "".join(f"{{{byte:02x}}}" for byte in data),
+    "decimal": lambda data: str(list(data)),
+    "Node": lambda data: f"<Buffer {data.hex(' ')}>",
+    "xxd": xxd,
+    "xxd -g1": lambda data: "\n".join(f"{at:08x}: {chunk.hex(' '):<47}  {gutter(chunk)}" for at, chunk in rows(data)),
+    "xxd -c8 -g1": lambda data: "\n".join(
+        f"{at:08x}: {chunk.hex(' '):<23}  {gutter(chunk)}" for at, chunk in rows(data, 8)
+    ),
+    "hexdump -C": hexdump_c,
+    "Wireshark": wireshark,
+    "Wireshark, old": lambda data: wireshark(data, old=True),
+    "Wireshark without characters": lambda data: wireshark(data, ascii_too=False),
+    "tcpdump -X": tcpdump,
+    "tcpdump -x": lambda data: tcpdump(data, ascii_too=False),
+}
+
+
+@pytest.mark.parametrize("name", PRINTERS)
+@given(
+    data=st.binary(min_size=1, max_size=70) | st.text("0123456789abcdef .|", min_size=1, max_size=60).map(str.encode)
+)
+@example(data=LOGIN)
+@example(data=b"\0" * 100)
+@example(data=b"12 34 56 78 ab cd ef")
+def test_printing_and_reading_gives_the_same_bytes(name, data):
+    expected = b"\x1d" + data if name == "C mixed" else data
+    assert parse_bytes(PRINTERS[name](data)).data == expected
+
+
+@given(st.text(max_size=120) | st.text("0123456789abcdefx\\'\"b{}[],:|* \n\t", max_size=120))
+def test_any_text_gives_bytes_or_the_documented_error(text):
+    try:
+        parsed = parse_bytes(text)
+    except NotationError as error:
+        place = error.line, error.column
+    else:
+        assert isinstance(parsed.data, bytes)
+        place = 1, 1
+    assert 1 <= place[0] <= text.count("\n") + 1
+    assert place[1] >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "words"),
+    [
+        ("", 1, 1, "no bytes"),
+        ("  \n ", 1, 1, "no bytes"),
+        ("1d 00\n01 0g", 2, 5, "'g' is no hex digit"),
+        ("1d 00 1", 1, 7, "odd number"),
+        ("1d0", 1, 1, "odd number"),
+        ("1d 00 …", 1, 7, "left out"),
+        ("0x1d, 0xzz", 1, 7, "no byte"),
+        ("0x1d, 256", 1, 7, "no byte"),
+        ("\\x1d\\x0", 1, 5, "two hex digits"),
+        ("b'\\x1d' hello", 1, 9, "closing quote"),
+        ("{1d}{zz}", 1, 5, "brace"),
+        ("00000000: 1d0 000", 1, 11, "two digits"),
+        ("00000000: 1d00\nhello", 2, 1, "no row"),
+    ],
+)
+def test_messages_name_the_place(text, line, column, words):
+    with pytest.raises(NotationError, match=re.escape(words)) as caught:
+        parse_bytes(text)
+    assert (caught.value.line, caught.value.column) == (line, column)
+    assert str(caught.value).startswith(f"line {line}, column {column}: ")
+    assert isinstance(caught.value, BlynkscopeError)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        (r"b'\x14\x00\x06\x00\x0cvw\x000\x00hello'", b"\x14\0\x06\0\x0cvw\x000\0hello"),
+        ("b\u2019\\x14\\x00 a\\\u2019", b"\x14\0 a'"),
+        (r"b'\x14' b'\x00'", b"\x14\0"),
+        (r"[b'\x14', b'\x00']", b"\x14\0"),
+        (r'"vw\u00001\u000023"', b"vw\x001\x0023"),
+        ("\\x1d\\x00token here", b"\x1d\0token here"),
+        ("\\x1d \\x00\n\\x01", b"\x1d\0\x01"),
+        ("{1d}{#000}{$01}token", b"\x1d\0\x01token"),
+        ("29, 0, 1, 0, 32", bytes([29, 0, 1, 0, 32])),
+        ("1d 0 1 0 20", bytes([0x1D, 0, 1, 0, 0x20])),
+        ("29 00 01", bytes([0x29, 0, 1])),
+        ("1d\u201300\u201401", bytes([0x1D, 0, 1])),
+        ("\ufeff1d\u00a000", bytes([0x1D, 0])),
+        ("0000  1d 00 01", bytes([0x1D, 0, 1])),
+        ("0000 1d 00 01 00 20\n0005 30 31", bytes([0x1D, 0, 1, 0, 0x20, 0x30, 0x31])),
+    ],
+)
+def test_what_people_really_paste(text, data):
+    assert parse_bytes(text).data == data
+
+
+def test_packets_of_tcpdump_lose_their_headers():
+    header = bytes.fromhex("450000000001400040060000 0a000002 0a000001".replace(" ", ""))
+    total = 20 + 20 + len(LOGIN)
+    header = header[:2] + total.to_bytes(2, "big") + header[4:]
+    checksum = sum(int.from_bytes(header[at : at + 2], "big") for at in range(0, 20, 2))
+    checksum = ~((checksum & 0xFFFF) + (checksum >> 16)) & 0xFFFF
+    header = header[:10] + checksum.to_bytes(2, "big") + header[12:]
+    tcp = bytes.fromhex("a42e1f90000000010000000150180200") + bytes(4)
+    parsed = parse_bytes(tcpdump(header + tcp + LOGIN))
+    assert parsed.data == LOGIN
+    assert any("headers" in note for note in parsed.notes)
+    ethernet = bytes(12) + b"\x08\0"
+    assert parse_bytes(wireshark(ethernet + header + tcp + LOGIN)).data == LOGIN
+
+
+def test_input_is_bounded(monkeypatch):
+    monkeypatch.setattr(limits, "PASTE_MAX", 1000)
+    with pytest.raises(NotationError, match="longer than"):
+        parse_bytes("00" * 501)
+    with pytest.raises(NotationError, match="more than"):
+        parse_bytes(
+            "00000000  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|\n*\nfffffff0  01  |.|"
+        )
+
+
+def test_no_output_is_lost_in_the_table_of_printers():
+    assert notation.parse_bytes(xxd(LOGIN)).notation == "xxd"
+    assert notation.parse_bytes(hexdump_c(LOGIN)).notation == "hexdump -C"
+    assert notation.parse_bytes(tcpdump(LOGIN)).notation == "tcpdump"
+    assert notation.parse_bytes(wireshark(LOGIN)).notation == "Wireshark hex dump"
