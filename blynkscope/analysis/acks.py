@@ -1,33 +1,35 @@
 """Which frame answers which: the acknowledgement column of the command table at work.
 
-Ids are not unique and both sides number independently, so an answer is matched by id *and* by what the table says can answer
-what. Each direction remembers the requests that wait, within a bound.
+Ids are not unique and both sides number independently, so an answer is matched by id *and* by what the table says can
+answer what. Each direction remembers the requests that wait, within a bound.
 """
 
 from __future__ import annotations
 
+from collections import deque
+
 from blynkscope.analysis.pins import Write
 from blynkscope.protocol import commands, limits
 from blynkscope.protocol.model import Ack, Command
+from blynkscope.protocol.statuses import SUCCESS
 
 SYNC_SECONDS = 10.0
 """A sync's answers come at once; later a server's own numbering may have reached the same id."""
 
 
-RING = 64
+RECENT_WRITES = 64
 """Writes of one direction that an error status can still name by id: a third of a second of a flooding client."""
 
 
 class Request:
     """A frame that an answer may name."""
 
-    __slots__ = ("cmd", "id", "index", "n", "older", "pins", "row", "sent_at", "token")
+    __slots__ = ("cmd", "id", "n", "older", "pins", "row", "sent_at", "token")
 
-    def __init__(self, n: int, cmd: int, message_id: int, index: int, time: float | None, row: Command | None) -> None:
+    def __init__(self, n: int, cmd: int, message_id: int, time: float | None, row: Command | None) -> None:
         self.n = n
         self.cmd = cmd
         self.id = message_id
-        self.index = index
         self.sent_at = time
         self.row = row
         self.older: Request | None = None
@@ -39,12 +41,12 @@ class Request:
 class Waiting:
     """The requests and writes of one direction that an answer may name."""
 
-    __slots__ = ("_requests", "ring")
+    __slots__ = ("_requests", "writes")
 
     def __init__(self) -> None:
         self._requests: dict[int, Request] = {}
-        self.ring: list[Write | None] = [None] * RING
-        """The last writes, at their id modulo RING: never answered, but an error status may name them."""
+        self.writes: deque[Write] = deque(maxlen=RECENT_WRITES)
+        """The last writes: never answered, but an error status may name them."""
 
     def ask(self, request: Request) -> None:
         """Remember a request."""
@@ -59,21 +61,22 @@ class Waiting:
 
     def answered_by_status(self, message_id: int, status: int) -> Request | Write | None:
         """What a RESPONSE answers; the request no longer waits."""
-        write = self.ring[message_id % RING]
-        if write is not None and write.id != message_id:
-            write = None
         newest = self._requests.get(message_id)
+        if status == SUCCESS and newest is not None:
+            write = None
+        else:
+            write = next((one for one in reversed(self.writes) if one.id == message_id and not one.answered), None)
         if newest is None:
             if write is not None:
-                self.ring[message_id % RING] = None
+                write.answered = True
             return write
         candidates = [newest] if newest.older is None else [newest.older, newest]
-        if status == 200:
+        if status == SUCCESS:
             fitting = [one for one in candidates if one.row is None or one.row.ack in {Ack.STATUS, Ack.BY_BODY}]
         else:
             fitting = [one for one in candidates if one.row is None or status in one.row.failures]
             if write is not None and (not fitting or write.n > fitting[-1].n):
-                self.ring[message_id % RING] = None
+                write.answered = True
                 return write
         request = fitting[0] if fitting else candidates[0]
         self._forget(request)

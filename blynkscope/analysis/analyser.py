@@ -82,14 +82,14 @@ class Analyser:
 
         The list is the caller's; the analyser begins a new one.
         """
-        streams = self._streams
         first = self._first
+        find = self._streams.__getitem__
         for event in events:
             kind = type(event)
             if kind is Data:
-                streams[event.stream + first].data(event.direction, event.time, event.data)  # type: ignore[union-attr]
+                find(event.stream + first).data(event.direction, event.time, event.data)  # type: ignore[union-attr]
             elif kind is Acked:
-                streams[event.stream + first].pins.delivered(event.direction, event.upto, event.time)  # type: ignore[union-attr]
+                find(event.stream + first).pins.delivered(event.direction, event.upto, event.time)  # type: ignore[union-attr]
             else:
                 self._other(event, first)
         return self.take()
@@ -122,7 +122,9 @@ class Analyser:
         every = {severity: run.severities.get(severity, 0) for severity in ("note", "warning", "error")}
         total = Counter(run.lost)
         total.update(lost or {})
-        run.out.append(SummaryRecord(run.frames, self._count, every, {key: count for key, count in total.items() if count}))
+        run.out.append(
+            SummaryRecord(run.frames, self._count, every, {key: count for key, count in total.items() if count})
+        )
         return self.take()
 
     def take(self) -> list[Record]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from blynkscope.analysis.acks import RING, Request, Waiting
+from blynkscope.analysis.acks import Request, Waiting
 from blynkscope.analysis.pins import DELIVERED, SENT, Pins, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
 from blynkscope.protocol import bodies, commands, derived, limits
-from blynkscope.protocol.model import Ack, Dialect, Era, Sender
+from blynkscope.protocol.model import Ack, Dialect, Sender
 from blynkscope.protocol.ports import PARTICLE_PORT, SERVER_PORTS
 from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.wire import recognise
@@ -48,7 +48,7 @@ class Lane:
     """One direction of a stream."""
 
     __slots__ = (
-        "chunks", "dialect", "direction", "dst", "facts", "framer", "frames", "guess", "hunters", "peer", "prefix", "seen",
+        "chunks", "dialect", "direction", "dst", "facts", "framer", "guess", "hunters", "peer", "prefix", "seen",
         "sender", "src", "targeted", "waiting",
     )  # fmt: skip
 
@@ -68,7 +68,6 @@ class Lane:
         self.prefix = bytearray()
         self.chunks: list[tuple[bytes, float | None]] = []
         self.seen = 0
-        self.frames = 0
         self.waiting = Waiting()
 
 
@@ -81,8 +80,8 @@ class Conversation:
     """
 
     __slots__ = (
-        "_roles_known", "_rules", "client", "first_time", "handshake", "joined", "lanes", "number", "opened", "pins", "run",
-        "server", "server_spoke_first", "via",
+        "_roles_known", "_rules", "client", "first_time", "handshake", "joined", "lanes", "number", "opened", "pins",
+        "run", "server", "server_spoke_first", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, opened: Opened, rules: tuple[StreamRule, ...]) -> None:
@@ -106,7 +105,13 @@ class Conversation:
         if run.dialect is not None:
             for lane in self.lanes:
                 self._begin(lane, run.dialect, joined=False)
-        self._say("opened", opened.time, None, 0, {"client": opened.client, "server": opened.server, "handshake": opened.handshake})
+        self._say(
+            "opened",
+            opened.time,
+            None,
+            0,
+            {"client": opened.client, "server": opened.server, "handshake": opened.handshake},
+        )
 
     # --- bytes ---
 
@@ -134,8 +139,9 @@ class Conversation:
         lane = self.lanes[event.direction]
         self._say("gap", event.time, lane, event.missing, {"reason": event.reason})
         lane.seen += event.missing
-        if lane.framer is not None:
-            self._items(lane, lane.framer.gap(event.missing, event.time))
+        framer = lane.framer
+        if framer is not None:
+            self._items(lane, framer.gap(event.missing, event.time))
         elif lane.guess is None:
             if lane.prefix:
                 self._recognised(lane, recognise.name_bytes(bytes(lane.prefix)), event.time)
@@ -183,9 +189,9 @@ class Conversation:
         peer = lane.peer
         if peer.guess is None and peer.prefix:
             # The answer comes: what it answers is whole, even where more bytes could have told more.
-            guess = recognise.name_bytes(bytes(peer.prefix))
-            if guess.is_blynk:
-                self._recognised(peer, guess, time)
+            asked = recognise.name_bytes(bytes(peer.prefix))
+            if asked.is_blynk:
+                self._recognised(peer, asked, time)
         lane.prefix += data
         lane.chunks.append((data, time))
         guess = recognise.classify(bytes(lane.prefix))
@@ -260,7 +266,13 @@ class Conversation:
         kind = "tls" if guess.kind == "tls" else "foreign"
         if self._roles_known and lane.direction == CLIENT:
             self._label(lane, Sender.UNKNOWN)
-        self._say(kind, time, lane, size, {"protocol": guess.kind, "label": guess.label, **guess.detail, "advice": guess.advice})
+        self._say(
+            kind,
+            time,
+            lane,
+            size,
+            {"protocol": guess.kind, "label": guess.label, **guess.detail, "advice": guess.advice},
+        )
 
     def _begin(self, lane: Lane, dialect: Dialect, *, joined: bool) -> Framer:
         """From here on the direction is cut into frames."""
@@ -296,29 +308,27 @@ class Conversation:
 
     def _frames(self, lane: Lane, cuts: list[Cut]) -> None:
         """The one loop that every frame goes through; pin writes, the bulk of all traffic, are dealt with in place."""
-        run, pins = self.run, self.pins
-        add, find_pin, acked = run.out.append, pins.pins.get, pins.acked
-        direction, ring = lane.direction, lane.waiting.ring
-        undelivered = pins.undelivered[direction]
+        if not self._roles_known:
+            for cut in cuts:
+                self._guess_roles(lane, cut[0])
+        run, pins, facts, direction, targeted = self.run, self.pins, lane.facts, lane.direction, lane.targeted
+        assert facts is not None
+        add, find_pin, acked = run.out.append, pins.pins.get, pins.acked[direction]
+        wait_for_ack, remember = pins.undelivered[direction].append, lane.waiting.writes.append
+        n, target = run.frames, b""
         for cmd, message_id, word, body, end, time in cuts:
-            run.frames = n = run.frames + 1
-            lane.frames = index = lane.frames + 1
-            if not self._roles_known:
-                self._guess_roles(lane, cmd)
-                direction = lane.direction
+            n += 1
             if cmd != _HW:
                 if cmd:
-                    self._request(lane, n, cmd, message_id, word, body, index, time)
+                    self._request(lane, n, cmd, message_id, word, body, time)
                 else:
                     self._response(lane, n, message_id, word, time)
                 continue
-            facts = lane.facts
-            assert facts is not None
-            if lane.targeted:
+            if targeted:
                 target, _, operation = body.partition(b"\0")
                 parts = operation.split(b"\0", 2)
             else:
-                target, parts = b"", body.split(b"\0", 2)
+                parts = body.split(b"\0", 2)
             if len(parts) < 2 or parts[0] not in _WRITES:
                 add(Observed(facts, n, time, _HW, message_id, word, body, None, None, None, _NONE))
                 continue
@@ -326,22 +336,23 @@ class Conversation:
             values = parts[2] if len(parts) == 3 else None
             if direction and self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
                 continue
-            if target:
+            if targeted:
                 key = target + b"\0" + key
-            state = SENT if end > acked[direction] else DELIVERED
-            write = Write(n, message_id, index, end, time, direction, key, values, state, state, None, None, False)
-            if direction == CLIENT:
-                ring[message_id % RING] = write
-            undelivered.append(write)
+            state = SENT if end > acked else DELIVERED
+            write = Write(n, message_id, end, time, direction, key, values, state, state, None, None, False)
+            if not direction:
+                remember(write)
+            wait_for_ack(write)
             pin = find_pin(key) or pins.new_pin(key)
             last, pin.last = pin.last, write
             add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _NONE))
             if last is not None:
                 pins.finish(pin, last)
+        run.frames = n
 
     def _sync_answer(
-        self, lane: Lane, facts: Facts, n: int, message_id: int, word: int, body: bytes, key: bytes, values: bytes | None,
-        time: float | None,
+        self, lane: Lane, facts: Facts, n: int, message_id: int, word: int, body: bytes, key: bytes,
+        values: bytes | None, time: float | None,
     ) -> bool:  # fmt: skip
         """A server's write that carries the id of a sync answers it."""
         request = lane.peer.waiting.answered_by_sync(message_id, key, time)
@@ -349,12 +360,12 @@ class Conversation:
             return False
         rtt = _elapsed(request.sent_at, time)
         self.run.out.append(Observed(facts, n, time, _HW, message_id, word, body, request.n, rtt, None, _NONE))
-        self.pins.passed(request.index, n, time)
+        self.pins.passed(request.n, n, time)
         self.pins.synchronised(key, values, n, time)
         return True
 
     def _request(
-        self, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes, index: int, time: float | None
+        self, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes, time: float | None
     ) -> None:
         """Any other frame: it may answer one of the peer, and it may ask for an answer."""
         facts = lane.facts
@@ -365,11 +376,11 @@ class Conversation:
             answers, rtt = answered.n, _elapsed(answered.sent_at, time)
         self.run.out.append(Observed(facts, n, time, cmd, message_id, word, body, answers, rtt, None, _NONE))
         if answered is not None:
-            self.pins.passed(answered.index, n, time)
+            self.pins.passed(answered.n, n, time)
         elif lane.direction == CLIENT or cmd == commands.PING or cmd in _LOGINS:
             row = commands.find(cmd, lane.dialect, self.run.era)
             if row is None or row.ack is not Ack.NOTHING:
-                request = Request(n, cmd, message_id, index, time, row)
+                request = Request(n, cmd, message_id, time, row)
                 if cmd == commands.HW_SYNC:
                     operation, *wanted = body.split(b"\0")
                     if wanted and operation in _SYNC_WRITES:
@@ -398,7 +409,7 @@ class Conversation:
         if isinstance(found, Write) and status != SUCCESS:
             self.pins.rejected(found, n, time)
         if lane.direction == SERVER:
-            self.pins.passed(found.index, n, time)
+            self.pins.passed(found.n, n, time)
 
     def _guess_roles(self, lane: Lane, cmd: int) -> None:
         """No SYN and no telling port: who sends such a command?"""
@@ -428,7 +439,12 @@ class Conversation:
         elif isinstance(item, Malformed):
             facts: dict[str, Any] = {"reason": item.reason, "offset": item.start, "have": item.have}
             if item.cmd is not None:
-                facts |= {"need": item.need, "cmd": item.cmd, "name": commands.command_name(item.cmd, lane.dialect, self.run.era), "id": item.id}
+                facts |= {
+                    "need": item.need,
+                    "cmd": item.cmd,
+                    "name": commands.command_name(item.cmd, lane.dialect, self.run.era),
+                    "id": item.id,
+                }
                 facts |= {"length": item.word if item.cmd else None}
             self.run.lost["frames_incomplete"] += 1
             self._say("malformed", item.time, lane, item.have, facts)

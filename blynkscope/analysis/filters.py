@@ -8,11 +8,12 @@
     operator    = == != < <= > >= contains ~ in
     operand     = key | name | number | "text" | { operand, … } (behind `in`)
 
-Keys are those of the frame record (`cmd id sender text rtt_ms …`) and of its `fields` (`pin`, `value`, `op`, `property`,
-`token`, `ver` …, or `fields.KEY`). A key alone is true where it has a value that is not empty. The states of a write
-(`sent delivered passed confirmed contradicted rejected lost`) and the words `write`, `answer`, `error` are true or false of
-a frame. Commands and statuses may be written by any of their names: `cmd == HARDWARE`, `status == INVALID_TOKEN`.
-A comparison with a key that has several values (`pin`, `value`, `findings`) is true where it is for any of them.
+Keys are those of the frame record (`cmd id sender text rtt_ms …`) and of its `fields` (`pin`, `value`, `op`,
+`property`, `token`, `ver` …, or `fields.KEY`). A key alone is true where it has a value that is not empty. The states
+of a write (`sent delivered passed confirmed contradicted rejected lost`) and the words `write`, `answer`, `error` are
+true or false of a frame. Commands and statuses may be written by any of their names: `cmd == HARDWARE`, `status ==
+INVALID_TOKEN`. A comparison with a key that has several values (`pin`, `value`, `findings`) is true where it is for any
+of them.
 """
 
 from __future__ import annotations
@@ -142,10 +143,14 @@ def _getter(key: str) -> Getter:
     return lambda record: _field_values(record, key)
 
 
+def _in_state(state: str) -> Predicate:
+    return lambda record: record.write == state
+
+
 _FLAGS: dict[str, Predicate] = {
     "answer": lambda record: record.answers is not None,
     "error": lambda record: record.status is not None and record.status != statuses.SUCCESS,
-    **{state: (lambda record, state=state: record.write == state) for state in WRITE_STATES},
+    **{state: _in_state(state) for state in WRITE_STATES},
 }
 
 
@@ -254,9 +259,7 @@ class _Parser:
         token = self.take()
         if token.kind == "string":
             text: str = re.sub(r"\\(.)", r"\1", token.text[1:-1]) if operator != "~" else token.text[1:-1]
-        elif token.kind == "number":
-            text = token.text
-        elif token.kind == "word":
+        elif token.kind in {"number", "word"}:
             text = token.text
         else:
             self.fail("a value is expected here: a name, a number or a text in quotes", token)

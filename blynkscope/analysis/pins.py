@@ -32,15 +32,14 @@ def pin_name(key: bytes) -> str:
 
 
 class Write(msgspec.Struct, gc=False, eq=False):
-    """A pin write: its frame (`n`, `id`, time, position in its direction) and how far it got.
+    """A pin write: its frame (`n`, `id`, time, offset behind it) and how far it got.
 
-    `key` names the pin within the stream, `values` are the bytes behind it. `lane` is its direction. `said` is the state that
-    its line told; `by` the frame that proves the state, where one does.
+    `key` names the pin within the stream, `values` are the bytes behind it. `lane` is its direction. `said` is the
+    state that its line told; `by` the frame that proves the state, where one does.
     """
 
     n: int
     id: int
-    index: int
     end: int
     sent_at: float | None
     lane: int
@@ -51,6 +50,7 @@ class Write(msgspec.Struct, gc=False, eq=False):
     by: int | None
     time: float | None
     final: bool
+    answered: bool = False
 
 
 class Pin:
@@ -59,12 +59,13 @@ class Pin:
     `states` counts those by final state, `frames` lists the first of them.
     """
 
-    __slots__ = ("frames", "last", "states")
+    __slots__ = ("frames", "last", "room", "states")
 
     def __init__(self) -> None:
         self.last: Write | None = None
         self.states: dict[str, int] = {}
         self.frames: list[int] = []
+        self.room = limits.PROVING_FRAMES_MAX
 
 
 class Pins:
@@ -105,7 +106,7 @@ class Pins:
     def delivered(self, lane: int, upto: int, time: float | None) -> None:
         """TCP acknowledged the bytes of a direction below `upto`."""
         acked = self.acked
-        if upto > acked[lane]:
+        if upto > acked[lane]:  # noqa: PLR1730 - runs for every acknowledgement; max() costs a call
             acked[lane] = upto
         queue = self.undelivered[lane]
         while queue and queue[0].end <= upto:
@@ -114,13 +115,13 @@ class Pins:
                 write.state = DELIVERED
                 write.time = time
 
-    def passed(self, index: int, by: int, time: float | None) -> None:
-        """The frame with this index of the client was answered by frame `by`."""
+    def passed(self, asked: int, by: int, time: float | None) -> None:
+        """Frame `asked` of the client was answered by frame `by`, so the server has read past all before it."""
         for pin in self.pins.values():
             write = pin.last
             if (
                 write is not None
-                and write.index < index
+                and write.n < asked
                 and write.lane == 0
                 and (write.state is SENT or write.state is DELIVERED)
             ):
@@ -149,7 +150,10 @@ class Pins:
         self._settle(pin, write, CONFIRMED if write.values == values else CONTRADICTED, by, time)
 
     def end(self, time: float | None, *, ended: bool, heard: tuple[bool, bool]) -> None:
-        """The stream is over. `ended` is True where the connection itself ended, so that unacknowledged bytes are lost."""
+        """The stream is over.
+
+        `ended` is True where the connection itself ended, so that unacknowledged bytes are lost.
+        """
         last = sorted(
             ((pin.last, pin) for pin in self.pins.values() if pin.last is not None), key=lambda entry: entry[0].n
         )
@@ -174,8 +178,9 @@ class Pins:
         state = write.state
         if state is not write.said:
             self._out.append(WriteRecord(write.n, state, write.by, write.time))
-        if write.lane == 0 and state is not CONFIRMED:
+        if not write.lane and state is not CONFIRMED:
             states = pin.states
             states[state] = states.get(state, 0) + 1
-            if len(pin.frames) < limits.PROVING_FRAMES_MAX:
+            if pin.room:
+                pin.room -= 1
                 pin.frames.append(write.n)

@@ -155,6 +155,8 @@ class SummaryRecord(msgspec.Struct, frozen=True, tag_field="record", tag="summar
 Record = Observed | FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord
 
 
-def spelled_out(records: Iterable[Record]) -> list[FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord]:
+def spelled_out(
+    records: Iterable[Record],
+) -> list[FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord]:
     """The records with every observed frame as its full frame record."""
     return [record.record() if type(record) is Observed else record for record in records]  # type: ignore[misc]

@@ -47,8 +47,8 @@ class _Commands(click.Group):
 def cli() -> None:
     """What a Blynk device and its server say to each other, what it means, and what went wrong.
 
-    Exit status: 0 done, 1 findings at or above --fail-on, 2 usage, 3 input unreadable or cut short, 4 something is missing
-    on this machine, 130 interrupted.
+    Exit status: 0 done, 1 findings at or above --fail-on, 2 usage, 3 input unreadable or cut short, 4 something is
+    missing on this machine, 130 interrupted.
     """
 
 

@@ -21,10 +21,14 @@ FOUND = 1
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE…|-]")
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "tree", "jsonl", "json", "csv"]), default="table", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["table", "tree", "jsonl", "json", "csv"]),
+    default="table",
+    show_default=True,
 )
 @options.common
-def command(  # noqa: PLR0917 - click passes options by name
+def command(
     files: tuple[str, ...],
     format_: str,
     output: Path | None,
@@ -41,8 +45,8 @@ def command(  # noqa: PLR0917 - click passes options by name
 ) -> None:
     """Read captures and say what was said.
 
-    FILE is pcap or pcapng, plain or gzip, a pipe, or - for standard input (tcpdump -w - | blynkscope decode -). Several files
-    are one run. Without FILE standard input is read.
+    FILE is pcap or pcapng, plain or gzip, a pipe, or - for standard input (tcpdump -w - | blynkscope decode -). Several
+    files are one run. Without FILE standard input is read.
     """
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
@@ -64,7 +68,8 @@ def command(  # noqa: PLR0917 - click passes options by name
     gc.set_threshold(50_000, 20, 50)
     status = 0
     with options.opened(output) as stream:
-        out = make(format_, stream, color=color, redactor=Redactor(show_secrets), verbose=verbose, quiet=quiet)
+        redactor = Redactor(show_secrets)
+        out = make(format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet)
         read = _Reading(files, Progress(output is not None, files))
         try:
             for events in read.batches(analyser):

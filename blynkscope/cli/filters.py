@@ -11,7 +11,8 @@ def command() -> None:
     from blynkscope.analysis.filters import KEYS, WORDS
 
     lines = [
-        "Compare a key with a value: == != < <= > >= contains ~ (regular expression) in {…}; join with and, or, not, ( ).",
+        "Compare a key with a value: == != < <= > >= contains ~ (regular expression) in {…}",
+        "Join comparisons with: and, or, not, ( )",
         "Commands and statuses may be written by number or by any of their names.",
         "",
         "  cmd == MSG_HW and pin == V1 and not confirmed",

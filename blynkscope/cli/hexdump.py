@@ -9,13 +9,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from blynkscope.errors import NotationError
+from blynkscope.errors import CaptureError, NotationError
 
 if TYPE_CHECKING:
     from blynkscope.wire.notation import Parsed
 
 _CUT_SHORT = 3
-_USAGE = 2
 
 
 @click.command("hexdump")
@@ -29,7 +28,7 @@ _USAGE = 2
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @click.option("--show-secrets", is_flag=True, help="Do not hide tokens, addresses and passwords.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
-def command(  # noqa: PLR0917 - click passes options by name
+def command(
     source: str,
     sender: str | None,
     dialect: str | None,
@@ -89,6 +88,7 @@ def _parsed(source: str) -> Parsed:
 
     Raises:
         click.UsageError: It is neither bytes nor a file (exit status 2); the message names the place.
+        CaptureError: The file cannot be read (exit status 3).
     """
     from blynkscope.wire.notation import parse_bytes
 
@@ -108,7 +108,7 @@ def _parsed(source: str) -> Parsed:
         with path.open("rb") as file:
             return _of_file(_bounded(file))
     except OSError as problem:
-        raise click.UsageError(f"cannot read the file: {problem.strerror}") from problem
+        raise CaptureError(f"cannot read the file: {problem.strerror}") from problem
 
 
 def _refusal(error: NotationError) -> click.UsageError:

@@ -20,9 +20,15 @@ DIALECTS = ("hardware", "app")
 ERAS = ("legacy", "iot")
 
 output = click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to FILE, not to stdout."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to FILE, not to stdout.",
 )
-color = click.option("--color", type=click.Choice(COLORS), default="auto", show_default=True, help="NO_COLOR counts as never.")
+color = click.option(
+    "--color", type=click.Choice(COLORS), default="auto", show_default=True, help="NO_COLOR counts as never."
+)
 show_secrets = click.option("--show-secrets", is_flag=True, help="Do not hide tokens, addresses and passwords.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Leave out stream events and the closing summary.")
 verbose = click.option("-v", "--verbose", count=True, help="Show more.")
@@ -32,7 +38,10 @@ fail_on = click.option(
     "--fail-on", type=click.Choice(SEVERITIES), help="End with status 1 where a finding is at least as bad."
 )
 filter_ = click.option(
-    "--filter", "filter_", metavar="EXPR", help="Frames to show, like 'cmd == MSG_HW and pin == V1' (blynkscope filters)."
+    "--filter",
+    "filter_",
+    metavar="EXPR",
+    help="Frames to show, like 'cmd == MSG_HW and pin == V1' (blynkscope filters).",
 )
 streams = click.option("--stream", "streams", type=click.IntRange(1), multiple=True, help="Show this connection only.")
 keylog = click.option(

@@ -1,8 +1,8 @@
 """What the bodies of messages look like, as construct schemas.
 
 A Blynk body is text in parts that are separated by NUL. The last part may or may not be followed by a NUL, and both
-must survive a round trip. So the NUL belongs to the part that it *precedes*: `Part` reads an optional separator (none at
-the start of the body) and the bytes up to the next one. An absent part is `None`, an empty one is `b""`, and
+must survive a round trip. So the NUL belongs to the part that it *precedes*: `Part` reads an optional separator (none
+at the start of the body) and the bytes up to the next one. An absent part is `None`, an empty one is `b""`, and
 `build(parse(x)) == x` holds for every byte string.
 """
 
@@ -12,11 +12,21 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import construct as con
 
 from blynkscope.protocol import limits
+
+# construct's classes take type arguments in its stubs only.
+Schema: TypeAlias = "con.Construct[Any, Any]"
+if TYPE_CHECKING:
+    _PartElement = con.Construct[bytes | None, bytes | None]
+    _PartsElement = con.Construct[list[bytes], list[bytes]]
+    _Inflater = con.Adapter[bytes, bytes, con.Container[Any], Any]
+else:
+    _PartElement = _PartsElement = con.Construct
+    _Inflater = con.Adapter
 
 Fields = dict[str, Any]
 NUL = b"\0"
@@ -27,7 +37,7 @@ def readable(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-# --- construct elements -------------------------------------------------------------------------------------------------
+# --- construct elements -----------------------------------------------------------------------------------------------
 
 
 def part_came_before(stream: Any) -> bool:
@@ -43,7 +53,7 @@ def mark_part(stream: Any) -> None:
     stream.part_came_before = True
 
 
-class Part(con.Construct):  # type: ignore[misc]
+class Part(_PartElement):
     """One part of a body: `bytes`, or `None` where the body ended before it.
 
     Args:
@@ -66,7 +76,7 @@ class Part(con.Construct):  # type: ignore[misc]
         stream.seek(start + end)
         return bytes(rest[begin:end])
 
-    def _build(self, obj: bytes | None, stream: Any, context: Any, path: str) -> bytes | None:
+    def _build(self, obj: bytes | None, stream: Any, context: Any, path: str) -> Any:
         if obj is not None:
             if part_came_before(stream):
                 stream.write(NUL)
@@ -75,7 +85,7 @@ class Part(con.Construct):  # type: ignore[misc]
         return obj
 
 
-class Parts(con.Construct):  # type: ignore[misc]
+class Parts(_PartsElement):
     """All parts that are left, as a list."""
 
     def _parse(self, stream: Any, context: Any, path: str) -> list[bytes]:
@@ -84,7 +94,7 @@ class Parts(con.Construct):  # type: ignore[misc]
             return []
         return [bytes(part) for part in (rest[1:] if part_came_before(stream) else rest).split(NUL)]
 
-    def _build(self, obj: list[bytes], stream: Any, context: Any, path: str) -> list[bytes]:
+    def _build(self, obj: list[bytes], stream: Any, context: Any, path: str) -> Any:
         for part in obj:
             if part_came_before(stream):
                 stream.write(NUL)
@@ -93,13 +103,13 @@ class Parts(con.Construct):  # type: ignore[misc]
         return obj
 
 
-class BoundedZlib(con.Adapter):  # type: ignore[misc]
+class BoundedZlib(_Inflater):
     """zlib data, inflated up to a limit; the compressed bytes are kept, so that building gives them back.
 
     Parses to `{"packed": bytes, "data": bytes | None, "problem": str | None}`.
     """
 
-    def _decode(self, obj: bytes, context: Any, path: str) -> con.Container:
+    def _decode(self, obj: bytes, context: Any, path: str) -> con.Container[Any]:
         worker = zlib.decompressobj()
         data, problem = None, None
         try:
@@ -116,7 +126,7 @@ class BoundedZlib(con.Adapter):  # type: ignore[misc]
         return bytes(obj["packed"] if obj.get("packed") is not None else zlib.compress(obj["data"]))
 
 
-# --- a body: schema, projection, reading --------------------------------------------------------------------------------
+# --- a body: schema, projection, reading ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +158,7 @@ class Body:
     """
 
     layout: str
-    schema: con.Construct
+    schema: Schema
     project: Callable[[Any], Fields | None]
     reading: Callable[[Fields], str]
     check: Callable[[Any], str | None] = _nothing_wrong
@@ -195,7 +205,7 @@ class Body:
         return [span for span in self.spans(data) if span.secret and span.raw]
 
 
-def _leaves(schema: con.Construct, value: Any, name: str) -> Iterator[tuple[str, bytes, str | None]]:
+def _leaves(schema: Schema, value: Any, name: str) -> Iterator[tuple[str, bytes, str | None]]:
     """Walk a schema beside what it parsed, and give each run of bytes its name."""
     if value is None:
         return
@@ -204,7 +214,7 @@ def _leaves(schema: con.Construct, value: Any, name: str) -> Iterator[tuple[str,
     elif isinstance(schema, con.Struct):
         for sub in schema.subcons:
             inner = schema_of(sub, value)
-            yield from _leaves(inner, value[sub.name], sub.name)
+            yield from _leaves(inner, value[sub.name], sub.name or name)
     elif isinstance(schema, Part):
         yield name, value, schema.secret
     elif isinstance(schema, Parts):
@@ -217,7 +227,7 @@ def _leaves(schema: con.Construct, value: Any, name: str) -> Iterator[tuple[str,
         yield name, bytes(value), None
 
 
-def schema_of(sub: con.Construct, context: Any) -> con.Construct:
+def schema_of(sub: Schema, context: Any) -> Schema:
     """The schema that a named, possibly switched element stands for in this context."""
     inner = sub.subcon if isinstance(sub, con.Renamed) else sub
     if isinstance(inner, con.Switch):
@@ -225,7 +235,7 @@ def schema_of(sub: con.Construct, context: Any) -> con.Construct:
     return inner
 
 
-# --- plain words --------------------------------------------------------------------------------------------------------
+# --- plain words ------------------------------------------------------------------------------------------------------
 
 
 def _joined(values: list[str]) -> str:
@@ -387,7 +397,7 @@ EMAIL = Body(
 )
 
 
-# --- pins ---------------------------------------------------------------------------------------------------------------
+# --- pins -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -552,7 +562,11 @@ BRIDGE = Body(
         "detail" / con.Switch(con.this.op, {b"i": _BRIDGE_INIT, **_ARGUMENTS.cases}, default=_ARGUMENTS.default),
     ),
     lambda parsed: (
-        {"bridge": _pin_name("V", readable(parsed.pin or b"")), "op": "i", "token": readable(parsed.detail.token or b"")}
+        {
+            "bridge": _pin_name("V", readable(parsed.pin or b"")),
+            "op": "i",
+            "token": readable(parsed.detail.token or b""),
+        }
         if parsed.op == b"i"
         else {"bridge": _pin_name("V", readable(parsed.pin or b"")), **_operation_fields(parsed)}
     ),
@@ -565,7 +579,7 @@ BRIDGE = Body(
 )
 
 
-# --- key and value ------------------------------------------------------------------------------------------------------
+# --- key and value ----------------------------------------------------------------------------------------------------
 
 WHOLE_KEYS = frozenset({"rtc", "utc", "meta", "ota", "vfs", "dbg", "acon", "adis"})
 """INTERNAL messages whose first key takes all that follows; others are key/value pairs."""
@@ -613,7 +627,7 @@ INTERNAL = Body(
 )
 
 
-# --- JSON and profiles --------------------------------------------------------------------------------------------------
+# --- JSON and profiles ------------------------------------------------------------------------------------------------
 
 
 def _json_fields(raw: bytes) -> Fields:
@@ -686,7 +700,9 @@ PROFILE = Body(
     con.Struct("profile" / BoundedZlib(con.GreedyBytes)),
     _profile_fields,
     lambda fields: (
-        f"{fields['inflated']} bytes inflated: {_json_reading(fields)}" if "inflated" in fields else _json_reading(fields)
+        f"{fields['inflated']} bytes inflated: {_json_reading(fields)}"
+        if "inflated" in fields
+        else _json_reading(fields)
     ),
     longest=limits.APP_BODY_MAX,
 )

@@ -1,8 +1,8 @@
 """The fast lane: formats and decoders that are derived from the schema at import, and hold no meaning of their own.
 
-construct reads some forty thousand frames a second. The header formats here are the `struct` formats of the schema's own
-fields, and the body decoders are made from the schema's declarations (`bodies.OPERATIONS`, the named parts of a `Body`).
-Property tests hold both lanes equal on random and hostile bytes.
+construct reads some forty thousand frames a second. The header formats here are the `struct` formats of the schema's
+own fields, and the body decoders are made from the schema's declarations (`bodies.OPERATIONS`, the named parts of a
+`Body`). Property tests hold both lanes equal on random and hostile bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import construct as con
 
@@ -22,9 +23,10 @@ from blynkscope.protocol.statuses import STATUSES
 Decoder = Callable[[bytes], tuple[Fields | None, str]]
 
 
-def _format_of(schema: con.Construct) -> str:
+def _format_of(schema: con.Struct) -> str:
     """`struct` format of a construct Struct that holds nothing but numbers, e.g. `>BHH`."""
-    codes = [sub.subcon.fmtstr for sub in schema.subcons]
+    fields: list[Any] = schema.subcons
+    codes: list[str] = [field.subcon.fmtstr for field in fields]
     orders = {code[0] for code in codes}
     if len(orders) != 1:
         raise TypeError(f"mixed byte orders in {schema}")
@@ -51,14 +53,12 @@ def longest_bodies(dialect: Dialect) -> tuple[int, ...]:
     return tuple(table)
 
 
-# --- bodies -------------------------------------------------------------------------------------------------------------
+# --- bodies -----------------------------------------------------------------------------------------------------------
 
 
 def _operation_decoder(body: Body) -> Decoder:
     """Decoder of HW bodies: the operations of one pin and its values are read here, the others by the schema."""
-    letters = {
-        code: operation.letter for code, operation in bodies.OPERATIONS.items() if operation.shape == "values"
-    }
+    letters = {code: operation.letter for code, operation in bodies.OPERATIONS.items() if operation.shape == "values"}
     general = body.decode
 
     def decode(data: bytes) -> tuple[Fields | None, str]:
@@ -83,32 +83,48 @@ def _empty_decoder(body: Body) -> Decoder:
     return decode
 
 
-def _login_decoder(body: Body) -> Decoder:
-    general = body.decode
-    (name,) = [sub.name for sub in body.schema.subcons if isinstance(sub.subcon, bodies.Part)]
+def _flat_decoder(body: Body) -> Decoder | None:
+    """Decoder of a body that is a row of named parts, then at most one list; None where the schema is another."""
+    names: list[str] = []
+    tail: str | None = None
+    for sub in getattr(body.schema, "subcons", ()):
+        element = sub.subcon if isinstance(sub, con.Renamed) else sub
+        if type(element) is bodies.Part and tail is None:
+            names.append(sub.name)
+        elif type(element) is bodies.Parts and tail is None:
+            tail = sub.name
+        else:
+            return None
+    if tail is None:
+        return None
+    count, project, reading = len(names), body.project, body.reading
+    missing: list[Any] = [None] * count
+    nothing = body.decode(b"")
 
     def decode(data: bytes) -> tuple[Fields | None, str]:
-        if not data or b"\0" in data:
-            return general(data)
-        fields = {name: bodies.readable(data)}
-        return fields, body.reading(fields)
+        if not data:
+            return nothing
+        parts: list[bytes] = data.split(b"\0")
+        parsed: con.Container[Any] = con.Container(zip(names, parts + missing, strict=False))
+        parsed[tail] = parts[count:]
+        fields = project(parsed)
+        return fields, reading(fields or {})
 
     return decode
 
 
-_FAST: tuple[tuple[Body, Callable[[Body], Decoder]], ...] = (
+_SPECIAL: tuple[tuple[Body, Callable[[Body], Decoder]], ...] = (
     (bodies.PIN_OPERATION, _operation_decoder),
     (bodies.EMPTY, _empty_decoder),
-    (bodies.LOGIN, _login_decoder),
 )
 
 
 def decoder_of(body: Body) -> Decoder:
     """The fastest decoder of a body: bytes → (`fields`, one-line reading), equal to `body.decode`."""
-    for fast, make in _FAST:
-        if body is fast:
+    for special, make in _SPECIAL:
+        if body is special:
             return make(body)
-    return body.decode
+    return _flat_decoder(body) or body.decode
 
 
 @cache

@@ -21,14 +21,14 @@ from blynkscope.protocol.statuses import STATUSES
 
 COMMAND = "cmd" / con.Int8ub
 MESSAGE_ID = "id" / con.Int16ub
-WORDS: dict[Dialect, con.FormatField] = {
+WORDS: dict[Dialect, con.FormatField[int, int]] = {
     Dialect.HARDWARE: con.Int16ub,
     Dialect.APP: con.Int32ub,
     Dialect.WEB: con.Int32ub,
 }
 """Width of the word by dialect; the web dialect has it in a RESPONSE only."""
 
-HEADERS: dict[Dialect, con.Construct] = {
+HEADERS: dict[Dialect, con.Struct] = {
     Dialect.HARDWARE: con.Struct(COMMAND, MESSAGE_ID, "word" / WORDS[Dialect.HARDWARE]),
     Dialect.APP: con.Struct(COMMAND, MESSAGE_ID, "word" / WORDS[Dialect.APP]),
     Dialect.WEB: con.Struct(COMMAND, MESSAGE_ID),
@@ -47,16 +47,14 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 @cache
-def frame_schema(dialect: Dialect, era: Era | None = None) -> con.Construct:
+def frame_schema(dialect: Dialect, era: Era | None = None) -> con.Struct:
     """The schema of whole frames of one dialect, with the bodies that its commands have in this era.
 
     Parses to `cmd`, `id`, `status` (int, RESPONSE only) and `body` (the body schema's container, else None).
     Unknown commands keep their body as bytes.
     """
     word = WORDS[dialect]
-    bodies = {
-        code: row.body.schema for code in range(1, 256) if (row := commands.find(code, dialect, era)) is not None
-    }
+    bodies = {code: row.body.schema for code in range(1, 256) if (row := commands.find(code, dialect, era)) is not None}
     body = con.Switch(con.this.cmd, bodies, default=con.GreedyBytes)
     framed = body if dialect is Dialect.WEB else con.Prefixed(word, body)
     response = con.this.cmd == commands.RESPONSE
@@ -69,7 +67,7 @@ def frame_schema(dialect: Dialect, era: Era | None = None) -> con.Construct:
 
 
 @cache
-def _plain_schema(dialect: Dialect) -> con.Construct:
+def _plain_schema(dialect: Dialect) -> con.Struct:
     word = WORDS[dialect]
     body = con.GreedyBytes if dialect is Dialect.WEB else con.Prefixed(word, con.GreedyBytes)
     response = con.this.cmd == commands.RESPONSE

@@ -24,10 +24,10 @@ RESYNC_WINDOW = 128 * 1024
 """Bytes that a framer keeps while it looks for the next frame: a body of the greatest length and as much again."""
 
 RECOGNISE_WINDOW = 512
-"""Bytes after which a direction that nothing recognised is called unknown: longer than any request line that matters."""
+"""Bytes after which a direction that nothing recognised is called unknown: longer than request lines that matter."""
 
 HUNT_WINDOW = 64 * 1024
-"""Bytes in which a stream that was joined in the middle is searched for its first frame, before it is called unknown."""
+"""Bytes in which a stream joined in the middle is searched for its first frame, before it is called unknown."""
 
 STREAMS_MAX = 8192
 """Connections that are followed at the same time; beyond it the longest idle ones are evicted and counted."""
@@ -42,10 +42,10 @@ REORDER_SEGMENTS = 256
 """Out-of-order segments kept behind a hole before it is called lost."""
 
 REORDER_SECONDS = 3.0
-"""Capture time after which a hole is called lost: above the retransmission time-outs of phones and modems (1 to 3 s)."""
+"""Capture time after which a hole is called lost: above the retransmission timeouts of phones and modems (1 to 3 s)."""
 
 ACKED_HOLE_SECONDS = 0.25
-"""A hole that the peer has acknowledged was lost by the capture alone; this long, it may be mere disorder in the file."""
+"""A hole that the peer has acknowledged was lost by the capture alone; this long, it may be disorder in the file."""
 
 FRAGMENTS_MAX = 256
 """IP datagrams under reassembly; beyond it the oldest is dropped and counted."""
@@ -74,7 +74,7 @@ BLOCK_MAX = 16 * 1024 * 1024
 INTERFACES_MAX = 4096
 """Interfaces of one pcapng section."""
 
-READ_SIZE = 256 * 1024
+READ_SIZE = 32 * 1024
 """Bytes read at once: large enough to amortise calls, small enough that the records of one read stay small."""
 
 PASTE_MAX = 16 * 1024 * 1024

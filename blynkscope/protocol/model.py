@@ -48,7 +48,7 @@ class Ack(StrEnum):
     SYNC = "sync"
     """Zero or more HW frames that carry the request's id; nothing where the pin has no value."""
     BY_BODY = "by-body"
-    """It depends on the body: INTERNAL info is answered with a status, `rtc` with an INTERNAL, other keys with nothing."""
+    """It depends on the body: INTERNAL info gets a status, `rtc` an INTERNAL, other keys nothing."""
     UNKNOWN = "unknown"
     """Not documented and not measured."""
 

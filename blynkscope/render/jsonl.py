@@ -70,22 +70,20 @@ class Encoder:
         lines: list[str] = []
         add, fast = lines.append, self._frames.line
         for record in records:
-            kind = type(record)
-            if kind is Observed:
+            if isinstance(record, Observed):
                 # A secret is as long as a token, or in a command that the fast lane does not know.
-                if len(record.body) < TOKEN_LENGTH and (line := fast(record)) is not None:
-                    add(line)
-                    continue
-            elif kind is WriteRecord:
+                line = fast(record) if len(record.body) < TOKEN_LENGTH else None
+                add(line or self._general(record))
+            elif isinstance(record, WriteRecord):
                 add(write_line(record))
-                continue
-            add(self._general(record).decode())
+            else:
+                add(self._general(record))
         return "".join(lines).encode()
 
-    def _general(self, record: Record) -> bytes:
+    def _general(self, record: Record) -> str:
         whole = record.record() if isinstance(record, Observed) else record
         line = self._one(self._apply(whole))
-        return escaped(line) if self._terminal else line
+        return (escaped(line) if self._terminal else line).decode()
 
     def _one(self, record: Record) -> bytes:
         try:

@@ -18,6 +18,7 @@ from typing import Any
 import construct as con
 import msgspec
 
+from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.records import FindingRecord, FrameRecord, LogRecord, Observed, Record, StreamRecord
 from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.bodies import Body, Fields, Span
@@ -55,6 +56,9 @@ PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, bodies.BoundedZlib))
 _LOGINS = frozenset(code for code in SECRET_COMMANDS if any("LOGIN" in row.name for row in commands.rows(code)))
 _HW = next(code for code in range(256) for row in commands.rows(code) if row.name == "MSG_HW")
 _LONG = 2 * patterns.TOKEN_LENGTH
+_OWN_WORDS = frozenset(text for rule in CATALOGUE.values() for text in (rule.title, rule.fix))
+_WIRELESS = frozenset({"opened", "closed", "gap", "overlap"})
+"""Kinds of stream records whose detail holds addresses and numbers, and nothing from the wire's payload."""
 
 
 def _reading(body: Body, fields: Fields) -> str | None:
@@ -93,10 +97,15 @@ class Redactor:
         if self.show_secrets:
             return record
         if isinstance(record, FindingRecord):
-            return msgspec.structs.replace(
-                record, title=self.text(record.title), detail=self.text(record.detail), fix=self.text(record.fix)
-            )
+            cleaned = {
+                name: self.text(value)
+                for name in ("title", "detail", "fix")
+                if (value := getattr(record, name)) not in _OWN_WORDS
+            }
+            return msgspec.structs.replace(record, **cleaned)
         if isinstance(record, StreamRecord):
+            if record.kind in _WIRELESS:
+                return record
             return msgspec.structs.replace(record, detail=self._detail(record.detail, 0))
         if isinstance(record, LogRecord):
             return msgspec.structs.replace(record, text=self.text(record.text))

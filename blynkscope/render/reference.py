@@ -340,13 +340,13 @@ def _finding_facts(rule: Any) -> list[tuple[str, str]]:
 
 
 def _text(content: str, style: str = "") -> Any:
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     return Text(safe(content), style)
 
 
 def _table(*headers: str) -> Any:
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="quiet")
     for header in headers:
@@ -355,7 +355,7 @@ def _table(*headers: str) -> Any:
 
 
 def _facts_grid(facts: Iterable[tuple[str, str]]) -> Any:
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)

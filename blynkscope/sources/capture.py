@@ -303,7 +303,7 @@ def read_capture(stream: BinaryIO | BufferedIOBase, name: str) -> CaptureReader:
     source: BinaryIO = stream  # type: ignore[assignment]
     first = _at_least(source, 4)
     if first[:2] == _GZIP:
-        source = gzip.GzipFile(fileobj=_Rejoined(first, source))  # type: ignore[assignment, arg-type]
+        source = gzip.GzipFile(fileobj=_Rejoined(first, source))  # type: ignore[assignment]
         try:
             first = _at_least(source, 4)
         except (EOFError, zlib.error, OSError) as error:

@@ -13,7 +13,9 @@ from blynkscope.sources.capture import Packet
 from blynkscope.sources.packets import ETHERNET, PacketReader
 from blynkscope.wire.events import Acked, Data
 
-_HEADERS = struct.Struct(">12xHBxH2xHxB14xIIBB").unpack_from
+# EtherType, version and header length, total length, flags and fragment offset, protocol, addresses and ports, sequence
+# and acknowledgement number, data offset, flags
+_HEADERS = struct.Struct(">12xHBxH2xHxB2x12sIIBB").unpack_from
 _SMALLEST = 54
 _MASK = 0xFFFFFFFF
 _HALF_SPACE = 0x80000000
@@ -21,14 +23,15 @@ _HALF_SPACE = 0x80000000
 
 def read_batch(reader: PacketReader, buffer: bytes, packets: list[Packet]) -> None:
     """Read a batch of packets into `reader.events`."""
-    headers, halves, add, general = _HEADERS, reader.flows.halves, reader.events.append, reader.packet
-    find = halves.get
+    headers, add, general = _HEADERS, reader.events.append, reader.packet
+    find = reader.flows.halves.get
     for packet in packets:
         time, link, start, end, _ = packet
         if link != ETHERNET or end - start < _SMALLEST:
             general(buffer, packet)
             continue
-        kind, version, total, fragment, protocol, seq, ack, offset, flags = headers(buffer, start)
+        kind, version, total, fragment, protocol, key, seq, ack, offset, flags = headers(buffer, start)
+        begin = start + 34 + (offset >> 4) * 4
         stop = start + 14 + total
         if (
             version != 0x45
@@ -36,18 +39,13 @@ def read_batch(reader: PacketReader, buffer: bytes, packets: list[Packet]) -> No
             or protocol != 6
             or fragment & 0x3FFF
             or flags & 0x17 != 0x10
+            or begin > stop
             or stop > end
-            or (half := find(buffer[start + 26 : start + 38])) is None
+            or offset < 0x50
+            or (half := find(key)) is None
             or not half.calm
+            or (begin < stop and seq != half.next)
         ):
-            general(buffer, packet)
-            continue
-        begin = start + 34 + (offset >> 4) * 4
-        if begin < stop:
-            if seq != half.next or offset < 0x50:
-                general(buffer, packet)
-                continue
-        elif begin > stop or offset < 0x50:
             general(buffer, packet)
             continue
         half.connection.last = time
@@ -61,9 +59,8 @@ def read_batch(reader: PacketReader, buffer: bytes, packets: list[Packet]) -> No
                 if upto > 0:
                     add(Acked(peer.stream, peer.direction, time, upto))
         if begin < stop:
-            data = buffer[begin:stop]
-            half.connection.used = True
-            half.next = (seq + len(data)) & _MASK
-            half.offset += len(data)
-            half.recent = data
+            half.recent = data = buffer[begin:stop]
+            size = stop - begin
+            half.next = (seq + size) & _MASK
+            half.offset += size
             add(Data(half.stream, half.direction, time, data))

@@ -1,6 +1,7 @@
 """Packets in, TCP segments out: link layers, IPv4 with fragments, IPv6 with extension headers.
 
-Checksums are not looked at: with offload, a host's own capture holds wrong ones, and segments larger than any wire allows.
+Checksums are not looked at: with offload, a host's own capture holds wrong ones, and segments larger than any wire
+allows.
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ class PacketReader:
         self, data: bytes, time: float, key: tuple[bytes, int, int], at: int, end: int, offset: int, *, last: bool
     ) -> None:
         addresses, _, following = key
-        interesting = following == _TCP or following in _EXTENSIONS or following == _AUTHENTICATION
+        interesting = following in _EXTENSIONS or following in (_TCP, _AUTHENTICATION)
         if not interesting or offset + end - at > limits.DATAGRAM_MAX or end <= at:
             self.unused.other += 1
             return

@@ -1,8 +1,8 @@
 """TCP segments in, events out: our own reassembly.
 
-Sequence numbers are compared by serial-number arithmetic (RFC 1982), so a wrap is nothing special. Of bytes that were sent
-twice the first ones win, and a difference is reported. A hole is waited for within bounds; then it becomes a `Gap` event and
-the stream goes on behind it. Tables are bounded; what is evicted is counted.
+Sequence numbers are compared by serial-number arithmetic (RFC 1982), so a wrap is nothing special. Of bytes that were
+sent twice the first ones win, and a difference is reported. A hole is waited for within bounds; then it becomes a `Gap`
+event and the stream goes on behind it. Tables are bounded; what is evicted is counted.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Piece:
 class Half:
     """One direction of a connection.
 
-    `next` is the sequence number expected (None until known), `offset` the stream offset that belongs to it, `acked` the
-    sequence number that the peer has acknowledged. `calm` is True while packets may take the short way.
+    `next` is the sequence number expected (None until known), `offset` the stream offset that belongs to it, `acked`
+    the sequence number that the peer has acknowledged. `calm` is True while packets may take the short way.
     """
 
     __slots__ = (
@@ -142,7 +142,13 @@ class Flows:
         client, server = ends if from_client else ends[::-1]
         self._out.append(
             Opened(
-                connection.number, time, self._name(*client), self._name(*server), client[1], server[1], bool(flags & SYN)
+                connection.number,
+                time,
+                self._name(*client),
+                self._name(*server),
+                client[1],
+                server[1],
+                bool(flags & SYN),
             )
         )
         if flags & ACK and not flags & RST:
@@ -194,9 +200,7 @@ class Flows:
 
     # --- segments ---
 
-    def segment(
-        self, time: float, key: bytes, seq: int, ack: int, flags: int, data: bytes, missing: int = 0
-    ) -> None:
+    def segment(self, time: float, key: bytes, seq: int, ack: int, flags: int, data: bytes, missing: int = 0) -> None:
         """Take one TCP segment.
 
         Args:

@@ -22,6 +22,8 @@ _GROUP = re.compile(r"(?:[0-9a-fA-F]{2})+(?=[\s|>]|$)")
 _HEADLINE = re.compile(r"\S.*\b(?:IP6?|ARP|In|Out)\b")
 _REPEATED = 16
 """Bytes for which a `*` stands again and again: a row of `hexdump` and of xxd."""
+_LINE_MAX = 2048
+"""Characters of a row, with offset, bytes and gutter."""
 ROW_MAX = 256
 """Bytes of a row: no program prints more, and the search for the gutter stays short."""
 
@@ -93,7 +95,7 @@ def _rows(text: str) -> tuple[list[_Row], list[tuple[int, str]], bool]:
             bare = line.rstrip()
             if bare == "*" and rows:
                 rows.append(_Row(at, rows[-1].offset, at, "*"))
-            elif match := pattern.match(bare):
+            elif len(bare) <= _LINE_MAX and (match := pattern.match(bare)):
                 rows.append(_Row(at, int(match.group(1), 16), at + match.end(), bare[match.end() :]))
             elif bare:
                 skipped.append((at, bare))
@@ -127,7 +129,7 @@ def _steady(rows: list[_Row]) -> bool:
 
 def _name(text: str, colon: bool) -> str:
     if colon:
-        return "tcpdump" if re.search(r"^\s*0x[0-9a-fA-F]+:", text, re.MULTILINE) else "xxd"
+        return "tcpdump" if re.search(r"^[ \t]*0x[0-9a-fA-F]+:", text, re.MULTILINE) else "xxd"
     return "hexdump -C" if re.search(r"^[0-9a-fA-F]{8}  .*\|", text, re.MULTILINE) else "Wireshark hex dump"
 
 
@@ -142,7 +144,9 @@ def _bytes(text: str, row: _Row, expected: int | None, fail: Fail) -> bytes:
         while at < len(rest) and rest[at] in " \t":
             at += 1
         group = _GROUP.match(rest, at)
-        if group is None or (data and expected is None and _is_gutter(rest[begin:], data)):
+        # All programs set the gutter off by more than the one space that stands between bytes.
+        wide = at - begin > 1 or rest[begin:at] == "\t"
+        if group is None or (data and expected is None and wide and _is_gutter(rest[begin:], data)):
             at = begin
             break
         data += bytes.fromhex(group.group())

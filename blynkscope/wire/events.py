@@ -71,9 +71,9 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
     """A connection ended.
 
     `how` is "fin", "reset", "refused" (RST in answer to the SYN), "unanswered" (no answer to the SYN in the input),
-    "reused" (its ports began a new connection), "evicted" (limit of open streams) or "end" (the input ended first). `by` is
-    the direction that began to close, where one did. `heard` tells for each direction whether any packet of it was seen:
-    where the peer was never heard, missing acknowledgements prove nothing.
+    "reused" (its ports began a new connection), "evicted" (limit of open streams) or "end" (the input ended first).
+    `by` is the direction that began to close, where one did. `heard` tells for each direction whether any packet of it
+    was seen: where the peer was never heard, missing acknowledgements prove nothing.
     """
 
     stream: int

@@ -4,12 +4,12 @@
 depends on stream offsets alone, never on where a chunk ended. Items are frames, and what is no frame: bytes that were
 skipped and frames that are incomplete. Nothing raises, nothing is unbounded.
 
-**Trust.** A header is *believable* when its command is known to the dialect, its status is a known one, or its length is one
-that the command can have. Believable frames are taken at once. A header that is not believable starts a *search*: the
-frame is held, and every later offset is tried as the beginning of a frame. Whichever is proven first wins: the held frame
-(a believable header follows it, so it is a command that this program does not know), or a frame found elsewhere
-(the stream has lost its framing, and what lies between is skipped and reported). After a gap, or where a stream is joined in the
-middle, the search begins without a frame to hold.
+**Trust.** A header is *believable* when its command is known to the dialect, its status is a known one, or its length
+is one that the command can have. Believable frames are taken at once. A header that is not believable starts a
+*search*: the frame is held, and every later offset is tried as the beginning of a frame. Whichever is proven first
+wins: the held frame (a believable header follows it, so it is a command that this program does not know), or a frame
+found elsewhere (the stream has lost its framing, and what lies between is skipped and reported). After a gap, or where
+a stream is joined in the middle, the search begins without a frame to hold.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _EMPTY_BODIED = frozenset({commands.PING, commands.HW_SYNC})
 
 
 class RawFrame(msgspec.Struct, frozen=True, gc=False):
-    """A frame as it was cut: `word` is the status of a RESPONSE and the length otherwise, `end` the offset behind it."""
+    """A frame as it was cut.
+
+    `word` is the status of a RESPONSE and the length otherwise, `end` the offset behind the frame.
+    """
 
     cmd: int
     id: int
@@ -53,8 +56,8 @@ class Skipped(msgspec.Struct, frozen=True, gc=False):
 class Malformed(msgspec.Struct, frozen=True, gc=False):
     """The beginning of a frame whose rest is missing.
 
-    `cmd`, `id` and `word` are None where not even the header is whole. `have` counts the bytes that are there, `need` those
-    that the whole frame has (0 where unknown).
+    `cmd`, `id` and `word` are None where not even the header is whole. `have` counts the bytes that are there, `need`
+    those that the whole frame has (0 where unknown).
     """
 
     start: int
@@ -96,7 +99,19 @@ class Framer:
         joined: True where the first byte need not begin a frame (a stream seen from the middle).
     """
 
-    __slots__ = ("_base", "_buffer", "_busy", "_discard", "_header", "_longest", "_marks", "_search", "_size", "_unpack", "dialect")
+    __slots__ = (
+        "_base",
+        "_buffer",
+        "_busy",
+        "_discard",
+        "_header",
+        "_longest",
+        "_marks",
+        "_search",
+        "_size",
+        "_unpack",
+        "dialect",
+    )
 
     def __init__(self, dialect: Dialect = Dialect.HARDWARE, *, joined: bool = False) -> None:
         if dialect is Dialect.WEB:
@@ -174,7 +189,10 @@ class Framer:
         return items
 
     def gap(self, missing: int, time: float | None = None) -> list[Item]:
-        """`missing` bytes are not there. A frame that spans the gap is lost; where its length is known, what follows is not."""
+        """`missing` bytes are not there.
+
+        A frame that spans the gap is lost; where its length is known, what follows is not.
+        """
         items: list[Item] = []
         need = 0
         if self._discard:
@@ -405,6 +423,8 @@ def web_message(data: bytes, time: float | None = None, end: int = 0) -> Item:
         if len(body) == word.size:
             return RawFrame(cmd, message_id, word.unpack(body)[0], b"", end, time)
         reason = f"a RESPONSE has {size + word.size} bytes in the web dialect"
-        return Malformed(end - len(data), len(data), size + word.size, cmd, message_id, None, data[:_SAMPLE], reason, time)
+        return Malformed(
+            end - len(data), len(data), size + word.size, cmd, message_id, None, data[:_SAMPLE], reason, time
+        )
     reason = "shorter than a header"
     return Malformed(end - len(data), len(data), size, None, None, None, data[:_SAMPLE], reason, time)

@@ -18,7 +18,7 @@ _REPAIRS = {ord(char): "'" for char in "‘’‚‛′"} | {ord(char): '"' for 
 _REPAIRS |= {ord(char): " " for char in "\u00a0\u2007\u2009\u200b\u200c\u200d\u202f\u2060\ufeff"}
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 
-_PYTHON = re.compile(r"[\[( \t]*(?:bytearray|bytes|memoryview)?[ \t]*\(?[ \t]*(?:br|rb|b)?(['\"])", re.IGNORECASE)
+_PYTHON = re.compile(r"[\[( \t]*+(?:bytearray|bytes|memoryview)?+[ \t]*+\(?+[ \t]*+(?:br|rb|b)?(['\"])", re.IGNORECASE)
 _C_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
 _C_TOKEN = re.compile(r"[^\s,;]+")
 _WORD = re.compile(r"[^\s,;:|_.\-\[\](){}<>]+")

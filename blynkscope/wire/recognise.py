@@ -39,13 +39,19 @@ APP = Guess("app", "Blynk, app dialect")
 
 _TLS_TYPES = {0x14: "change cipher spec", 0x15: "alert", 0x16: "handshake", 0x17: "application data"}
 _TLS_VERSIONS = {0: "SSL 3.0", 1: "TLS 1.0", 2: "TLS 1.1", 3: "TLS 1.2", 4: "TLS 1.3"}
-_TLS_HANDSHAKES = {1: "ClientHello", 2: "ServerHello", 11: "Certificate", 14: "ServerHelloDone", 16: "ClientKeyExchange"}
+_TLS_HANDSHAKES = {
+    1: "ClientHello",
+    2: "ServerHello",
+    11: "Certificate",
+    14: "ServerHelloDone",
+    16: "ClientKeyExchange",
+}
 _TLS_RECORD_MAX = 16384 + 2048
 _TLS_ADVICE = (
     "These are TLS records, not Blynk frames: the Blynk bytes are encrypted inside. In a capture, decode them with the "
-    "session's key log (--keylog). In a program's own log it means that the program reads the socket underneath its TLS "
-    "layer: wrap the socket (ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped one, or "
-    "use the plain port 80 or 8080 without TLS."
+    "session's key log (--keylog). In a program's own log it means that the program reads the socket underneath its "
+    "TLS layer: wrap the socket (ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped "
+    "one, or use the plain port 80 or 8080 without TLS."
 )
 _HTTP_ADVICE = "This is HTTP: the REST API, a firmware download or a web page, not the device protocol."
 _WEBSOCKET_ADVICE = "Blynk frames travel inside binary WebSocket messages here; the path is /websockets for devices."
@@ -57,7 +63,9 @@ _PARTICLE_ADVICE = (
 _SSH_ADVICE = "This is SSH: the port leads to another service."
 _TEXT_ADVICE = "This is text on a line that should carry Blynk frames only; it shifts the framing of what follows."
 
-_REQUEST = re.compile(rb"[A-Z]{3,16} [^\r\n]{1,4000}? HTTP/\d|(?:GET|PUT|POST|HEAD|DELETE|OPTIONS|PATCH|CONNECT|TRACE) ")
+_REQUEST = re.compile(
+    rb"[A-Z]{3,16} [^\r\n]{1,4000}? HTTP/\d|(?:GET|PUT|POST|HEAD|DELETE|OPTIONS|PATCH|CONNECT|TRACE) "
+)
 _UPGRADE = re.compile(rb"\r?\nupgrade:[ \t]*websocket", re.IGNORECASE)
 _HEAD_MAX = 4096
 _PRINTABLE = frozenset(b"\t\r\n" + bytes(range(0x20, 0x7F)))
@@ -154,6 +162,8 @@ def _maybe_mqtt(prefix: bytes, final: bool) -> Guess | bool | None:
 
 
 def _believable(prefix: bytes, dialect: Dialect, at: int = 0) -> bool:
+    cmd: int
+    word: int
     cmd, _, word = derived.HEADER_STRUCTS[dialect].unpack_from(prefix, at)
     if not cmd:
         return word in derived.KNOWN_STATUSES

@@ -4,7 +4,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from blynkscope.cli.hexdump import hexdump
+from blynkscope.cli.hexdump import command as hexdump
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 LOGIN = bytes.fromhex("1d00010020") + TOKEN.encode()

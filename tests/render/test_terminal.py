@@ -64,7 +64,7 @@ print("the end")
 
 DUMP = """
 import sys
-from blynkscope.cli.hexdump import hexdump
+from blynkscope.cli.hexdump import command as hexdump
 for text in eval(sys.argv[2]):
     raw = text.encode("utf-8", "surrogatepass")
     body = b"vw\\x001\\0" + raw

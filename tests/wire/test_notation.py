@@ -1,4 +1,6 @@
+import contextlib
 import re
+import time
 
 import pytest
 from hypothesis import example, given
@@ -103,6 +105,7 @@ PRINTERS = {
 @example(data=LOGIN)
 @example(data=b"\0" * 100)
 @example(data=b"12 34 56 78 ab cd ef")
+@example(data=b"2e.")
 def test_printing_and_reading_gives_the_same_bytes(name, data):
     expected = b"\x1d" + data if name == "C mixed" else data
     assert parse_bytes(PRINTERS[name](data)).data == expected
@@ -201,3 +204,26 @@ def test_no_output_is_lost_in_the_table_of_printers():
     assert notation.parse_bytes(hexdump_c(LOGIN)).notation == "hexdump -C"
     assert notation.parse_bytes(tcpdump(LOGIN)).notation == "tcpdump"
     assert notation.parse_bytes(wireshark(LOGIN)).notation == "Wireshark hex dump"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" + " " * 200000 + "x",
+        "0x0000: 00" + "\n" * 200000,
+        "0000 " + "00 " * 200000,
+        "{1d}" * 100000,
+        "[" * 200000,
+        "'" * 200000,
+        "/*" * 100000 + "0x1d",
+        ">" * 200000 + "<Buffer ",
+        "\\" * 200000,
+        "0000 00\n" * 40000,
+    ],
+    ids=range(10),
+)
+def test_hostile_text_takes_no_time(text):
+    begin = time.perf_counter()
+    with contextlib.suppress(NotationError):
+        parse_bytes(text)
+    assert time.perf_counter() - begin < 5
