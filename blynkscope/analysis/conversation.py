@@ -290,11 +290,10 @@ class Conversation:
     def _label(self, lane: Lane, sender: Sender) -> None:
         """The direction's sender is known (or known to be unknown): its frames say so from now on."""
         lane.sender = sender.value
-        dialect, era = lane.dialect, self.run.era
+        era = self.run.era
         lane.facts = Facts(
-            self.number, lane.src, lane.dst, sender.value, dialect.value, self.via,
-            derived.decoders(dialect, era), derived.names(dialect, era),
-        )  # fmt: skip
+            self.number, lane.src, lane.dst, sender.value, lane.dialect.value, self.via, era.value if era else None
+        )
 
     # --- frames ---
 

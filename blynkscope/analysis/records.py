@@ -7,26 +7,11 @@ from typing import Any
 
 import msgspec
 
-from blynkscope.protocol.derived import Decoder
+from blynkscope.protocol.derived import decoders, names
+from blynkscope.protocol.model import Dialect, Era
 from blynkscope.protocol.statuses import status_name
 
 SCHEMA = 1
-
-
-class Facts(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """What the frames of one direction have in common. Replaced, never changed, when more becomes known.
-
-    `decode` and `names` are the tables of `protocol.derived` for the direction's dialect and era.
-    """
-
-    stream: int
-    src: str | None
-    dst: str | None
-    sender: str
-    dialect: str
-    via: tuple[str, ...]
-    decode: tuple[Decoder, ...]
-    names: tuple[str, ...]
 
 
 class FrameRecord(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag="frame"):
@@ -60,7 +45,38 @@ class FrameRecord(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag
     findings: tuple[str, ...]
 
 
-class Observed(msgspec.Struct, frozen=True, gc=False, eq=False):
+class Facts:
+    """What the frames of one direction have in common. Replaced, never changed, when more becomes known.
+
+    Args:
+        stream: Number of the connection.
+        src: Sender's address:port.
+        dst: Receiver's address:port.
+        sender: device, server, app or unknown.
+        dialect: Header of the direction.
+        via: Layers, outside in.
+        era: Meaning of codes that differ between the eras.
+    """
+
+    __slots__ = ("decode", "dialect", "dst", "era", "names", "sender", "src", "stream", "via")
+
+    def __init__(
+        self, stream: int, src: str | None, dst: str | None, sender: str, dialect: str, via: tuple[str, ...],
+        era: str | None = None,
+    ) -> None:  # fmt: skip
+        self.stream = stream
+        self.src = src
+        self.dst = dst
+        self.sender = sender
+        self.dialect = dialect
+        self.via = via
+        self.era = era
+        meaning = Dialect(dialect), Era(era) if era is not None else None
+        self.decode = decoders(*meaning)
+        self.names = names(*meaning)
+
+
+class Observed(msgspec.Struct, frozen=True, gc=False, eq=False, array_like=True):
     """A frame as the analysis hands it on: the facts alone, cheap to make. `record` spells them out.
 
     `word` is the status of a RESPONSE and the length of any other body.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from blynkscope.cli import INTERRUPTED, options
-from blynkscope.errors import CaptureError
+from blynkscope.cli.reading import Reading
 
 CUT_SHORT = 3
 FOUND = 1
@@ -27,10 +25,14 @@ FOUND = 1
     default="table",
     show_default=True,
 )
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N", help="Processes to use; without it, as many as help with long files."
+)
 @options.common
 def command(
     files: tuple[str, ...],
     format_: str,
+    jobs: int | None,
     output: Path | None,
     filter_: str | None,
     streams: tuple[int, ...],
@@ -48,6 +50,12 @@ def command(
     FILE is pcap or pcapng, plain or gzip, a pipe, or - for standard input (tcpdump -w - | blynkscope decode -). Several
     files are one run. Without FILE standard input is read.
     """
+    if not files:
+        if sys.stdin.isatty():
+            raise click.UsageError("name a capture, or - to read standard input")
+        files = ("-",)
+    # The reading of a long file begins in its own process while this one still imports the analysis.
+    read = Reading(files, jobs)
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
     from blynkscope.protocol.model import Dialect, Era
@@ -55,10 +63,6 @@ def command(
     from blynkscope.render.progress import Progress
     from blynkscope.render.redact import Redactor
 
-    if not files:
-        if sys.stdin.isatty():
-            raise click.UsageError("name a capture, or - to read standard input")
-        files = ("-",)
     selection = Selection(filter_, streams)
     analyser = Analyser(Dialect(dialect) if dialect else None, Era(era) if era else None)
     if keylog is not None:
@@ -69,10 +73,12 @@ def command(
     status = 0
     with options.opened(output) as stream:
         redactor = Redactor(show_secrets)
-        out = make(format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet)
-        read = _Reading(files, Progress(output is not None, files))
+        out = make(
+            format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet, background=read.shared
+        )
+        progress = Progress(output is not None, files)
         try:
-            for events in read.batches(analyser):
+            for events in read.batches(analyser, progress):
                 out.write(selection.of(analyser.feed(events)))
         except KeyboardInterrupt:
             status = INTERRUPTED
@@ -85,45 +91,6 @@ def command(
     if not status and fail_on is not None and analyser.run.worst_at_least(fail_on):
         status = FOUND
     sys.exit(status)
-
-
-class _Reading:
-    """Goes through the files, and keeps what could not be read."""
-
-    def __init__(self, files: Sequence[str], progress: Any) -> None:
-        self._files = files
-        self._progress = progress
-        self.lost: Counter[str] = Counter()
-        self.notes: list[str] = []
-        self.broken = False
-
-    def batches(self, analyser: Any) -> Iterator[list[Any]]:
-        """The events of all files, in batches."""
-        from blynkscope.sources import open_capture
-
-        for place, name in enumerate(self._files):
-            if place:
-                analyser.next_source()
-            source = None
-            try:
-                source = open_capture(name)
-                with self._progress.of(source):
-                    yield from source
-            except CaptureError as error:
-                self._fails(str(error))
-            if source is None:
-                continue
-            self.lost.update(source.lost)
-            self.notes += source.notes
-            if source.damage is not None:
-                offset, what = source.damage
-                kept = f"the {source.packets} packets before it are decoded"
-                self._fails(f"{source.name}: damaged at byte {offset}: {what}; {kept}")
-                self.lost["captures_damaged"] += 1
-
-    def _fails(self, message: str) -> None:
-        self.broken = True
-        self.notes.append(f"Error: {message}")
 
 
 def _say(note: str) -> None:

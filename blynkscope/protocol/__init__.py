@@ -1,1 +1,1 @@
-"""."""
+"""What bytes mean: the command and status tables, the headers and bodies as schemas, and every numeric limit."""

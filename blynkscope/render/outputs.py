@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, BinaryIO, Protocol, TextIO, cast
 
 from blynkscope.analysis.records import Record
@@ -40,6 +40,7 @@ class Options:
         redactor: Takes the secrets out.
         verbose: 0, or more to show more.
         quiet: Leave out what is not a frame or a finding.
+        background: Lines may be made by another process.
     """
 
     color: bool = False
@@ -48,6 +49,7 @@ class Options:
     redactor: Redactor = field(default_factory=Redactor)
     verbose: int = 0
     quiet: bool = False
+    background: bool = False
 
     @property
     def palette(self) -> Palette:
@@ -64,6 +66,7 @@ def make(
     redactor: Redactor | None = None,
     verbose: int = 0,
     quiet: bool = False,
+    background: bool = False,
 ) -> Output:
     """An output by the name of its format.
 
@@ -75,11 +78,13 @@ def make(
         redactor: One for the run; None for a new one that hides secrets.
         verbose: 0, or more to show more.
         quiet: Leave out the closing summary and the lines about streams.
+        background: Lines may be made by another process (jsonl only): for long input, where a processor is idle.
 
     Raises:
         ValueError: There is no such format.
     """
     options = options_for(stream, color=color, width=width, redactor=redactor, verbose=verbose, quiet=quiet)
+    options = replace(options, background=background)
     maker = _MAKERS.get(format)
     if maker is None:
         raise ValueError(f"no output format {format!r}; there are {', '.join(FORMATS)}")
@@ -170,9 +175,14 @@ def _tree(stream: IO[Any], options: Options) -> Output:
 
 
 def _jsonl(stream: IO[Any], options: Options) -> Output:
-    from blynkscope.render.jsonl import JsonLines
+    from blynkscope.render.jsonl import Encoder, JsonLines
 
-    return JsonLines(binary_of(stream), options)
+    binary = binary_of(stream)
+    if options.background and not options.terminal:
+        from blynkscope.render.background import BackgroundLines
+
+        return BackgroundLines(binary, Encoder(options))
+    return JsonLines(binary, options)
 
 
 def _json(stream: IO[Any], options: Options) -> Output:

@@ -48,6 +48,11 @@ class CaptureSource:
         self.on_read: Callable[[int], None] | None = None
         """Called with the position in the file, now and then."""
 
+    def close(self) -> None:
+        """Close the input; a source that was iterated over to its end has done so."""
+        if self._stream is not sys.stdin.buffer:
+            self._stream.close()
+
     @property
     def damage(self) -> Damage | None:
         """Where the file broke, if it did."""
@@ -63,6 +68,7 @@ class CaptureSource:
         """What was dropped or could not be read, counted by reason; reasons without a case are left out."""
         unused, flows = self._packets.unused, self._packets.flows.counts
         counts = {
+            "captures_damaged": int(self._reader.damage is not None),
             "bytes_missing": flows.gap_bytes,
             "packets_broken": unused.broken,
             "packets_encrypted": unused.encrypted,
@@ -106,8 +112,7 @@ class CaptureSource:
         except OSError as error:
             raise CaptureError(f"{self.name}: cannot be read on: {error.strerror or error}") from error
         finally:
-            if self._stream is not sys.stdin.buffer:
-                self._stream.close()
+            self.close()
         reader.finish()
         if reader.events:
             yield reader.events.copy()

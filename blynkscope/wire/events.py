@@ -12,7 +12,7 @@ import msgspec
 CLIENT, SERVER = 0, 1
 
 
-class Opened(msgspec.Struct, frozen=True, gc=False):
+class Opened(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A connection was seen for the first time.
 
     `handshake` is True when its first SYN was seen, so that offset 0 is the true beginning of each direction.
@@ -28,7 +28,7 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
     via: tuple[str, ...] = ("tcp",)
 
 
-class Data(msgspec.Struct, frozen=True, gc=False):
+class Data(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """Bytes of one direction, in order, each seen once."""
 
     stream: int
@@ -37,7 +37,7 @@ class Data(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-class Acked(msgspec.Struct, frozen=True, gc=False):
+class Acked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     """The peer's TCP acknowledged the bytes of `direction` below offset `upto`."""
 
     stream: int
@@ -46,7 +46,7 @@ class Acked(msgspec.Struct, frozen=True, gc=False):
     upto: int
 
 
-class Gap(msgspec.Struct, frozen=True, gc=False):
+class Gap(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     """`missing` bytes of one direction are not in the input; the offset moves on past them."""
 
     stream: int
@@ -57,7 +57,7 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     """"lost" (never captured), "snaplen" (cut by the capture), "reordering limit"."""
 
 
-class Overlap(msgspec.Struct, frozen=True, gc=False):
+class Overlap(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     """Bytes were sent twice with different content; the first ones were kept."""
 
     stream: int
@@ -67,7 +67,7 @@ class Overlap(msgspec.Struct, frozen=True, gc=False):
     differing: int
 
 
-class Closed(msgspec.Struct, frozen=True, gc=False):
+class Closed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     """A connection ended.
 
     `how` is "fin", "reset", "refused" (RST in answer to the SYN), "unanswered" (no answer to the SYN in the input),

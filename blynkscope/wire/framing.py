@@ -15,6 +15,7 @@ a stream is joined in the middle, the search begins without a frame to hold.
 from __future__ import annotations
 
 import heapq
+import re
 from bisect import bisect_left
 
 import msgspec
@@ -76,6 +77,10 @@ Cut = tuple[int, int, int, bytes, int, float | None]
 """The values of a RawFrame, in order."""
 
 _AS_IS, _STRONG, _WEAK = range(3)
+_PROVING = 512
+"""Bytes of a body that are parsed to tell whether it is one: all that a check looks at comes earlier in real bodies."""
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
+"""Characters that no text of a device holds."""
 _SAMPLE = 512
 
 
@@ -362,7 +367,7 @@ class Framer:
         stop = at + size + (word if cmd else 0)
         if stop > len(buffer):
             return False
-        if kind != _AS_IS and not self._sound(cmd, bytes(buffer[at + size : stop])):
+        if kind != _AS_IS and not self._sound(cmd, at + size, stop):
             return False
         if kind == _STRONG:
             return True
@@ -371,14 +376,18 @@ class Framer:
             return self._believable(following, following_word)
         return final and stop == len(buffer)
 
-    def _sound(self, cmd: int, body: bytes) -> bool:
-        """Does the body parse for the command, and is it text as Blynk bodies are?"""
-        if not cmd or not body:
+    def _sound(self, cmd: int, at: int, stop: int) -> bool:
+        """Is the body at `buffer[at:stop]` text as Blynk bodies are, and does it begin as a body of the command does?
+
+        Hostile bytes have a header at every offset. So the search for control characters ends at the first one, which
+        in such bytes is near, and what is parsed is short.
+        """
+        if not cmd or at == stop:
             return True
-        row = commands.lookup(cmd, self.dialect)
-        if row is None or row.body.problem(body) is not None:
+        if self.dialect is not Dialect.APP and _CONTROL.search(self._buffer, at, stop) is not None:
             return False
-        return self.dialect is Dialect.APP or not any(byte < 0x20 and byte not in b"\0\t\n\r" for byte in body)
+        row = commands.lookup(cmd, self.dialect)
+        return row is not None and row.body.problem(bytes(self._buffer[at : min(stop, at + _PROVING)])) is None
 
     def _skip(self, upto: int) -> list[Item]:
         """Give up the bytes below offset `upto`."""

@@ -14,6 +14,7 @@ import msgspec
 from blynkscope.protocol import derived, limits
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.statuses import SUCCESS
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -129,7 +130,7 @@ def _http(prefix: bytes, final: bool) -> Guess | None:
 
 
 def _text(prefix: bytes, final: bool) -> Guess | None:
-    if prefix.startswith(b"HTTP/") or _REQUEST.match(prefix, 0, _HEAD_MAX):
+    if prefix.startswith(b"HTTP/") or _REQUEST.match(prefix, 0, limits.RECOGNISE_WINDOW):
         return _http(prefix, final)
     end = prefix.find(b"\n", 0, limits.RECOGNISE_WINDOW)
     if end < 0:
@@ -194,6 +195,10 @@ def _blynk(prefix: bytes, final: bool) -> Guess | bool | None:
         if size == short:
             return HARDWARE
         follows = size >= 2 * short and _believable(prefix, Dialect.HARDWARE, short)
+        if follows and not prefix[short] and derived.WORD_STRUCTS[Dialect.HARDWARE].unpack_from(prefix, short + 3)[0] != SUCCESS:
+            # No side sends an error behind a frame without a body; in the app dialect the same bytes are the next
+            # command and its id.
+            follows = derived.longest_bodies(Dialect.APP)[prefix[long]] < 0
         return HARDWARE if follows else APP
     return HARDWARE if hardware else (APP if app else False)
 

@@ -1,0 +1,75 @@
+"""Goes through input files one after the other, and keeps what could not be read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from blynkscope.errors import CaptureError
+from blynkscope.sources import open_capture
+
+LONG = 4 * 1024 * 1024
+"""Bytes of input from which on a second process saves more time than it costs."""
+
+
+def _idle_processors(files: Sequence[str]) -> bool:
+    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
+        return False
+    return sum(os.path.getsize(name) for name in files if os.path.isfile(name)) >= LONG
+
+
+class Reading:
+    """The events of several inputs as one run.
+
+    Args:
+        files: Names of captures; `-` is standard input.
+        jobs: Processes to use; None for as many as help.
+    """
+
+    def __init__(self, files: Sequence[str], jobs: int | None = None) -> None:
+        self._files = files
+        self.shared = jobs > 1 if jobs is not None else _idle_processors(files)
+        """True where other processes take part of the work."""
+        self.lost: Counter[str] = Counter()
+        self.notes: list[str] = []
+        self.broken = False
+        self._first = self._open(files[0])
+
+    def batches(self, analyser: Any, progress: Any) -> Iterator[list[Any]]:
+        """The events of all files, in batches; the analyser is told where a file ends."""
+        for place, name in enumerate(self._files):
+            if place:
+                analyser.next_source()
+            source = self._open(name) if place else self._first
+            if source is None:
+                continue
+            try:
+                with progress.of(source):
+                    yield from source
+            except CaptureError as error:
+                self._fails(str(error))
+            self.lost.update(source.lost)
+            self.notes += source.notes
+            if source.damage is not None:
+                offset, what = source.damage
+                kept = f"the {source.packets} packets before it are decoded"
+                self._fails(f"{source.name}: damaged at byte {offset}: {what}; {kept}")
+
+    def _open(self, name: str) -> Any:
+        try:
+            source = open_capture(name)
+        except CaptureError as error:
+            self._fails(str(error))
+            return None
+        if self.shared and source.size is not None and source.size >= LONG:
+            from blynkscope.sources.ahead import Ahead
+
+            return Ahead(source)
+        return source
+
+    def _fails(self, message: str) -> None:
+        self.broken = True
+        self.notes.append(f"Error: {message}")

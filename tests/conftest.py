@@ -1,0 +1,53 @@
+"""Tests that need a program which is not everywhere: they run, or they fail, or they are left out where everyone sees it.
+
+Such a test carries a marker with the program's name. Without the program it fails. Only where the environment variable
+BLYNKSCOPE_TESTS_WITHOUT names the program are its tests left out, and then the report ends by counting them.
+"""
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+
+PROGRAMS = ("tshark",)
+VARIABLE = "BLYNKSCOPE_TESTS_WITHOUT"
+
+left_out = pytest.StashKey[dict[str, Counter]]()
+
+
+def given_up():
+    """The programs that are to be done without."""
+    names = os.environ.get(VARIABLE, "").replace(",", " ").split()
+    unknown = sorted(set(names) - set(PROGRAMS))
+    if unknown:
+        raise pytest.UsageError(f"{VARIABLE} names {', '.join(unknown)}; it may name {', '.join(PROGRAMS)}")
+    return names
+
+
+def pytest_collection_modifyitems(config, items):
+    counts = {name: Counter() for name in given_up()}
+    config.stash[left_out] = counts
+    gone = []
+    for item in items:
+        needs = [name for name in counts if item.get_closest_marker(name)]
+        if needs:
+            gone.append(item)
+            counts[needs[0]][item.location[0]] += 1
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in set(gone)]
+
+
+def pytest_runtest_setup(item):
+    for name in PROGRAMS:
+        if item.get_closest_marker(name) and shutil.which(name) is None:
+            message = f"{name} is not installed: install it, or set {VARIABLE}={name} to leave out the tests that need it"
+            pytest.fail(message, pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for name, files in config.stash.get(left_out, {}).items():
+        terminalreporter.section(f"left out: {files.total()} tests that need {name}", yellow=True)
+        for file, count in sorted(files.items()):
+            terminalreporter.write_line(f"{count:>6}  {file}")
