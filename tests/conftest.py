@@ -1,4 +1,4 @@
-"""Tests that need a program which is not everywhere: they run, or they fail, or they are left out where everyone sees it.
+"""Tests that need a program that is not everywhere run, or fail, or are left out where everyone sees it.
 
 Such a test carries a marker with the program's name. Without the program it fails. Only where the environment variable
 BLYNKSCOPE_TESTS_WITHOUT names the program are its tests left out, and then the report ends by counting them.
@@ -42,7 +42,9 @@ def pytest_collection_modifyitems(config, items):
 def pytest_runtest_setup(item):
     for name in PROGRAMS:
         if item.get_closest_marker(name) and shutil.which(name) is None:
-            message = f"{name} is not installed: install it, or set {VARIABLE}={name} to leave out the tests that need it"
+            message = (
+                f"{name} is not installed: install it, or set {VARIABLE}={name} to leave out the tests that need it"
+            )
             pytest.fail(message, pytrace=False)
 
 

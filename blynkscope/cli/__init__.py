@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from blynkscope import __version__
-from blynkscope.errors import BlynkscopeError, FilterError
+from blynkscope.errors import BlynkscopeError, EnvironmentProblem, FilterError
 
 COMMANDS = {
     "decode": ("blynkscope.cli.decode", "Read captures: annotated frames and findings."),
@@ -37,6 +38,20 @@ class _Commands(click.Group):
         command: click.Command = import_module(entry[0]).command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. What becomes of an output that cannot be written is settled here, before click does it."""
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader (`| head`) has what it wanted.
+            _discard_output()
+            return 0
+        except OSError as error:
+            _discard_output()
+            raise EnvironmentProblem(f"cannot write the output: {error.strerror or error}") from error
+        return status
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -52,6 +67,19 @@ def cli() -> None:
     """
 
 
+def _discard_output() -> None:
+    """Nothing that is still buffered may be written when the interpreter ends: it would fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complete_streams() -> None:
+    """A program may be started with standard streams that are closed; Python has None for them then."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
+
+
 def _explain(error: BlynkscopeError) -> str:
     from blynkscope.render.safe import safe
 
@@ -65,9 +93,9 @@ def _explain(error: BlynkscopeError) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script: runs a command and ends the process with its exit status."""
+    _complete_streams()
     try:
         status: Any = cli.main(args=arguments, prog_name="blynkscope", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -77,8 +105,4 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         status = INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted. Nothing may be written when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
     sys.exit(status if isinstance(status, int) else 0)

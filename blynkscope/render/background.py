@@ -1,7 +1,7 @@
 """JSON Lines by a process of its own, where a second processor is idle: the analysis goes on while lines are made.
 
-What the lines of plain frames are made of is sent as it is; records whose line depends on what was seen before (secrets) are
-made into lines at once, in the parent. So the bytes are the same as without.
+The child has the whole output, redaction included; the parent only hands records over, frames as the facts that the analysis
+found. So the bytes are the same as without.
 """
 
 from __future__ import annotations
@@ -14,14 +14,24 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from blynkscope.analysis.records import Facts, Observed, Record, WriteRecord
-from blynkscope.render.jsonl import Encoder
-from blynkscope.render.patterns import TOKEN_LENGTH
+from blynkscope.analysis.records import (
+    Facts,
+    FindingRecord,
+    LogRecord,
+    Observed,
+    Record,
+    StreamRecord,
+    SummaryRecord,
+    WriteRecord,
+)
+from blynkscope.render.jsonl import JsonLines
 
 _LENGTH = struct.Struct(">I")
-_FRAME, _WRITE, _LINE = b"fwl"
+_FRAME, _WRITE, _OTHER = b"fwo"
 _FAILED = 255
 _EIO = 5
+
+_Other = FindingRecord | LogRecord | StreamRecord | SummaryRecord
 
 
 class _Lane(msgspec.Struct, array_like=True):
@@ -44,7 +54,7 @@ class _Message(msgspec.Struct, array_like=True):
     lanes: list[_Lane]
     frames: msgspec.Raw
     writes: list[WriteRecord]
-    lines: list[bytes]
+    others: list[_Other]
 
 
 class BackgroundLines:
@@ -52,12 +62,11 @@ class BackgroundLines:
 
     Args:
         stream: Where to; it must have a file descriptor, and nobody else may write to it meanwhile.
-        encoder: Makes the lines.
+        output: Makes and writes the lines, in the child.
     """
 
-    def __init__(self, stream: BinaryIO, encoder: Encoder) -> None:
+    def __init__(self, stream: BinaryIO, output: JsonLines) -> None:
         stream.flush()
-        self._encoder = encoder
         self._numbers: dict[Facts, int] = {}
         self._new: list[_Lane] = []
         self._frames = msgspec.msgpack.Encoder(enc_hook=self._number)
@@ -66,7 +75,7 @@ class BackgroundLines:
         self._child = os.fork()
         if not self._child:
             os.close(self._pipe)
-            _Writer(stream.fileno(), encoder).serve(read_end)
+            _serve(read_end, output)
         os.close(read_end)
 
     def write(self, records: Sequence[Record]) -> None:
@@ -78,19 +87,20 @@ class BackgroundLines:
         order = bytearray()
         frames: list[Observed] = []
         writes: list[WriteRecord] = []
-        lines: list[bytes] = []
+        others: list[Any] = []
+        add_kind, add_frame, add_write = order.append, frames.append, writes.append
         for record in records:
-            if isinstance(record, Observed) and len(record.body) < TOKEN_LENGTH and self._encoder.plain(record):
-                order.append(_FRAME)
-                frames.append(record)
+            if isinstance(record, Observed):
+                add_kind(_FRAME)
+                add_frame(record)
             elif isinstance(record, WriteRecord):
-                order.append(_WRITE)
-                writes.append(record)
+                add_kind(_WRITE)
+                add_write(record)
             else:
-                order.append(_LINE)
-                lines.append(self._encoder.lines([record]))
+                add_kind(_OTHER)
+                others.append(record)
         packed = msgspec.Raw(self._frames.encode(frames))
-        self._send(self._messages.encode(_Message(bytes(order), self._new, packed, writes, lines)))
+        self._send(self._messages.encode(_Message(bytes(order), self._new, packed, writes, others)))
         self._new = []
 
     def close(self) -> None:
@@ -108,11 +118,8 @@ class BackgroundLines:
         number = self._numbers.get(facts)
         if number is None:
             number = self._numbers[facts] = len(self._numbers)
-            self._new.append(
-                _Lane(
-                    number, facts.stream, facts.src, facts.dst, facts.sender, facts.dialect, facts.via, facts.era
-                )
-            )
+            lane = (facts.stream, facts.src, facts.dst, facts.sender, facts.dialect, facts.via, facts.era)
+            self._new.append(_Lane(number, *lane))
         return number
 
     def _send(self, data: bytes) -> None:
@@ -122,9 +129,7 @@ class BackgroundLines:
                 view = view[os.write(self._pipe, view) :]
         except BrokenPipeError:
             # The child has ended; its exit status tells why.
-            os.close(self._pipe)
-            self._pipe = -1
-            self._reap()
+            self.close()
             raise
 
     def _reap(self) -> None:
@@ -134,44 +139,30 @@ class BackgroundLines:
             raise OSError(number, os.strerror(number))
 
 
-class _Writer:
-    """The child's side."""
-
-    def __init__(self, descriptor: int, encoder: Encoder) -> None:
-        self._descriptor = descriptor
-        self._encoder = encoder
-        self._facts: dict[int, Facts] = {}
-
-    def serve(self, pipe: int) -> None:
-        """Write what comes until the parent closes the pipe; never comes back."""
-        status = _FAILED
-        try:
-            # The parent decides what an interrupt means; what it has handed over is still written.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            decode = msgspec.msgpack.Decoder(_Message).decode
-            with os.fdopen(pipe, "rb", buffering=1 << 20) as messages:
-                while len(head := messages.read(_LENGTH.size)) == _LENGTH.size:
-                    self._write(self._records(decode(messages.read(_LENGTH.unpack(head)[0]))))
-            status = 0
-        except OSError as error:
-            status = error.errno or _FAILED
-        finally:
-            os._exit(status)
-
-    def _records(self, message: _Message) -> list[bytes | Observed | WriteRecord]:
-        for lane in message.lanes:
-            self._facts[lane.number] = Facts(
-                lane.stream, lane.src, lane.dst, lane.sender, lane.dialect, lane.via, lane.era
-            )
-        frames = iter(self._decode_frames(message.frames))
-        kinds: dict[int, Any] = {_FRAME: frames, _WRITE: iter(message.writes), _LINE: iter(message.lines)}
-        return [next(kinds[kind]) for kind in message.order]
-
-    def _decode_frames(self, packed: msgspec.Raw) -> list[Observed]:
-        decoder = msgspec.msgpack.Decoder(list[Observed], dec_hook=lambda _, number: self._facts[number])
-        return decoder.decode(packed)
-
-    def _write(self, records: list[bytes | Observed | WriteRecord]) -> None:
-        data = memoryview(self._encoder.mixed(records))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+def _serve(pipe: int, output: JsonLines) -> None:
+    """Runs in the child: writes what comes until the parent closes the pipe, and never comes back."""
+    status = _FAILED
+    try:
+        # The parent decides what an interrupt means; what it has handed over is still written.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        facts: dict[int, Facts] = {}
+        decode = msgspec.msgpack.Decoder(_Message).decode
+        frames = msgspec.msgpack.Decoder(list[Observed], dec_hook=lambda _, number: facts[number]).decode
+        with os.fdopen(pipe, "rb", buffering=1 << 20) as messages:
+            while len(head := messages.read(_LENGTH.size)) == _LENGTH.size:
+                message = decode(messages.read(_LENGTH.unpack(head)[0]))
+                for lane in message.lanes:
+                    facts[lane.number] = Facts(
+                        lane.stream, lane.src, lane.dst, lane.sender, lane.dialect, lane.via, lane.era
+                    )
+                kinds: dict[int, Any] = {
+                    _FRAME: iter(frames(message.frames)).__next__,
+                    _WRITE: iter(message.writes).__next__,
+                    _OTHER: iter(message.others).__next__,
+                }
+                output.write([kinds[kind]() for kind in message.order])
+        status = 0
+    except OSError as error:
+        status = error.errno or _FAILED
+    finally:
+        os._exit(status)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from blynkscope.analysis.records import Observed, Record, WriteRecord
-from blynkscope.render.lines import PLAIN_COMMANDS, FrameLines, write_line
+from blynkscope.render.lines import FrameLines, write_line
 from blynkscope.render.outputs import Options
 from blynkscope.render.patterns import TOKEN_LENGTH
 
@@ -79,24 +79,6 @@ class Encoder:
             else:
                 add(self._general(record))
         return "".join(lines).encode()
-
-    def mixed(self, records: Sequence[bytes | Observed | WriteRecord]) -> bytes:
-        """Records of which some are lines already."""
-        lines: list[str] = []
-        add, fast = lines.append, self._frames.line
-        for record in records:
-            if isinstance(record, Observed):
-                add(fast(record) or self._general(record))
-            elif isinstance(record, bytes):
-                add(record.decode())
-            else:
-                add(write_line(record))
-        return "".join(lines).encode()
-
-    @staticmethod
-    def plain(frame: Observed) -> bool:
-        """Does the line of this frame depend on nothing that was seen before? True of short bodies without secrets."""
-        return frame.cmd in PLAIN_COMMANDS
 
     def _general(self, record: Record) -> str:
         whole = record.record() if isinstance(record, Observed) else record

@@ -24,8 +24,6 @@ _ENDS = {
     state: f'","answers":null,"rtt_ms":null,"write":{_encode(state).decode()},"findings":[]}}\n'
     for state in (None, "sent", "delivered")
 }
-PLAIN_COMMANDS = frozenset({HW, PING, RESPONSE})
-"""Commands of which the fast lane knows the line; where their bodies are short they hold no secrets."""
 _HEAD = f'{{"record":"frame","schema":{SCHEMA},"n":'
 
 

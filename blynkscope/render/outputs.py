@@ -175,14 +175,15 @@ def _tree(stream: IO[Any], options: Options) -> Output:
 
 
 def _jsonl(stream: IO[Any], options: Options) -> Output:
-    from blynkscope.render.jsonl import Encoder, JsonLines
+    from blynkscope.render.jsonl import JsonLines
 
     binary = binary_of(stream)
+    output = JsonLines(binary, options)
     if options.background and not options.terminal:
         from blynkscope.render.background import BackgroundLines
 
-        return BackgroundLines(binary, Encoder(options))
-    return JsonLines(binary, options)
+        return BackgroundLines(binary, output)
+    return output
 
 
 def _json(stream: IO[Any], options: Options) -> Output:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from blynkscope.protocol import limits
@@ -52,28 +53,44 @@ class Unused:
 
 
 class _Datagram:
-    """An IP datagram under reassembly."""
+    """An IP datagram under reassembly. Of overlapping fragments the bytes that came first stay."""
 
-    __slots__ = ("chunks", "head", "missing", "size", "time")
+    __slots__ = ("_payload", "_spans", "fragments", "size", "time")
 
     def __init__(self, time: float) -> None:
         self.time = time
-        self.chunks: dict[int, bytes] = {}
+        self.fragments = 0
         self.size: int | None = None
-        self.head: tuple[bytes, bytes] | None = None
-        self.missing = 0
+        self._payload = bytearray()
+        # What is there of the payload: (start, end), in order, with a hole between any two. So thousands of tiny
+        # fragments cost little each, whatever their order.
+        self._spans: list[tuple[int, int]] = []
+
+    def add(self, start: int, data: bytes) -> None:
+        """Take the bytes at `start` that are not there yet."""
+        self.fragments += 1
+        spans, payload = self._spans, self._payload
+        stop = start + len(data)
+        if len(payload) < stop:
+            payload.extend(bytes(stop - len(payload)))
+        first = last = bisect_left(spans, start, key=lambda span: span[1])
+        low, high, at = start, stop, start
+        while last < len(spans) and spans[last][0] <= stop:
+            begin, end = spans[last]
+            if at < begin:
+                payload[at:begin] = data[at - start : begin - start]
+            at = max(at, end)
+            low, high = min(low, begin), max(high, end)
+            last += 1
+        if at < stop:
+            payload[at:stop] = data[at - start :]
+        spans[first:last] = [(low, high)]
 
     def whole(self) -> bytes | None:
-        """The payload, once every byte is there. Of overlapping fragments the first bytes win."""
-        if self.size is None:
+        """The payload, once every byte is there."""
+        if self.size is None or self._spans[0][0] or self._spans[0][1] < self.size:
             return None
-        payload = bytearray()
-        for start in sorted(self.chunks):
-            chunk = self.chunks[start]
-            if start > len(payload):
-                return None
-            payload += chunk[len(payload) - start :]
-        return bytes(payload[: self.size]) if len(payload) >= self.size else None
+        return bytes(self._payload[: self.size])
 
 
 def address_name(address: bytes, port: int) -> str:
@@ -110,7 +127,7 @@ class PacketReader:
 
     def finish(self) -> None:
         """The input has ended."""
-        self.unused.fragments += sum(len(one.chunks) for one in self._datagrams.values())
+        self.unused.fragments += sum(one.fragments for one in self._datagrams.values())
         self._datagrams.clear()
         self.flows.finish()
 
@@ -124,6 +141,8 @@ class PacketReader:
         elif link == SLL2:
             self._network(data, time, _u16(data, at, end), at + 20, end, cut)
         elif link in {BSD_NULL, BSD_LOOP}:
+            if end - at < 4:
+                raise IndexError
             family = data[at : at + 4]
             kind = _FAMILIES.get(int.from_bytes(family, "big")) or _FAMILIES.get(int.from_bytes(family, "little"))
             self._network(data, time, kind or 0, at + 4, end, cut)
@@ -150,13 +169,18 @@ class PacketReader:
         if kind == _PPPOE_SESSION:
             kind = _PPP.get(_u16(data, at + 6, end), 0)
             at += 8
-        elif kind <= 1500 and data[at : at + 3] == _SNAP:
+        elif kind <= 1500 and data[at : min(at + 3, end)] == _SNAP:
             kind = _u16(data, at + 6, end)
             at += 8
         self._network(data, time, kind, at, end, cut)
 
     def _radiotap(self, data: bytes, time: float, at: int, end: int, cut: int) -> None:
+        # The next packet follows in the buffer: nothing of it may be read as a part of this one.
+        if end - at < 8:
+            raise IndexError
         length, present = struct.unpack_from("<HI", data, at + 2)
+        if not 8 <= length <= end - at:
+            raise IndexError
         words, first = at + 4, present
         while present & 0x80000000 and words + 8 <= at + length:
             words += 4
@@ -168,6 +192,8 @@ class PacketReader:
         self._wifi(data, time, at + length, end, cut, padded=bool(flags & 0x20))
 
     def _wifi(self, data: bytes, time: float, at: int, end: int, cut: int, *, padded: bool) -> None:
+        if end - at < 2:
+            raise IndexError
         control, flags = data[at], data[at + 1]
         if control & 0x0C != 0x08 or control & 0x40:  # no data frame, or one without data
             self.unused.other += 1
@@ -181,6 +207,8 @@ class PacketReader:
         if padded:
             size = (size + 3) // 4 * 4
         at += size
+        if end - at < 8:
+            raise IndexError
         if data[at : at + 3] != _SNAP:
             self.unused.other += 1
             return
@@ -259,11 +287,11 @@ class PacketReader:
         datagram = waiting.get(key)
         if datagram is None or time - datagram.time > limits.FRAGMENT_SECONDS:
             if datagram is not None:
-                self.unused.fragments += len(waiting.pop(key).chunks)
+                self.unused.fragments += waiting.pop(key).fragments
             while len(waiting) >= limits.FRAGMENTS_MAX:
-                self.unused.fragments += len(waiting.pop(next(iter(waiting))).chunks)
+                self.unused.fragments += waiting.pop(next(iter(waiting))).fragments
             datagram = waiting[key] = _Datagram(time)
-        datagram.chunks.setdefault(offset, data[at:end])
+        datagram.add(offset, data[at:end])
         if last and datagram.size is None:
             datagram.size = offset + end - at
         payload = datagram.whole()

@@ -226,12 +226,13 @@ class Flows:
         if flags & SYN:
             self._syn(half, seq, ack, flags)
             seq = (seq + 1) & _MASK
-        if flags & ACK and not (flags & RST and not flags & SYN and connection.closed):
-            self._acknowledge(peer, ack, time)
         if connection.closed:
+            # Its end was told: nothing may follow that, not even an acknowledgement that was under way.
             if data or missing:
                 self.counts.after_close += 1
             return
+        if flags & ACK:
+            self._acknowledge(peer, ack, time)
         if data or missing:
             self._data(half, seq, data, missing, time)
         if flags & RST:
