@@ -15,14 +15,20 @@ WRAP = 1 << 32
 
 def tcp(source, target, seq, ack, flags, data=b"", options=b"", offset=None):
     size = (20 + len(options)) // 4 if offset is None else offset
-    return struct.pack(">HHIIBBHHH", source, target, seq % WRAP, ack % WRAP, size << 4, flags, 1024, 0, 0) + options + data
+    return (
+        struct.pack(">HHIIBBHHH", source, target, seq % WRAP, ack % WRAP, size << 4, flags, 1024, 0, 0) + options + data
+    )
 
 
 def ipv4(source, target, payload, *, protocol=6, ident=1, fragment=0, options=b"", total=None, head=None):
     size = 20 + len(options)
     first = 0x40 | size // 4 if head is None else head
     total = size + len(payload) if total is None else total
-    return struct.pack(">BBHHHBBH4s4s", first, 0, total, ident, fragment, 64, protocol, 0, source, target) + options + payload
+    return (
+        struct.pack(">BBHHHBBH4s4s", first, 0, total, ident, fragment, 64, protocol, 0, source, target)
+        + options
+        + payload
+    )
 
 
 def ipv6(source, target, payload, following=6, length=None):

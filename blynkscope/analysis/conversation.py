@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from blynkscope.analysis.acks import Request, Waiting
 from blynkscope.analysis.pins import DELIVERED, SENT, Pins, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
-from blynkscope.protocol import bodies, commands, derived, limits
+from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.model import Ack, Dialect, Sender
 from blynkscope.protocol.ports import PARTICLE_PORT, SERVER_PORTS
 from blynkscope.protocol.statuses import SUCCESS

@@ -6,6 +6,7 @@ from typing import IO
 
 import click
 
+from blynkscope.cli.options import TextOutput
 from blynkscope.protocol.commands import COMMANDS
 from blynkscope.protocol.model import Command, Dialect, Era
 from blynkscope.protocol.statuses import STATUSES
@@ -24,7 +25,7 @@ from blynkscope.render.reference import write_codes
     help="Form of the output.",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", metavar="FILE",
+    "-o", "--output", type=TextOutput(), default="-", metavar="FILE",
     help="Write to FILE instead of standard output.",
 )  # fmt: skip
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)

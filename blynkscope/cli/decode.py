@@ -54,6 +54,7 @@ def command(
         if sys.stdin.isatty():
             raise click.UsageError("name a capture, or - to read standard input")
         files = ("-",)
+    options.spare_inputs(output, files)
     # The reading of a long file begins in its own process while this one still imports the analysis.
     read = Reading(files, jobs)
     from blynkscope.analysis.analyser import Analyser

@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from blynkscope.analysis.catalogue import CATALOGUE
+from blynkscope.cli.options import TextOutput
 from blynkscope.protocol import commands, statuses
 from blynkscope.render.console import ColorWish
 from blynkscope.render.reference import Page, write_page
@@ -31,7 +32,7 @@ _SHOWN = 60
     help="Form of the output.",
 )
 @click.option(
-    "-o", "--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", metavar="FILE",
+    "-o", "--output", type=TextOutput(), default="-", metavar="FILE",
     help="Write to FILE instead of standard output.",
 )  # fmt: skip
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from blynkscope.errors import CaptureError, NotationError
+from blynkscope.errors import CaptureError, EnvironmentProblem, NotationError
 
 if TYPE_CHECKING:
     from blynkscope.wire.notation import Parsed
@@ -80,7 +80,7 @@ def _opened(output: Path | None) -> AbstractContextManager[IO[Any]]:
     try:
         return output.open("w", encoding="utf-8", newline="\n")
     except OSError as error:
-        raise click.UsageError(f"cannot write {output}: {error.strerror}") from error
+        raise EnvironmentProblem(f"cannot write {output}: {error.strerror}") from error
 
 
 def _parsed(source: str) -> Parsed:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -56,6 +57,33 @@ def common(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def spare_inputs(path: Path | None, inputs: Iterable[str]) -> None:
+    """Refuse to write over what is about to be read.
+
+    Raises:
+        UsageError: The output is one of the inputs.
+    """
+    if path is None or not path.is_file():
+        return
+    for name in inputs:
+        if os.path.isfile(name) and path.samefile(name):
+            raise click.UsageError(f"{name} is an input: choose another file for the output")
+
+
+class TextOutput(click.File):
+    """A file for text, `-` for standard output; one that cannot be written is a fault of the environment."""
+
+    def __init__(self) -> None:
+        super().__init__("w", encoding="utf-8", lazy=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> IO[Any]:
+        """Open the file that a name stands for."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            raise EnvironmentProblem(f"cannot write {error.message}") from error
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """JSON Lines by a process of its own, where a second processor is idle: the analysis goes on while lines are made.
 
-The child has the whole output, redaction included; the parent only hands records over, frames as the facts that the analysis
-found. So the bytes are the same as without.
+The child has the whole output, redaction included; the parent only hands records over, frames as the facts that the
+analysis found. So the bytes are the same as without.
 """
 
 from __future__ import annotations

@@ -122,8 +122,13 @@ def make_console(stream: IO[str], color: ColorWish = "auto", width: int | None =
     """
     from rich.console import Console
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave a closed pipe to the caller: rich would end the program as if it had failed."""
+            raise BrokenPipeError
+
     wanted = colored(stream, color)
-    return Console(
+    return Plain(
         file=stream,
         force_terminal=wanted,
         color_system="standard" if wanted else None,

@@ -8,9 +8,10 @@ from typing import TextIO
 
 from blynkscope.analysis.pasted import Piece, Reading
 from blynkscope.analysis.records import FrameRecord, StreamRecord
+from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import STATUSES
 from blynkscope.render.console import Palette, fit, wrapped
-from blynkscope.render.fields import Field, command_of, fields_of, header_bytes
+from blynkscope.render.fields import Field, command_of, fields_of, header_begun, header_bytes
 from blynkscope.render.outputs import Options
 from blynkscope.render.safe import safe, safe_line
 
@@ -35,11 +36,13 @@ class Dump:
         self._stream = stream
         self._options = options
         self._palette = options.palette
+        self._dialect = Dialect.HARDWARE
         self._per_row = 16 if options.width >= _WIDE else 8
 
     def show(self, reading: Reading) -> None:
         """Print all pieces, with an empty line between them."""
         lines: list[str] = []
+        self._dialect = reading.dialect
         for piece in reading.pieces:
             lines += ([""] if lines else []) + self._piece(piece)
         self._stream.write("\n".join([*lines, ""]))
@@ -63,7 +66,8 @@ class Dump:
             need = f" of the {len(piece.raw) + piece.missing} that a header has" if piece.missing else ""
             reason = safe_line(str(record.detail.get("reason", "")), 80)
             head = paint("warning", f"△ {_bytes(len(piece.raw))}{need}: {reason}")
-            return [head, *self._raw(piece.start, piece.raw, "incomplete")]
+            begun = header_begun(piece.raw, self._dialect)
+            return [head, *field_lines(begun, piece.start, self._palette, self._options.width, self._per_row)]
         partial = self._options.redactor.apply(piece.partial)
         assert isinstance(partial, FrameRecord)
         size = len(header_bytes(partial))

@@ -75,6 +75,18 @@ def _header(record: FrameRecord, body: bytes) -> list[Field]:
     return found
 
 
+def header_begun(raw: bytes, dialect: Dialect) -> list[Field]:
+    """The fields of a header of which not all bytes are there."""
+    found = [Field(0, raw[:1], b"", "command", str(raw[0]), commands.command_name(raw[0], dialect))]
+    if len(raw) > 1:
+        whole = len(raw) > 2
+        told = str(int.from_bytes(raw[1:3], "big")) if whole else "?"
+        found.append(Field(1, raw[1:3], b"", "id", told, "" if whole else "its second byte is missing"))
+    if len(raw) > 3:
+        found.append(Field(3, raw[3:], b"", "status" if not raw[0] else "length", "?", "not all of its bytes are here"))
+    return found
+
+
 def _length(declared: int, seen: int) -> str:
     words = "byte of body" if declared == 1 else "bytes of body"
     return words if declared == seen else f"{words}, of which {seen} are here"

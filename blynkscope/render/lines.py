@@ -7,6 +7,7 @@ out and encoded by the general path; a property test holds both equal.
 from __future__ import annotations
 
 import re
+
 import msgspec
 
 from blynkscope.analysis.records import SCHEMA, Facts, Observed, WriteRecord

@@ -101,7 +101,9 @@ def _serve(source: Any, pipe: int) -> None:
             except CaptureError as problem:
                 error = str(problem)
             damage = (source.damage.offset, source.damage.what) if source.damage else None
-            _send(out, encode(_Message([], position[0], _End(source.packets, damage, source.lost, source.notes, error))))
+            _send(
+                out, encode(_Message([], position[0], _End(source.packets, damage, source.lost, source.notes, error)))
+            )
         status = 0
     except OSError:
         pass  # the parent has gone or reads no more

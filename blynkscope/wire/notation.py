@@ -44,6 +44,10 @@ class Parsed:
     notes: list[str] = field(default_factory=list)
 
 
+_ELLIPSIS = re.compile(r"(?<=[0-9a-fA-F])[ \t,]*(?:…|\.\.\.+)\s*\Z")
+"""An ellipsis behind the last byte, as in examples."""
+
+
 def parse_bytes(text: str) -> Parsed:
     """Read bytes in any notation that people paste.
 
@@ -69,6 +73,9 @@ def _dispatch(text: str, notes: list[str]) -> tuple[bytes, str]:
     dump = dumps.parse(text, notes, _fail)
     if dump is not None:
         return dump
+    text, left_out = _ELLIPSIS.subn("", text)
+    if left_out:
+        notes.append("the ellipsis at the end stands for bytes that are not there")
     start = len(text) - len(text.lstrip())
     if _PYTHON.match(text, start):
         return _literals(text, notes), "Python bytes"

@@ -195,7 +195,11 @@ def _blynk(prefix: bytes, final: bool) -> Guess | bool | None:
         if size == short:
             return HARDWARE
         follows = size >= 2 * short and _believable(prefix, Dialect.HARDWARE, short)
-        if follows and not prefix[short] and derived.WORD_STRUCTS[Dialect.HARDWARE].unpack_from(prefix, short + 3)[0] != SUCCESS:
+        if (
+            follows
+            and not prefix[short]
+            and derived.WORD_STRUCTS[Dialect.HARDWARE].unpack_from(prefix, short + 3)[0] != SUCCESS
+        ):
             # No side sends an error behind a frame without a body; in the app dialect the same bytes are the next
             # command and its id.
             follows = derived.longest_bodies(Dialect.APP)[prefix[long]] < 0

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from blynkscope.cli.hexdump import command as hexdump
+from blynkscope.errors import EnvironmentProblem
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 LOGIN = bytes.fromhex("1d00010020") + TOKEN.encode()
@@ -157,7 +158,7 @@ def test_files_and_standard_input(tmp_path, monkeypatch):
     assert run("-", input=b"").exit_code == 2
     assert run("-o", "out.txt", WRITE.hex()).stdout == ""
     assert dumped((tmp_path / "out.txt").read_text()) == WRITE
-    assert run("-o", "no/such/out.txt", WRITE.hex()).exit_code == 2
+    assert isinstance(run("-o", "no/such/out.txt", WRITE.hex()).exception, EnvironmentProblem)
 
 
 @pytest.mark.parametrize("columns", ["80", "120", "200"])

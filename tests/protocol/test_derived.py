@@ -29,7 +29,9 @@ HOSTILE = [
 
 anything = (
     st.lists(
-        st.sampled_from([*(code.encode() for code in bodies.OPERATIONS), b"i", b"1", b"1-0", b"", b"out", b"rtc", b"\xff"])
+        st.sampled_from(
+            [*(code.encode() for code in bodies.OPERATIONS), b"i", b"1", b"1-0", b"", b"out", b"rtc", b"\xff"]
+        )
         | st.binary(max_size=8),
         max_size=8,
     ).map(b"\0".join)
@@ -44,7 +46,9 @@ def lanes():
     for dialect, era in PLACES:
         for code, decode in enumerate(derived.decoders(dialect, era)):
             row = commands.find(code, dialect, era)
-            seen.setdefault((row.body if row else bodies.RAW).layout + str(code), (decode, row.body if row else bodies.RAW))
+            seen.setdefault(
+                (row.body if row else bodies.RAW).layout + str(code), (decode, row.body if row else bodies.RAW)
+            )
     return list(seen.values())
 
 

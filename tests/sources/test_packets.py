@@ -47,7 +47,7 @@ def wifi(payload, *, control=0x08, flags=0x01, extra=b""):
     return bytes([control, flags]) + bytes(22) + extra + SNAP + b"\x08\0" + payload
 
 
-def radiotap(payload, head=bytes.fromhex("0000080000000000")):
+def radiotap(payload, head=b"\0\0\x08\0\0\0\0\0"):
     return head + payload
 
 
@@ -201,7 +201,8 @@ def pieces(segment, size, ident=7):
     """IPv4 fragments of a segment, in order."""
     starts = range(0, len(segment), size)
     return [
-        v4(segment[at : at + size], ident=ident, fragment=at // 8 | (0x2000 if at + size < len(segment) else 0)) for at in starts
+        v4(segment[at : at + size], ident=ident, fragment=at // 8 | (0x2000 if at + size < len(segment) else 0))
+        for at in starts
     ]
 
 

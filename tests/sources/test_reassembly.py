@@ -11,6 +11,7 @@ from blynkscope.analysis.analyser import Analyser
 from blynkscope.protocol import limits
 from blynkscope.sources.reassembly import serial_difference
 from blynkscope.wire.events import Acked, Closed, Data, Gap, Opened, Overlap
+import itertools
 
 isn = st.integers(0, WRAP - 1) | st.integers(WRAP - 300, WRAP - 1) | st.integers(WRAP // 2 - 300, WRAP // 2)
 
@@ -32,7 +33,7 @@ def conversations(draw, *, lossy):
     for side, data in enumerate(streams):
         cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=8)))
         edges = [0, *cuts, len(data)]
-        parts = [(start, end) for start, end in zip(edges, edges[1:], strict=False) if end > start]
+        parts = [(start, end) for start, end in itertools.pairwise(edges) if end > start]
         for start, end in list(parts):
             # Sent again later, perhaps with a bit more on either side.
             if draw(st.integers(0, 5)) == 0:

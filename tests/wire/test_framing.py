@@ -11,6 +11,7 @@ from blynkscope.protocol import limits
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
 from blynkscope.wire.framing import Framer, Malformed, RawFrame, Skipped, web_message
+import itertools
 
 HARDWARE, APP, WEB = Dialect.HARDWARE, Dialect.APP, Dialect.WEB
 TOKEN = b"6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5"
@@ -41,7 +42,7 @@ def timeless(items):
 
 def cut_at(data, places):
     places = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
 def single(data):
@@ -68,11 +69,13 @@ def sizes(items, size):
 body = st.sampled_from(
     [b"", b"vw\x001\x0023.5", b"vw\x000\x001", b"vr\x001\x002", b"ver\x001.0\0h-beat\x0010\0", TOKEN, b"x" * 300]
 ) | st.binary(max_size=30)
-good = st.builds(hw, st.sampled_from([2, 6, 13, 14, 15, 16, 17, 19, 20, 20, 20, 29, 41, 55, 64]), st.integers(0, 0xFFFF), body)
-answer = st.builds(rsp, st.integers(0, 0xFFFF), st.sampled_from([200, 200, 2, 9, 11]))
-noise = st.sampled_from([b"OK+CONN", b"OK+LOST\r\n", b"\xff", b"\x17\x03\x03\x00\x1d", b"\0", b"AT+CIPSEND=5\r\n", bytes(9)]) | (
-    st.binary(max_size=40)
+good = st.builds(
+    hw, st.sampled_from([2, 6, 13, 14, 15, 16, 17, 19, 20, 20, 20, 29, 41, 55, 64]), st.integers(0, 0xFFFF), body
 )
+answer = st.builds(rsp, st.integers(0, 0xFFFF), st.sampled_from([200, 200, 2, 9, 11]))
+noise = st.sampled_from(
+    [b"OK+CONN", b"OK+LOST\r\n", b"\xff", b"\x17\x03\x03\x00\x1d", b"\0", b"AT+CIPSEND=5\r\n", bytes(9)]
+) | (st.binary(max_size=40))
 stranger = st.builds(hw, st.sampled_from([99, 200, 255]), st.integers(0, 0xFFFF), body)
 streams = st.lists(good | answer, max_size=12).map(b"".join)
 noisy = st.lists(good | answer | noise | stranger, max_size=14).map(b"".join)
@@ -257,7 +260,9 @@ def test_a_status_has_no_body():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("behind", [hw(20, 2, b"vw\x001\x002"), rsp(2, 200), hw(6, 2), b""], ids=["hw", "rsp", "ping", "end"])
+@pytest.mark.parametrize(
+    "behind", [hw(20, 2, b"vw\x001\x002"), rsp(2, 200), hw(6, 2), b""], ids=["hw", "rsp", "ping", "end"]
+)
 def test_an_unknown_command_is_kept_as_a_frame(behind):
     wire = hw(6, 1) + hw(99, 1, b"whatever it is") + behind
     items = run(single(wire))
@@ -314,7 +319,13 @@ def test_a_gap_to_the_end_of_a_body_keeps_the_framing():
 def test_two_gaps_inside_a_body():
     wire = hw(20, 1, b"vw\x001\0" + b"a" * 100)
     framer = Framer()
-    items = framer.feed(wire[:20]) + framer.gap(10) + framer.feed(wire[30:40]) + framer.gap(10) + framer.feed(wire[50:] + hw(6, 2))
+    items = (
+        framer.feed(wire[:20])
+        + framer.gap(10)
+        + framer.feed(wire[30:40])
+        + framer.gap(10)
+        + framer.feed(wire[50:] + hw(6, 2))
+    )
     assert [(type(item), item.id) for item in items] == [(Malformed, 1), (RawFrame, 2)]
 
 
@@ -382,7 +393,9 @@ def test_the_app_dialect_takes_ten_megabytes_and_no_more():
     assert item.word == limits.APP_BODY_MAX
     for length in (limits.APP_BODY_MAX + 1, 0x80000000, 0xFFFFFFFF):
         framer = Framer(APP)
-        items = framer.feed(struct.pack(">BHI", 22, 1, length) + b"x" * 2000 + hw(20, 2, b"1-0\0vw\x001\x002", APP), 0.0)
+        items = framer.feed(
+            struct.pack(">BHI", 22, 1, length) + b"x" * 2000 + hw(20, 2, b"1-0\0vw\x001\x002", APP), 0.0
+        )
         assert not frames_of(items) or frames_of(items)[0].id == 2
         assert [item.id for item in frames_of(items + framer.finish())] == [2]
 

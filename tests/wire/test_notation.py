@@ -132,7 +132,7 @@ def test_any_text_gives_bytes_or_the_documented_error(text):
         ("1d 00\n01 0g", 2, 5, "'g' is no hex digit"),
         ("1d 00 1", 1, 7, "odd number"),
         ("1d0", 1, 1, "odd number"),
-        ("1d 00 …", 1, 7, "left out"),
+        ("1d 00 … 20", 1, 7, "left out"),
         ("0x1d, 0xzz", 1, 7, "no byte"),
         ("0x1d, 256", 1, 7, "no byte"),
         ("\\x1d\\x0", 1, 5, "two hex digits"),
@@ -227,3 +227,10 @@ def test_hostile_text_takes_no_time(text):
     with contextlib.suppress(NotationError):
         parse_bytes(text)
     assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize("text", ["1d 00 01 00 ...", "1d 00 01 00 …", "0x1d, 0x00, 0x01, 0x00, ..."])
+def test_an_ellipsis_at_the_end_is_told_and_left_out(text):
+    parsed = parse_bytes(text)
+    assert parsed.data == b"\x1d\x00\x01\x00"
+    assert any("ellipsis" in note for note in parsed.notes)

@@ -129,8 +129,10 @@ pieces = st.sampled_from(
     [b"GET ", b"POLL ", b"HTTP/1.1", b"\r\n", b"\n", b" ", b"x" * 300, b"\r\n\r\n", b"Upgrade: websocket", b"\0", b"MQTT",
      b"\x10", b"\x16\x03\x01", b"\x17\x03\x03", b"\x06\0\1\0\0", b"\0\0\1\0\xc8", b"OK+", b"\x80"]
 )  # fmt: skip
-prefixes = st.binary(max_size=60) | st.builds(lambda a, b: a + b, starts, st.binary(max_size=20)) | (
-    st.lists(pieces, max_size=8).map(b"".join)
+prefixes = (
+    st.binary(max_size=60)
+    | st.builds(lambda a, b: a + b, starts, st.binary(max_size=20))
+    | (st.lists(pieces, max_size=8).map(b"".join))
 )
 
 
