@@ -1,78 +1,30 @@
-"""The public interface: what is exported, and that importing it costs nothing until it is used."""
+"""What an import costs: nothing heavy comes along before it is used."""
 
-import ast
-import doctest
-import importlib.metadata
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import blynkscope
-
-ROOT = Path(__file__).parent.parent
-
-EXPORTED = """
-    COMMANDS STATUSES Analyser BlynkscopeError CaptureError CaptureSource Command Dialect EnvironmentProblem Era
-    FilterError FindingRecord Frame FrameRecord Framer LogRecord NotationError Observed Record Status StreamRecord
-    SummaryRecord WriteRecord __version__ build find lookup open_capture parse spelled_out
-""".split()  # noqa: SIM905  (one name a line would be thirty lines)
+HEAVY = {"scapy", "rich", "cryptography", "pyshark", "construct", "asyncio", "hypothesis"}
 
 
-def test_the_list_is_kept():
-    """A name that leaves this list breaks somebody's program."""
-    assert sorted(blynkscope.__all__) == sorted(EXPORTED)
-    assert set(EXPORTED) <= set(dir(blynkscope))
+def loaded_by(statement):
+    script = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", EXPORTED)
-def test_every_name_is_there(name):
-    assert getattr(blynkscope, name) is not None
+def test_the_package_alone_loads_nothing_heavy():
+    assert not loaded_by("import blynkscope") & {*HEAVY, "click", "msgspec"}
 
 
-def test_star_import():
-    names = {}
-    exec("from blynkscope import *", names)
-    assert set(EXPORTED) <= set(names)
+@pytest.mark.parametrize(
+    "module",
+    ["blynkscope.wire.framing", "blynkscope.sources", "blynkscope.analysis.analyser", "blynkscope.analysis.filters"],
+)
+def test_reading_and_analysing_need_no_terminal_and_no_other_dissector(module):
+    assert not loaded_by(f"import {module}") & (HEAVY - {"construct"})
 
 
-def test_other_names_are_not():
-    with pytest.raises(AttributeError, match=r"module 'blynkscope' has no attribute 'Analyzer'"):
-        blynkscope.Analyzer  # noqa: B018
-
-
-def test_type_checkers_see_the_same():
-    """The imports for type checkers and the table for the interpreter are two lists of one thing."""
-    tree = ast.parse(Path(blynkscope.__file__).read_text(encoding="utf-8"))
-    branch = next(node for node in tree.body if isinstance(node, ast.If))
-    imports = {node.module: {alias.name for alias in node.names} for node in branch.body}
-    assert imports == {home: set(names) for home, names in blynkscope._HOMES.items()}
-
-
-def test_the_import_is_lazy():
-    code = "import sys; before = set(sys.modules); import blynkscope; print(*sorted(set(sys.modules) - before))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    assert run.stdout.split() == ["blynkscope"]
-
-
-def test_the_examples_run(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    tried = doctest.testmod(blynkscope)
-    assert tried.attempted > 5
-    assert tried.failed == 0
-
-
-def test_one_version():
-    assert importlib.metadata.version("blynkscope") == blynkscope.__version__
-
-
-def test_types_are_published():
-    assert (Path(blynkscope.__file__).parent / "py.typed").is_file()
-
-
-def test_every_package_says_what_it_is():
-    for path in (ROOT / "blynkscope").rglob("*.py"):
-        said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-        assert said, path
-        assert len(said) > 10, path
+def test_starting_the_program_loads_no_other_dissector():
+    assert not loaded_by("import blynkscope.cli") & (HEAVY - {"construct"} - {"rich"})

@@ -167,7 +167,8 @@ class Conversation:
             elif lane.hunters:
                 self._give_up(lane, event.time)
         ended = event.how not in {"end", "evicted"}
-        self.pins.end(event.time, ended=ended, heard=event.heard)
+        heard = event.heard if self.client is self.lanes[CLIENT] else event.heard[::-1]
+        self.pins.end(event.time, ended=ended, heard=heard)
         for rule in self._rules:
             if (made := rule.ended(self)) is not None:
                 self.run.out.append(made)
@@ -201,7 +202,7 @@ class Conversation:
     def _recognised(self, lane: Lane, guess: recognise.Guess, time: float | None) -> None:
         lane.guess = guess
         chunks, lane.chunks = lane.chunks, []
-        prefix = len(lane.prefix)
+        prefix = bytes(lane.prefix)
         lane.prefix = bytearray()
         if guess.is_blynk:
             framer = self._begin(lane, Dialect(guess.kind), joined=self.joined)
@@ -217,20 +218,24 @@ class Conversation:
                 elif lane.framer is not None:
                     self._items(lane, lane.framer.feed(data, seen))
         else:
-            self._foreign(lane, guess, time, prefix)
+            self._foreign(lane, guess, time, recognise.decisive(prefix))
 
     def _hunt(self, lane: Lane, data: bytes, time: float | None) -> None:
         """Look for the first frame of a direction that began with something else."""
+        room = limits.HUNT_WINDOW - lane.hunters[0].offset
+        rest = data[room:]
         hits: list[tuple[int, Framer, list[Item]]] = []
         for hunter in lane.hunters:
-            items = hunter.feed(data, time)
+            items = hunter.feed(data[:room] if rest else data, time)
             first = next((item.end for item in items if isinstance(item, RawFrame)), None)
             if first is not None:
                 hits.append((first, hunter, items))
         if hits:
             self._adopt(lane, *min(hits, key=lambda hit: hit[0])[1:])
-        elif lane.hunters[0].offset > limits.HUNT_WINDOW:
+        elif lane.hunters[0].offset >= limits.HUNT_WINDOW:
             self._give_up(lane, time)
+        if rest and lane.framer is not None:
+            self._items(lane, lane.framer.feed(rest, time))
 
     def _adopt(self, lane: Lane, hunter: Framer, items: list[Item]) -> None:
         lane.hunters = []
@@ -260,7 +265,7 @@ class Conversation:
         elif guess.kind == "unknown" and peer is not None and peer.kind in {"mqtt", "particle", "ssh", "tls"}:
             guess = recognise.Guess(peer.kind, f"{peer.kind} (by its peer)", {}, peer.advice)
         lane.guess = guess
-        self._foreign(lane, guess, time, lane.seen)
+        self._foreign(lane, guess, time, min(lane.seen, limits.HUNT_WINDOW))
 
     def _foreign(self, lane: Lane, guess: recognise.Guess, time: float | None, size: int) -> None:
         kind = "tls" if guess.kind == "tls" else "foreign"
@@ -308,12 +313,18 @@ class Conversation:
     def _frames(self, lane: Lane, cuts: list[Cut]) -> None:
         """The one loop that every frame goes through; pin writes, the bulk of all traffic, are dealt with in place."""
         if not self._roles_known:
-            for cut in cuts:
-                self._guess_roles(lane, cut[0])
+            if len(cuts) > 1:
+                # One by one: what is said of a frame must not depend on what came in the same segment behind it.
+                for cut in cuts:
+                    self._frames(lane, [cut])
+                return
+            self._guess_roles(lane, cuts[0][0])
         run, pins, facts, direction, targeted = self.run, self.pins, lane.facts, lane.direction, lane.targeted
         assert facts is not None
-        add, find_pin, acked = run.out.append, pins.pins.get, pins.acked[direction]
-        wait_for_ack, remember = pins.undelivered[direction].append, lane.waiting.writes.append
+        # TCP goes by who opened the connection, which is not always who turned out to be the client.
+        side = CLIENT if lane is self.lanes[CLIENT] else SERVER
+        add, find_pin, acked = run.out.append, pins.pins.get, pins.acked[side]
+        wait_for_ack, remember = pins.undelivered[side].append, lane.waiting.writes.append
         n, target = run.frames, b""
         for cmd, message_id, word, body, end, time in cuts:
             n += 1
@@ -360,7 +371,7 @@ class Conversation:
         rtt = _elapsed(request.sent_at, time)
         self.run.out.append(Observed(facts, n, time, _HW, message_id, word, body, request.n, rtt, None, _NONE))
         self.pins.passed(request.n, n, time)
-        self.pins.synchronised(key, values, n, time)
+        self.pins.synchronised(key, values, request.n, n, time)
         return True
 
     def _request(

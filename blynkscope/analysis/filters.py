@@ -6,7 +6,7 @@
     not         = ("not" | "!") not | comparison
     comparison  = "(" or ")" | operand [ operator operand ]
     operator    = == != < <= > >= contains ~ in
-    operand     = key | name | number | "text" | { operand, … } (behind `in`)
+    operand     = name | number | text | "text" | { operand, … } (behind `in`); text with blanks or signs needs quotes
 
 Keys are those of the frame record (`cmd id sender text rtt_ms …`) and of its `fields` (`pin`, `value`, `op`,
 `property`, `token`, `ver` …, or `fields.KEY`). A key alone is true where it has a value that is not empty. The states
@@ -76,7 +76,8 @@ class _Token(NamedTuple):
 _LEXER = re.compile(
     r"""(?P<space>\s+)
     |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<number>(?:0[xX][0-9a-fA-F]+|-?\d+(?:\.\d+)?)(?![\w.]))
+    |(?P<number>(?:0[xX][0-9a-fA-F]+|-?\d+(?:\.\d+)?)(?![\w.:-]))
+    |(?P<bare>\d[\w.:-]*)
     |(?P<operator>==|!=|<=|>=|&&|\|\||[<>~!(){},])
     |(?P<word>[A-Za-z_][\w.:-]*)
     """,
@@ -219,7 +220,7 @@ class _Parser:
             return inner
         if token.kind == "end":
             self.fail("the expression ends where a key is expected", token)
-        if token.kind != "word":
+        if token.kind != "word" or token.text.lower() in _KEYWORDS:
             self.fail(f"{token.text!r} stands where a key is expected, like cmd, pin or text", token)
         key = token.text
         operator = self.token.text.lower()
@@ -259,7 +260,7 @@ class _Parser:
         token = self.take()
         if token.kind == "string":
             text: str = re.sub(r"\\(.)", r"\1", token.text[1:-1]) if operator != "~" else token.text[1:-1]
-        elif token.kind in {"number", "word"}:
+        elif token.kind in {"number", "word", "bare"}:
             text = token.text
         else:
             self.fail("a value is expected here: a name, a number or a text in quotes", token)
@@ -326,11 +327,15 @@ def _comparison(operator: str, operand: Any) -> Callable[[Any], bool]:
             return operator == "!="
         if number is not None and (other := _number(value)) is not None:
             return bool(compare(other, number))
+        if number is not None and operator in _ORDERS:
+            return False  # what is no number is neither above nor below one
         return bool(compare(str(value).lower(), folded))
 
     return test
 
 
+_ORDERS = frozenset({"<", "<=", ">", ">="})
+_KEYWORDS = frozenset({"and", "or", "not", "in", "contains"})
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,

@@ -92,7 +92,7 @@ class Pins:
         pins = self.pins
         if len(pins) >= limits.OPEN_WRITES_MAX:
             # Hostile: no device has so many pins. The oldest is closed and counted with its like.
-            oldest = next(iter(pins))
+            oldest = next(known for known in pins if known)
             gone = pins.pop(oldest)
             if gone.last is not None:
                 self.finish(gone, gone.last)
@@ -132,20 +132,26 @@ class Pins:
         if write.state in BAD or write.state is CONFIRMED:
             return
         pin = self.pins.get(write.key)
-        if pin is None:
-            return
         if write.final:
-            # It was told as final already: take it out of the count of its former state.
+            # It was told as final already: take it out of the count of its former state, which is its pin's, or that
+            # of the other pins where its own had to make room.
+            holders = (pin, self.pins.get(b""))
+            pin = next((one for one in holders if one is not None and one.states.get(write.state)), None)
+            if pin is None:
+                return
             pin.states[write.state] -= 1
             if write.n in pin.frames:
                 pin.frames.remove(write.n)
+                pin.room += 1
             write.final = False
-        self._settle(pin, write, REJECTED, by, time)
+        if pin is not None:
+            self._settle(pin, write, REJECTED, by, time)
 
-    def synchronised(self, key: bytes, values: bytes | None, by: int, time: float | None) -> None:
-        """A sync answer carried the pin's value: it confirms or contradicts the last write of the client."""
+    def synchronised(self, key: bytes, values: bytes | None, asked: int, by: int, time: float | None) -> None:
+        """The answer to sync `asked` carried the pin's value: it confirms or contradicts the client's last write."""
         pin = self.pins.get(key)
-        if pin is None or (write := pin.last) is None or write.lane != 0:
+        # The server answered before it read what the client wrote behind its sync: that says nothing about it.
+        if pin is None or (write := pin.last) is None or write.lane != 0 or write.n > asked:
             return
         self._settle(pin, write, CONFIRMED if write.values == values else CONTRADICTED, by, time)
 

@@ -66,7 +66,7 @@ class FrameLines:
             self._time = time
         if cmd == HW:
             found = _PLAIN_WRITE(body)
-            if found is None or facts.dialect != "hardware":
+            if found is None or facts.dialect != "hardware" or frame.findings:
                 return None
             raw_op, raw_pin, raw_values = found.groups()
             values = text = raw_values.decode()
@@ -83,13 +83,13 @@ class FrameLines:
                 f',"values":["{values}"]}}]}},"text":"{pin} = {text}{end}'
             )
         answers = frame.answers
-        if cmd == RESPONSE and answers is not None and not frame.findings:
+        if cmd == RESPONSE and answers is not None and not body and not frame.findings:
             name = status_name(frame.word)
             return (
                 f'{_HEAD}{frame.n},"time":{seen}{texts.answer}{frame.id},"length":null,"status":{frame.word},"status_name":'
                 f'"{name}","body":"","fields":null,"text":"{name}{_end(frame)}'
             )
-        if cmd == PING and not body and answers is None:
+        if cmd == PING and facts.dialect != "web" and not body and answers is None and not (frame.write or frame.findings or frame.word):
             return (
                 f'{_HEAD}{frame.n},"time":{seen}{texts.ping}{frame.id},"length":0,"status":null,"status_name":null,"body":""'
                 f',"fields":null,"text":"{_ENDS[None]}'

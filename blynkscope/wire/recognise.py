@@ -7,6 +7,7 @@ depends on the bytes alone: fed whole or byte by byte it is the same.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import Any
 
 import msgspec
@@ -237,6 +238,11 @@ def classify(prefix: bytes, *, final: bool = False) -> Guess | None:
         label = "40 bytes without structure"
         return Guess("unknown", label, {}, "A Particle cloud server begins with 40 such bytes. " + _PARTICLE_ADVICE)
     return Guess("unknown", "unknown bytes")
+
+
+def decisive(prefix: bytes) -> int:
+    """How many of these first bytes it took to tell what they are; all of them where only their end told."""
+    return bisect_left(range(len(prefix)), True, key=lambda size: size > 0 and classify(prefix[:size]) is not None)
 
 
 def name_bytes(data: bytes) -> Guess:

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest

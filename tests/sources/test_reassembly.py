@@ -1,5 +1,7 @@
 """TCP reassembly against a model: what was sent comes out, or is reported missing; both paths agree on everything."""
 
+import itertools
+
 import pytest
 from craft import ACK, FIN, PSH, RST, SYN, WRAP, Wire, acked, both_ways, of_kind, payload, read, sent, tcp
 from craft import ethernet as ethernet_frame
@@ -11,7 +13,6 @@ from blynkscope.analysis.analyser import Analyser
 from blynkscope.protocol import limits
 from blynkscope.sources.reassembly import serial_difference
 from blynkscope.wire.events import Acked, Closed, Data, Gap, Opened, Overlap
-import itertools
 
 isn = st.integers(0, WRAP - 1) | st.integers(WRAP - 300, WRAP - 1) | st.integers(WRAP // 2 - 300, WRAP // 2)
 

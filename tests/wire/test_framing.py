@@ -1,5 +1,6 @@
 """The framer: the same items whatever the cuts, no byte unaccounted for, nothing unbounded, the way back into step."""
 
+import itertools
 import random
 import struct
 
@@ -11,7 +12,6 @@ from blynkscope.protocol import limits
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
 from blynkscope.wire.framing import Framer, Malformed, RawFrame, Skipped, web_message
-import itertools
 
 HARDWARE, APP, WEB = Dialect.HARDWARE, Dialect.APP, Dialect.WEB
 TOKEN = b"6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from blynkscope.analysis.pins import BAD, LADDER, Pin, pin_name
@@ -46,5 +45,5 @@ class UnacknowledgedWrites:
         named = [f"{pin_name(key)}: {strongest(pin)}" for key, pin in islice(pins.items(), PINS_NAMED)]
         if len(pins) > PINS_NAMED:
             named.append(f"and {len(pins) - PINS_NAMED} more pins")
-        frames = islice(merge(*(pin.frames for pin in pins.values())), limits.PROVING_FRAMES_MAX)
+        frames = sorted(chain.from_iterable(pin.frames for pin in pins.values()))[: limits.PROVING_FRAMES_MAX]
         return self._run.finding("BS301", stream=stream.number, frames=frames, count=count, detail="; ".join(named))

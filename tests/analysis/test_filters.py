@@ -1,0 +1,166 @@
+"""The filter language: what it lets through, and where it says that a mistake is."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from talk import APP, TOKEN, Talk, begin, frame, ping, status, sync, write
+
+from blynkscope.analysis import filters
+from blynkscope.analysis.filters import EXPRESSION_MAX, KEYS, NESTING_MAX, WORDS, compile_filter, point_at
+from blynkscope.errors import FilterError
+
+# 1 login, 2 its answer, 3 a write, 4 a sync, 5 its answer, 6 a property, 7 refused, 8 info, 9 its answer, 10 a write of
+# several values, 11 a write of the server, 12 a ping, 13 its answer, 14 a sync of two pins
+TALK = (
+    begin()
+    .device(write(2, b"1", b"23.5"), sync(3, b"1"))
+    .server(write(3, b"1", b"23.5"))
+    .device(frame(19, 4, b"2", b"color", b"#ff0000"))
+    .server(status(4, 11))
+    .device(frame(17, 5, b"ver", b"1.0.1", b"h-beat", b"45"))
+    .server(status(5), after=0.25)
+    .device(write(6, b"12", b"a", b"Hello World", b"0x10"))
+    .server(write(111, b"5", b"7"))
+    .device(ping(7))
+    .server(status(7))
+    .device(sync(8, b"1", b"12"))
+    .ack(0)
+    .device(write(9, b"1", b"-4"))
+    .close()
+)
+
+
+def matching(expression, talk=TALK):
+    predicate = compile_filter(expression)
+    return [record.n for record in talk.frames if predicate(record)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "frames"),
+    [
+        ("cmd == 29", [1]), ("cmd == 0x1d", [1]), ("cmd == MSG_HW_LOGIN", [1]), ("cmd == hw_login", [1]),
+        ("cmd == HW", [3, 5, 10, 11, 15]), ("cmd == HARDWARE", [3, 5, 10, 11, 15]), ("cmd == BLYNK_CMD_HARDWARE", [3, 5, 10, 11, 15]),
+        ("cmd != HW and cmd != RESPONSE", [1, 4, 6, 8, 12, 14]), ("cmd in {LOGIN, HW_LOGIN, PING}", [1, 12]),
+        ("cmd in {6, 29}", [1, 12]), ("name == MSG_PING", [12]), ("name == ping", [12]), ("name contains sync", [4, 14]),
+        ("name ~ '^MSG_HW$'", [3, 5, 10, 11, 15]), ("cmd > 20", [1]), ("cmd >= HW and cmd <= 20", [3, 5, 10, 11, 15]),
+        ("status == 200", [2, 9, 13]), ("status == OK", [2, 9, 13]), ("status == STA_SUCCESS", [2, 9, 13]),
+        ("status == ILLEGAL_COMMAND_BODY", [7]), ("status != 200", [1, *range(3, 9), 10, 11, 12, 14, 15]), ("error", [7]),
+        ("status and status != SUCCESS", [7]), ("answer", [2, 5, 7, 9, 13]), ("answers == 4", [5]), ("answers", [2, 5, 7, 9, 13]),
+        ("pin == V1", [3, 4, 5, 14, 15]), ("pin == v1", [3, 4, 5, 14, 15]), ("pin in {V5, V12}", [10, 11, 14]), ("pin == V2", [6]),
+        ("value == 23.5", [3, 5]), ("value == 23.50", [3, 5]), ("value > 20", [3, 5]), ("value < 0", [15]),
+        ("value == 'Hello World'", [10]), ('value contains "hello"', [10]), ("value == 16", [10]), ("value == -4", [15]),
+        ("value ~ 'h.llo w'", [10]), ("sender == device", [1, 3, 4, 6, 8, 10, 12, 14, 15]), ("sender == server and not answer", [11]),
+        ("n <= 2", [1, 2]), ("n == 1 or n == 3", [1, 3]), ("n in {1, 2, 3}", [1, 2, 3]), ("id == 111", [11]),
+        ("rtt_ms < 500", [9]), ("rtt_ms == 250", [9]), ("length == 0", [12]), ("stream == 1 && n > 14", [15]),
+        ("stream == 2", []), ("dialect == hardware and n < 2", [1]), ("via == tcp and n < 2", [1]), ("src contains ':8080'", [2, 5, 7, 9, 11, 13]),
+        ("write", [3, 10, 11, 15]), ("sent", [3, 10, 11, 15]), ("write == sent", [3, 10, 11, 15]), ("confirmed", []),
+        ("not write", [1, 2, 4, 5, 6, 7, 8, 9, 12, 13, 14]), ("not not write", [3, 10, 11, 15]), ("! write && ! answer", [1, 4, 6, 8, 12, 14]),
+        ("property == color", [6]), ("ver == 1.0.1", [8]), ("ver in {1.0, 1.0.1}", [8]), ("src == 192.0.2.2:8080 and n < 3", [2]), ("h-beat == 45", [8]), ("fields.h-beat > 40", [8]), ("h-beat", [8]),
+        ("op == vw", [3, 5, 10, 11, 15]), ("token", [1]), (f"token == {TOKEN.decode()!r}", [1]), ("text contains 'V1 ='", [3, 5, 15]),
+        ("body contains 766c", []), ("body contains 7677", [3, 5, 10, 11, 15]), ("findings", []), ("nothing_of_the_kind", []),
+        ("nothing_of_the_kind == 5", []), ("(n == 1)", [1]), ("((n == 1) or (n == 2)) and not n == 2", [1]),
+        ("n == 1 or n == 2 and n == 3", [1]), ("NOT write AND n < 3", [1, 2]), ("time >= 0 and n == 1", [1]),
+        ("status_name == STA_SUCCESS", [2, 9, 13]), ("pin != V1 and pin", [6, 10, 11]),
+    ],
+)  # fmt: skip
+def test_what_it_lets_through(expression, frames):
+    assert matching(expression) == frames
+
+
+def test_findings_and_apps():
+    talk = Talk().device(frame(2, 1, b"a@b.c", b"hash", head=APP)).server(status(1, 9, APP))
+    talk.device(write(2, b"1", b"5", head=APP, target=[b"1-0"]))
+    assert matching("sender == app and dialect == app", talk) == [1, 3]
+    assert matching("target == 1-0 and pin == V1", talk) == [3]
+    refused = Talk().device(frame(29, 1, TOKEN)).server(status(1, 9))
+    assert matching("findings == BS201", refused) == [2]
+    assert matching("findings contains bs2", refused) == [2]
+    assert matching("status == INVALID_TOKEN", refused) == [2]
+
+
+def test_every_key_and_word_is_understood():
+    for word in (*KEYS, *WORDS):
+        assert all(isinstance(one, int) for one in matching(word))
+        assert isinstance(matching(f"{word} == 1"), list)
+        assert isinstance(matching(f'{word} ~ "x"'), list)
+
+
+@pytest.mark.parametrize(
+    ("expression", "position", "said"),
+    [
+        ("", 0, "empty"), ("   ", 3, "empty"), ("cmd ==", 6, "value is expected"), ("cmd = 5", 4, "compare with =="),
+        ("cmd == NONSENSE", 7, "no command"), ("status == NONSENSE", 10, "no status"), ("(n == 1", 7, "parenthesis"),
+        ("n == 1)", 6, "not expected"), ("n == 1 n == 2", 7, "join"), ("and", 0, "key is expected"), ("n == 1 and in", 11, "key is expected"), ("n == 1 and", 10, "ends"), ("== 5", 0, "key is expected"),
+        ("5 == n", 0, "key is expected"), ("n in 5", 5, "list"), ("n in {1", 7, "end with }"), ("n in {1,}", 8, "value is expected"),
+        ("n in {}", 6, "value is expected"), ("text == 'open", 8, "quote"), ('text == "open', 8, "quote"), ("text ~ '('", 7, "regular expression"),
+        ("text ~ '[z-a]'", 7, "regular expression"), ("cmd == 'x\\", 7, "quote"), ("n == 1 § n", 7, ""), ("MSG_HW", 0, "compare it"),
+        ("HARDWARE and n", 0, "compare it"), ("not", 3, "ends"), ("n == (1)", 5, "value is expected"),
+        ("x" * (EXPRESSION_MAX + 1), EXPRESSION_MAX, "longer than"), ("(" * (NESTING_MAX + 1) + "n" + ")" * (NESTING_MAX + 1), NESTING_MAX, "nested"),
+        ("cmd == 0x", 7, ""), ("cmd == 99999999999", 7, "no command"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_shown_where_they_are(expression, position, said):
+    with pytest.raises(FilterError) as caught:
+        compile_filter(expression)
+    assert said in str(caught.value)
+    assert caught.value.position == position
+    assert caught.value.exit_code == 2
+    shown = point_at(caught.value).splitlines()
+    assert "^" in shown[1]
+    assert len(shown[0]) < 130
+
+
+def test_nesting_and_length_within_the_limits():
+    depth = NESTING_MAX - 1
+    assert matching("(" * depth + "n == 1" + ")" * depth) == [1]
+    assert matching("not " * 1000 + "n == 1") == [1]
+    assert matching(" or ".join(["n == 1"] * 900)) == [1]
+
+
+def test_values_that_are_hard_to_compare():
+    talk = begin().device(
+        write(2, b"1", b"nan"), write(3, b"1", b"9" * 5000), write(4, b"1", b"inf"), write(5, b"1", b"1e999"),
+        write(6, b"1", b"\xff"), write(7, b"1", b"0x"), write(8, b"1", "١".encode()), write(9, b"1", b""),
+    )  # fmt: skip
+    for expression in ("value > 5", "value == nan", "value < inf", "value != 0", "value in {1, x}", "value contains 9", "value ~ '9+'"):
+        assert isinstance(matching(expression, talk), list)
+
+
+text = st.text(max_size=60) | st.lists(
+    st.sampled_from(
+        ["cmd", "n", "pin", "value", "text", "write", "==", "!=", "<", "~", "in", "contains", "and", "or", "not", "(", ")", "{", "}",
+         ",", "5", "V1", "'x'", '"("', "HW", "0x1d", "-", "!", "&&", "||", "fields.a", "fields.", "é", "\\", "'", "1.5", "²"]
+    ),
+    max_size=14,
+).map(" ".join)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=600)
+@given(text)
+@example("cmd == ²")
+@example("cmd == ١")
+@example("n == 1e5")
+@example("text ~ 'a{99999999999}'")
+@example("text ~ '" + "(" * 200 + ")" * 200 + "'")
+def test_no_other_exception_on_any_text(expression):
+    try:
+        predicate = compile_filter(expression)
+    except FilterError as error:
+        assert 0 <= error.position <= len(expression)
+        point_at(error)
+        return
+    for record in TALK.frames:
+        assert predicate(record) in {True, False}
+
+
+@pytest.mark.parametrize("expression", ["text ~ '(?P<a>'", "text ~ '*'", "text ~ '(?i'", "text ~ 'a{2,1}'", "text ~ '(?L)x'"])
+def test_expressions_that_python_refuses(expression):
+    with pytest.raises(FilterError, match="regular expression"):
+        compile_filter(expression)
+
+
+def test_the_text_that_an_expression_sees_is_bounded():
+    talk = begin().device(write(2, b"1", b"x" * 60_000 + b"end"))
+    assert matching("value ~ 'end$'", talk) == []
+    assert matching("value ~ '^x+$'", talk) == [3]
+    assert filters.PATTERN_TEXT_MAX < 60_000
