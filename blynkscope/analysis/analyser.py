@@ -119,6 +119,10 @@ class Analyser:
             lost: What the sources dropped or could not read, by reason.
         """
         run = self.run
+        # Where the source was interrupted, streams are still open.
+        for number, stream in sorted(self._streams.items()):
+            stream.close(Closed(number, None, "end", None, (True, True)))
+        self._streams.clear()
         every = {severity: run.severities.get(severity, 0) for severity in ("note", "warning", "error")}
         total = Counter(run.lost)
         total.update(lost or {})

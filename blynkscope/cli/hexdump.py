@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from blynkscope.wire.notation import Parsed
 
 _CUT_SHORT = 3
+_NAME_MAX = 255
 
 
 @click.command("hexdump")
@@ -103,7 +104,7 @@ def _parsed(source: str) -> Parsed:
         except (OSError, ValueError):
             there = False  # too long or with a NUL: the name of no file
         if not there:
-            raise _refusal(error) from error
+            raise _refusal(error, path) from error
     try:
         with path.open("rb") as file:
             return _of_file(_bounded(file))
@@ -111,10 +112,13 @@ def _parsed(source: str) -> Parsed:
         raise CaptureError(f"cannot read the file: {problem.strerror}") from problem
 
 
-def _refusal(error: NotationError) -> click.UsageError:
+def _refusal(error: NotationError, path: Path | None = None) -> click.UsageError:
     from blynkscope.render.safe import safe
 
-    return click.UsageError(safe(str(error)))
+    text = str(error)
+    if path is not None and len(path.name) <= _NAME_MAX and (path.suffix or len(path.parts) > 1):
+        text = f"there is no file {path}, and it is no notation of bytes either: {text}"
+    return click.UsageError(safe(text))
 
 
 def _bounded(file: IO[bytes]) -> bytes:

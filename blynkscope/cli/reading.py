@@ -27,6 +27,9 @@ class Reading:
     Args:
         files: Names of captures; `-` is standard input.
         jobs: Processes to use; None for as many as help.
+
+    Raises:
+        CaptureError: The only file cannot be read. Where there are several, the others are read all the same.
     """
 
     def __init__(self, files: Sequence[str], jobs: int | None = None) -> None:
@@ -62,6 +65,8 @@ class Reading:
         try:
             source = open_capture(name)
         except CaptureError as error:
+            if len(self._files) == 1:
+                raise
             self._fails(str(error))
             return None
         if self.shared and source.size is not None and source.size >= LONG:

@@ -89,7 +89,13 @@ class FrameLines:
                 f'{_HEAD}{frame.n},"time":{seen}{texts.answer}{frame.id},"length":null,"status":{frame.word},"status_name":'
                 f'"{name}","body":"","fields":null,"text":"{name}{_end(frame)}'
             )
-        if cmd == PING and facts.dialect != "web" and not body and answers is None and not (frame.write or frame.findings or frame.word):
+        if (
+            cmd == PING
+            and facts.dialect != "web"
+            and not body
+            and answers is None
+            and not (frame.write or frame.findings or frame.word)
+        ):
             return (
                 f'{_HEAD}{frame.n},"time":{seen}{texts.ping}{frame.id},"length":0,"status":null,"status_name":null,"body":""'
                 f',"fields":null,"text":"{_ENDS[None]}'

@@ -18,6 +18,8 @@ _ENDINGS = {
     "reset": "reset",
     "reused": "gone: its ports began a new connection",
     "evicted": "no longer followed",
+    "refused": "refused",
+    "unanswered": "never answered",
     "end": "still open when the input ended",
 }
 _FRAMES_SHOWN = 6
@@ -50,7 +52,7 @@ class Notices:
             first, *rest = wrapped(text, self._width - 20)
             lines = [self._palette.paint(style, f"      {clock} {first}")]
             lines += [self._palette.paint(style, f"{'':20}{line}") for line in rest]
-        if advice and not self._quiet:
+        if advice and not self._quiet and self._new_advice(record.kind, advice):
             lines += self._indented(advice, 20, "quiet")
         return lines
 
@@ -84,13 +86,13 @@ class Notices:
             return lines
         if record.detail:
             lines += self._indented(record.detail, 4, None)
-        if record.fix and self._new_advice(record):
+        if record.fix and self._new_advice(record.id, record.fix):
             lines += self._indented(record.fix, 4, "good", "→ ")
         return lines
 
-    def _new_advice(self, record: FindingRecord) -> bool:
+    def _new_advice(self, about: str, advice: str) -> bool:
         """Advice is given once; what a later finding of the same kind adds is its detail."""
-        key = record.id, record.fix
+        key = about, advice
         if self._verbose or key not in self._advised:
             if len(self._advised) < limits.OPEN_WRITES_MAX:
                 self._advised.add(key)
@@ -152,8 +154,9 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
         label = detail.pop("label", None) or protocol
         return f"{size}{sender} are no Blynk" + (f": {_value(label)}" if label else "")
     if kind == "tls":
-        detail.pop("protocol", None)
-        return f"{_value(detail.pop('label', None) or 'TLS')}{sender}"
+        for name in ("protocol", "content_type", "handshake", "record_length"):
+            detail.pop(name, None)
+        return f"{_value(detail.pop('label', None) or 'TLS')}{sender}, not opened"
     if kind == "undecodable":
         return f"{size}{sender} cannot be decoded"
     return f"{safe_line(kind, 20)}{sender}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from blynkscope.analysis.records import FindingRecord, FrameRecord, SummaryRecord, WriteRecord
+from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, SummaryRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, cells, fit, padded
 from blynkscope.render.outputs import Options
@@ -18,6 +18,10 @@ _FINDINGS_SHOWN = 12
 _FINDINGS_MAX = 256
 _OPEN_MAX = 64 * limits.OPEN_WRITES_MAX
 _LABEL = 10
+_PROTOCOLS = {
+    "tls": "TLS", "http": "HTTP", "websocket": "WebSocket", "mqtt": "MQTT", "ssh": "SSH", "particle": "Particle",
+    "text": "plain text", "unknown": "an unknown protocol",
+}  # fmt: skip
 
 Paint = Callable[[str, str], str]
 
@@ -35,6 +39,7 @@ class Tally:
         self._open: dict[int, tuple[str, str]] = {}
         self._findings: dict[tuple[str, str], list[int]] = {}
         self._severities: dict[str, str] = {}
+        self._foreign: dict[str, set[int]] = {}
 
     def moment(self, time: float | None) -> None:
         """Something happened at this time."""
@@ -43,6 +48,14 @@ class Tally:
                 self._first = self._last = time
             elif time > self._last:
                 self._last = time
+
+    def stream(self, record: StreamRecord) -> None:
+        """Something happened to a stream; what is no Blynk is counted by its protocol."""
+        self.moment(record.time)
+        if record.kind in {"tls", "foreign"}:
+            streams = self._foreign.setdefault(str(record.detail.get("protocol", "unknown"))[:16], set())
+            if len(streams) < limits.STREAMS_MAX:
+                streams.add(record.stream)
 
     def frame(self, record: FrameRecord) -> None:
         """Count a frame, and the pin that it writes."""
@@ -95,6 +108,13 @@ class Tally:
         lines = ["", paint("quiet", "── summary " + "─" * (width - 11)), self._totals(paint)]
         lines += self._finding_lines(paint, width)
         lines += self._write_lines(paint, width)
+        if self._foreign:
+            named = [
+                f"{len(streams)} of {_PROTOCOLS.get(name, safe_line(name, 16))}"
+                for name, streams in sorted(self._foreign.items())
+            ]
+            text = f"{', '.join(named)}: named above, not opened"
+            lines.append(_labelled("streams", paint("warning", fit(text, width - _LABEL - 2))))
         lost = self.summary.lost if self.summary else {}
         if any(lost.values()):
             words = " · ".join(

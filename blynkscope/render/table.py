@@ -80,7 +80,7 @@ class Table:
             lines += self._notices.finding(record)
         elif isinstance(record, StreamRecord):
             self._rows.begin(record.time)
-            self._tally.moment(record.time)
+            self._tally.stream(record)
             if not self._quiet or record.kind not in {"opened", "closed", "tls"}:
                 lines += self._notices.stream(record, self._rows.clock(record.time))
         elif isinstance(record, LogRecord):

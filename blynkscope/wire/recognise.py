@@ -50,10 +50,10 @@ _TLS_HANDSHAKES = {
 }
 _TLS_RECORD_MAX = 16384 + 2048
 _TLS_ADVICE = (
-    "These are TLS records, not Blynk frames: the Blynk bytes are encrypted inside. In a capture, decode them with the "
-    "session's key log (--keylog). In a program's own log it means that the program reads the socket underneath its "
-    "TLS layer: wrap the socket (ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped "
-    "one, or use the plain port 80 or 8080 without TLS."
+    "These are TLS records, not Blynk frames: the Blynk bytes are encrypted inside, and this version does not open "
+    "them. In a program's own log it means that the program reads the socket underneath its TLS layer: wrap the socket "
+    "(ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped one, or use the plain port 80 "
+    "or 8080 without TLS."
 )
 _HTTP_ADVICE = "This is HTTP: the REST API, a firmware download or a web page, not the device protocol."
 _WEBSOCKET_ADVICE = "Blynk frames travel inside binary WebSocket messages here; the path is /websockets for devices."

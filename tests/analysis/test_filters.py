@@ -120,9 +120,17 @@ def test_nesting_and_length_within_the_limits():
 def test_values_that_are_hard_to_compare():
     talk = begin().device(
         write(2, b"1", b"nan"), write(3, b"1", b"9" * 5000), write(4, b"1", b"inf"), write(5, b"1", b"1e999"),
-        write(6, b"1", b"\xff"), write(7, b"1", b"0x"), write(8, b"1", "١".encode()), write(9, b"1", b""),
+        write(6, b"1", b"\xff"), write(7, b"1", b"0x"), write(8, b"1", b"\xd9\xa1"), write(9, b"1", b""),
     )  # fmt: skip
-    for expression in ("value > 5", "value == nan", "value < inf", "value != 0", "value in {1, x}", "value contains 9", "value ~ '9+'"):
+    for expression in (
+        "value > 5",
+        "value == nan",
+        "value < inf",
+        "value != 0",
+        "value in {1, x}",
+        "value contains 9",
+        "value ~ '9+'",
+    ):
         assert isinstance(matching(expression, talk), list)
 
 
@@ -138,7 +146,7 @@ text = st.text(max_size=60) | st.lists(
 @settings(deadline=None, max_examples=600)
 @given(text)
 @example("cmd == ²")
-@example("cmd == ١")
+@example("cmd == \u0661")
 @example("n == 1e5")
 @example("text ~ 'a{99999999999}'")
 @example("text ~ '" + "(" * 200 + ")" * 200 + "'")
@@ -146,14 +154,20 @@ def test_no_other_exception_on_any_text(expression):
     try:
         predicate = compile_filter(expression)
     except FilterError as error:
-        assert 0 <= error.position <= len(expression)
-        point_at(error)
+        mistake = error
+    else:
+        mistake = None
+    if mistake is not None:
+        assert 0 <= mistake.position <= len(expression)
+        assert "^" in point_at(mistake)
         return
     for record in TALK.frames:
         assert predicate(record) in {True, False}
 
 
-@pytest.mark.parametrize("expression", ["text ~ '(?P<a>'", "text ~ '*'", "text ~ '(?i'", "text ~ 'a{2,1}'", "text ~ '(?L)x'"])
+@pytest.mark.parametrize(
+    "expression", ["text ~ '(?P<a>'", "text ~ '*'", "text ~ '(?i'", "text ~ 'a{2,1}'", "text ~ '(?L)x'"]
+)
 def test_expressions_that_python_refuses(expression):
     with pytest.raises(FilterError, match="regular expression"):
         compile_filter(expression)

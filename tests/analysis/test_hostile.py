@@ -59,7 +59,15 @@ def event_lists(draw):
             events.append(Overlap(stream, side, time, 5, 1))
         else:
             how = draw(st.sampled_from(["fin", "reset", "refused", "unanswered", "reused", "evicted", "end"]))
-            events.append(Closed(stream, time, how, draw(st.sampled_from([None, 0, 1])), draw(st.tuples(st.booleans(), st.booleans()))))
+            events.append(
+                Closed(
+                    stream,
+                    time,
+                    how,
+                    draw(st.sampled_from([None, 0, 1])),
+                    draw(st.tuples(st.booleans(), st.booleans())),
+                )
+            )
             opened.remove(stream)
     return events + [Closed(stream, 1.0, "end", None, (True, True)) for stream in sorted(opened)]
 

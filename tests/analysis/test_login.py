@@ -33,7 +33,13 @@ def test_an_app_login_has_no_token():
 
 
 def test_status_9_for_something_else():
-    talk = Talk().device(frame(29, 1, TOKEN)).server(status(1)).device(frame(15, 2, b"64", b"i", TOKEN)).server(status(2, 9))
+    talk = (
+        Talk()
+        .device(frame(29, 1, TOKEN))
+        .server(status(1))
+        .device(frame(15, 2, b"64", b"i", TOKEN))
+        .server(status(2, 9))
+    )
     assert talk.findings("BS201") == []
 
 

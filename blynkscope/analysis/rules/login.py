@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from blynkscope.protocol.commands import HW_LOGIN, LOGIN
+from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import INVALID_TOKEN
 
 if TYPE_CHECKING:
@@ -49,8 +50,14 @@ class InvalidToken:
         if status != INVALID_TOKEN or request.cmd not in {LOGIN, HW_LOGIN}:
             return None
         server = stream.server.src
+        told = token_form(request.token)
+        if stream.client.dialect is Dialect.APP:
+            told = (
+                "the login has the 7-byte header of the app dialect, but this port answers as a device port does; "
+                "devices log in with HW_LOGIN and their token, apps connect to port 9443 or 443"
+            )
         detail = f"The server {server} refused" if server else "The server refused"
-        detail += f" the login of frame {request.n} with STA_INVALID_TOKEN (frame {n}): {token_form(request.token)}."
+        detail += f" the login of frame {request.n} with STA_INVALID_TOKEN (frame {n}): {told}."
         return self._run.finding("BS201", stream=stream.number, frames=(request.n, n), count=1, detail=detail)
 
     def ended(self, stream: Conversation) -> FindingRecord | None:
