@@ -17,12 +17,14 @@ from blynkscope.wire.events import Acked, Closed, Data, Event, Gap, Opened, Over
 class Run:
     """What the streams of one analysis share: options, numbers, and the records that they make."""
 
-    __slots__ = ("_heavy", "dialect", "era", "findings", "frames", "lost", "out", "severities")
+    __slots__ = ("_heavy", "dialect", "era", "findings", "frames", "hunted", "lost", "out", "severities")
 
     def __init__(self, dialect: Dialect | None, era: Era | None) -> None:
         self.dialect = dialect
         self.era = era
         self.frames = 0
+        self.hunted = 0
+        """Bytes that are kept because they may still turn out to be Blynk."""
         self.out: list[Record] = []
         self.lost: Counter[str] = Counter()
         self.severities: Counter[str] = Counter()

@@ -48,8 +48,8 @@ class Lane:
     """One direction of a stream."""
 
     __slots__ = (
-        "chunks", "dialect", "direction", "dst", "facts", "framer", "guess", "hunters", "peer", "prefix", "seen",
-        "sender", "src", "targeted", "waiting",
+        "chunks", "dialect", "direction", "dst", "facts", "framer", "guess", "hunted", "hunter", "peer", "prefix",
+        "seen", "sender", "src", "targeted", "waiting",
     )  # fmt: skip
 
     def __init__(self, direction: int, src: str | None, dst: str | None) -> None:
@@ -63,7 +63,8 @@ class Lane:
         """True where a HW body begins with the address of a device (app and web dialect)."""
         self.facts: Facts | None = None
         self.framer: Framer | None = None
-        self.hunters: list[Framer] = []
+        self.hunter: Framer | None = None
+        self.hunted = 0
         self.guess: recognise.Guess | None = None
         self.prefix = bytearray()
         self.chunks: list[tuple[bytes, float | None]] = []
@@ -123,7 +124,7 @@ class Conversation:
         if framer is None:
             if lane.guess is None:
                 self._unknown(lane, time, data)
-            elif lane.hunters:
+            elif lane.hunter is not None:
                 self._hunt(lane, data, time)
             return
         cuts, rest = framer.cut(data, time)
@@ -149,8 +150,11 @@ class Conversation:
                     self._items(lane, lane.framer.gap(event.missing, event.time))
             else:
                 self.joined = True
-        for hunter in lane.hunters:
-            hunter.gap(event.missing, event.time)
+        if lane.hunter is not None:
+            hunter = lane.hunter
+            items = hunter.gap(event.missing, event.time)
+            if any(isinstance(item, RawFrame) for item in items):
+                self._adopt(lane, hunter, items)
 
     def overlap(self, event: Overlap) -> None:
         """A retransmission carried other bytes."""
@@ -164,7 +168,7 @@ class Conversation:
                 self._recognised(lane, recognise.name_bytes(bytes(lane.prefix)), event.time)
             if lane.framer is not None:
                 self._items(lane, lane.framer.finish(event.time))
-            elif lane.hunters:
+            elif lane.hunter is not None:
                 self._give_up(lane, event.time)
         ended = event.how not in {"end", "evicted"}
         heard = event.heard if self.client is self.lanes[CLIENT] else event.heard[::-1]
@@ -209,52 +213,68 @@ class Conversation:
             for data, seen in chunks:
                 self._items(lane, framer.feed(data, seen))
         elif guess.kind in {"unknown", "text"}:
-            lane.hunters = [Framer(Dialect.HARDWARE, joined=True)]
-            if self.joined:
-                lane.hunters.append(Framer(Dialect.APP, joined=True))
-            for data, seen in chunks:
-                if lane.hunters:
-                    self._hunt(lane, data, seen)
-                elif lane.framer is not None:
-                    self._items(lane, lane.framer.feed(data, seen))
+            lane.hunter = Framer(Dialect.HARDWARE, joined=True)
+            self._replay(lane, chunks)
         else:
             self._foreign(lane, guess, time, recognise.decisive(prefix))
 
+    def _replay(self, lane: Lane, chunks: list[tuple[bytes, float | None]]) -> None:
+        for data, seen in chunks:
+            if lane.hunter is not None:
+                self._hunt(lane, data, seen)
+            elif lane.framer is not None:
+                self._items(lane, lane.framer.feed(data, seen))
+
     def _hunt(self, lane: Lane, data: bytes, time: float | None) -> None:
         """Look for the first frame of a direction that began with something else."""
-        room = limits.HUNT_WINDOW - lane.hunters[0].offset
-        rest = data[room:]
-        hits: list[tuple[int, Framer, list[Item]]] = []
-        for hunter in lane.hunters:
-            items = hunter.feed(data[:room] if rest else data, time)
-            first = next((item.end for item in items if isinstance(item, RawFrame)), None)
-            if first is not None:
-                hits.append((first, hunter, items))
-        if hits:
-            self._adopt(lane, *min(hits, key=lambda hit: hit[0])[1:])
-        elif lane.hunters[0].offset >= limits.HUNT_WINDOW:
+        hunter, run = lane.hunter, self.run
+        assert hunter is not None
+        # Where the stream was joined in the middle, a body of the greatest length may come first.
+        window = limits.HUNT_WINDOW if self.joined else limits.NOISE_WINDOW
+        room = window - hunter.offset
+        head, rest = (data[:room], data[room:]) if len(data) > room else (data, b"")
+        if self.joined:
+            lane.chunks.append((head, time))
+        lane.hunted += len(head)
+        run.hunted += len(head)
+        items = hunter.feed(head, time)
+        if any(isinstance(item, RawFrame) for item in items):
+            self._adopt(lane, hunter, items)
+        elif hunter.offset >= window or run.hunted > limits.TOTAL_BUFFER_MAX:
             self._give_up(lane, time)
-        if rest and lane.framer is not None:
-            self._items(lane, lane.framer.feed(rest, time))
+        if rest:
+            self._replay(lane, [(rest, time)])
 
     def _adopt(self, lane: Lane, hunter: Framer, items: list[Item]) -> None:
-        lane.hunters = []
+        self._end_hunt(lane)
         self._begin(lane, hunter.dialect, joined=True)
         lane.framer = hunter
         self._items(lane, items)
 
+    def _end_hunt(self, lane: Lane) -> None:
+        lane.hunter = None
+        lane.chunks = []
+        self.run.hunted -= lane.hunted
+        lane.hunted = 0
+
     def _give_up(self, lane: Lane, time: float | None) -> None:
         """No frame was found: the direction is foreign, named after what it began with or what its peer speaks."""
-        hits = []
-        for hunter in lane.hunters:
-            items = hunter.finish(time)
-            first = next((item.end for item in items if isinstance(item, RawFrame)), None)
-            if first is not None:
-                hits.append((first, hunter, items))
-        if hits:
-            self._adopt(lane, *min(hits, key=lambda hit: hit[0])[1:])
+        hunter = lane.hunter
+        assert hunter is not None
+        items = hunter.finish(time)
+        if any(isinstance(item, RawFrame) for item in items):
+            self._adopt(lane, hunter, items)
             return
-        lane.hunters = []
+        if self.joined and hunter.dialect is Dialect.HARDWARE:
+            # The same bytes again, for frames of the app dialect.
+            second = Framer(Dialect.APP, joined=True)
+            items = [item for data, seen in lane.chunks for item in second.feed(data, seen)]
+            if not any(isinstance(item, RawFrame) for item in items):
+                items += second.finish(time)
+            if any(isinstance(item, RawFrame) for item in items):
+                self._adopt(lane, second, items)
+                return
+        self._end_hunt(lane)
         guess = lane.guess or recognise.UNKNOWN
         peer = lane.peer.guess
         particle = self.opened.server_port == PARTICLE_PORT or (
@@ -265,7 +285,7 @@ class Conversation:
         elif guess.kind == "unknown" and peer is not None and peer.kind in {"mqtt", "particle", "ssh", "tls"}:
             guess = recognise.Guess(peer.kind, f"{peer.kind} (by its peer)", {}, peer.advice)
         lane.guess = guess
-        self._foreign(lane, guess, time, min(lane.seen, limits.HUNT_WINDOW))
+        self._foreign(lane, guess, time, lane.seen if lane.seen < limits.NOISE_WINDOW else limits.NOISE_WINDOW)
 
     def _foreign(self, lane: Lane, guess: recognise.Guess, time: float | None, size: int) -> None:
         kind = "tls" if guess.kind == "tls" else "foreign"

@@ -26,7 +26,10 @@ RESYNC_WINDOW = 128 * 1024
 RECOGNISE_WINDOW = 512
 """Bytes after which a direction that nothing recognised is called unknown: longer than request lines that matter."""
 
-HUNT_WINDOW = 64 * 1024
+NOISE_WINDOW = 4096
+"""Bytes in which a stream that was seen from its beginning, but began with noise, is searched for its first frame."""
+
+HUNT_WINDOW = 64 * 1024 + 4096
 """Bytes in which a stream joined in the middle is searched for its first frame, before it is called unknown."""
 
 STREAMS_MAX = 8192

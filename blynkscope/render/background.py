@@ -6,14 +6,15 @@ analysis found. So the bytes are the same as without.
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
 import struct
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import msgspec
 
+from blynkscope import forks
 from blynkscope.analysis.records import (
     Facts,
     FindingRecord,
@@ -28,8 +29,6 @@ from blynkscope.render.jsonl import JsonLines
 
 _LENGTH = struct.Struct(">I")
 _FRAME, _WRITE, _OTHER = b"fwo"
-_FAILED = 255
-_EIO = 5
 
 _Other = FindingRecord | LogRecord | StreamRecord | SummaryRecord
 
@@ -72,10 +71,7 @@ class BackgroundLines:
         self._frames = msgspec.msgpack.Encoder(enc_hook=self._number)
         self._messages = msgspec.msgpack.Encoder()
         read_end, self._pipe = os.pipe()
-        self._child = os.fork()
-        if not self._child:
-            os.close(self._pipe)
-            _serve(read_end, output)
+        self._child = forks.start(lambda: _serve(read_end, output), (read_end, stream.fileno()))
         os.close(read_end)
 
     def write(self, records: Sequence[Record]) -> None:
@@ -133,36 +129,27 @@ class BackgroundLines:
             raise
 
     def _reap(self) -> None:
-        code = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        code = forks.wait(self._child)
         if code:
-            number = code if 0 < code < _FAILED else _EIO
+            number = code if 0 < code < forks.FAILED else errno.EIO
             raise OSError(number, os.strerror(number))
 
 
 def _serve(pipe: int, output: JsonLines) -> None:
-    """Runs in the child: writes what comes until the parent closes the pipe, and never comes back."""
-    status = _FAILED
-    try:
-        # The parent decides what an interrupt means; what it has handed over is still written.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        facts: dict[int, Facts] = {}
-        decode = msgspec.msgpack.Decoder(_Message).decode
-        frames = msgspec.msgpack.Decoder(list[Observed], dec_hook=lambda _, number: facts[number]).decode
-        with os.fdopen(pipe, "rb", buffering=1 << 20) as messages:
-            while len(head := messages.read(_LENGTH.size)) == _LENGTH.size:
-                message = decode(messages.read(_LENGTH.unpack(head)[0]))
-                for lane in message.lanes:
-                    facts[lane.number] = Facts(
-                        lane.stream, lane.src, lane.dst, lane.sender, lane.dialect, lane.via, lane.era
-                    )
-                kinds: dict[int, Any] = {
-                    _FRAME: iter(frames(message.frames)).__next__,
-                    _WRITE: iter(message.writes).__next__,
-                    _OTHER: iter(message.others).__next__,
-                }
-                output.write([kinds[kind]() for kind in message.order])
-        status = 0
-    except OSError as error:
-        status = error.errno or _FAILED
-    finally:
-        os._exit(status)
+    """Runs in the child: writes what comes until the parent closes the pipe."""
+    facts: dict[int, Facts] = {}
+    decode = msgspec.msgpack.Decoder(_Message).decode
+    frames = msgspec.msgpack.Decoder(list[Observed], dec_hook=lambda _, number: facts[number]).decode
+    with os.fdopen(pipe, "rb", buffering=1 << 20) as messages:
+        while len(head := messages.read(_LENGTH.size)) == _LENGTH.size:
+            message = decode(messages.read(_LENGTH.unpack(head)[0]))
+            for lane in message.lanes:
+                facts[lane.number] = Facts(
+                    lane.stream, lane.src, lane.dst, lane.sender, lane.dialect, lane.via, lane.era
+                )
+            kinds: dict[int, Any] = {
+                _FRAME: iter(frames(message.frames)).__next__,
+                _WRITE: iter(message.writes).__next__,
+                _OTHER: iter(message.others).__next__,
+            }
+            output.write([kinds[kind]() for kind in message.order])

@@ -48,6 +48,11 @@ class CaptureSource:
         self.on_read: Callable[[int], None] | None = None
         """Called with the position in the file, now and then."""
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the input."""
+        return self._stream.fileno()
+
     def close(self) -> None:
         """Close the input; a source that was iterated over to its end has done so."""
         if self._stream is not sys.stdin.buffer:

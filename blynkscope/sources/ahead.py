@@ -7,13 +7,13 @@ changes: the same events in the same order, and what could not be read is told a
 from __future__ import annotations
 
 import os
-import signal
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from blynkscope import forks
 from blynkscope.errors import CaptureError
 from blynkscope.sources.capture import Damage
 from blynkscope.wire.events import Event
@@ -53,10 +53,7 @@ class Ahead:
         self.notes: list[str] = []
         self.on_read: Callable[[int], None] | None = None
         self._pipe, write_end = os.pipe()
-        self._child = os.fork()
-        if not self._child:
-            os.close(self._pipe)
-            _serve(source, write_end)
+        self._child = forks.start(lambda: _serve(source, write_end), (write_end, source.descriptor))
         os.close(write_end)
         source.close()
 
@@ -75,7 +72,7 @@ class Ahead:
         except msgspec.DecodeError:
             end = None  # cut short: the child is gone
         finally:
-            os.waitpid(self._child, 0)
+            forks.wait(self._child)
         if end is None:
             raise CaptureError(f"{self.name}: the process that reads it has died")
         self.packets, self.lost, self.notes = end.packets, end.lost, end.notes
@@ -85,30 +82,20 @@ class Ahead:
 
 
 def _serve(source: Any, pipe: int) -> None:
-    """Runs in the child, and never comes back."""
+    """Runs in the child. When the parent reads no more, writing fails, and this ends."""
     encode = msgspec.msgpack.Encoder().encode
-    status = 1
-    try:
-        # What an interrupt means is the parent's business; when it stops reading, this ends.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        error = None
-        with os.fdopen(pipe, "wb", buffering=0) as out:
-            position = [0]
-            source.on_read = lambda at: position.__setitem__(0, at)
-            try:
-                for events in source:
-                    _send(out, encode(_Message(events, position[0])))
-            except CaptureError as problem:
-                error = str(problem)
-            damage = (source.damage.offset, source.damage.what) if source.damage else None
-            _send(
-                out, encode(_Message([], position[0], _End(source.packets, damage, source.lost, source.notes, error)))
-            )
-        status = 0
-    except OSError:
-        pass  # the parent has gone or reads no more
-    finally:
-        os._exit(status)
+    error = None
+    with os.fdopen(pipe, "wb", buffering=0) as out:
+        position = [0]
+        source.on_read = lambda at: position.__setitem__(0, at)
+        try:
+            for events in source:
+                _send(out, encode(_Message(events, position[0])))
+        except CaptureError as problem:
+            error = str(problem)
+        damage = (source.damage.offset, source.damage.what) if source.damage else None
+        end = _End(source.packets, damage, source.lost, source.notes, error)
+        _send(out, encode(_Message([], position[0], end)))
 
 
 def _send(out: Any, data: bytes) -> None:

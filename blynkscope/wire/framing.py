@@ -282,6 +282,9 @@ class Framer:
             items.append(RawFrame(cmd, message_id, word, bytes(buffer[at + size : stop]), end, self._time_of(end)))
             at = stop
         self._drop(at)
+        if not doubtful and self._marks:
+            # What is left belongs to one frame, and its last byte is still to come.
+            self._marks = self._marks[-1:]
         if doubtful:
             search = self._search = _Search(self._base, self._base + 1)
             cmd, _, word = self._unpack(buffer)
