@@ -145,6 +145,7 @@ class _Reader:
         raw = self._data[item.start : item.start + item.size]
         guess = recognise.name_bytes(item.sample)
         detail = {"reason": "no frame begins here", "offset": item.start, "looks_like": guess.label, **guess.detail}
+        detail["advice"] = guess.advice
         return Piece(item.start, raw, StreamRecord("resync", 1, None, self._sender, item.size, detail))
 
     def _malformed(self, item: Malformed, size: int) -> Piece:

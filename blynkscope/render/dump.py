@@ -90,7 +90,7 @@ class Dump:
             lines = [paint("warning", f"△ {_bytes(len(piece.raw))} skipped: no frame begins here ({label})")]
         else:
             lines = [paint("warning", f"△ {_bytes(len(piece.raw))} · {label} · not Blynk")]
-        if record.kind == "tls":
+        if "content_type" in detail:
             told = _tls_story(piece.raw)
             lines += [f"  {line}" for line in wrapped(told, width - 2)]
             lines += field_lines(_tls_fields(piece.raw), piece.start, self._palette, self._options.width, self._per_row)

@@ -16,7 +16,7 @@ _SEVERITIES = ("error", "warning", "note")
 _PINS_SHOWN = 12
 _FINDINGS_SHOWN = 12
 _FINDINGS_MAX = 256
-_OPEN_MAX = 64 * limits.OPEN_WRITES_MAX
+_OPEN_MAX = 16 * limits.OPEN_WRITES_MAX
 _LABEL = 10
 _PROTOCOLS = {
     "tls": "TLS", "http": "HTTP", "websocket": "WebSocket", "mqtt": "MQTT", "ssh": "SSH", "particle": "Particle",

@@ -235,7 +235,7 @@ def classify(prefix: bytes, *, final: bool = False) -> Guess | None:
     if verdict is None:
         return None
     if final and len(prefix) == 40:
-        label = "40 bytes without structure"
+        label = "40 bytes without structure, as a Particle nonce is"
         return Guess("unknown", label, {}, "A Particle cloud server begins with 40 such bytes. " + _PARTICLE_ADVICE)
     return Guess("unknown", "unknown bytes")
 
