@@ -104,7 +104,7 @@ def test_a_page_full_of_bytes_is_undecided_until_its_first_line_is_whole():
 
 def test_forty_bytes_without_structure_hint_at_particle():
     data = bytes(range(215, 255))
-    assert classify(data, final=True).label == "40 bytes without structure"
+    assert classify(data, final=True).label == "40 bytes without structure, as a Particle nonce is"
     assert "Particle" in classify(data, final=True).advice
 
 
