@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from blynkscope.analysis.acks import Request, Waiting
+from blynkscope.analysis.acks import Request
+from blynkscope.analysis.lane import Lane
 from blynkscope.analysis.pins import DELIVERED, SENT, Pins, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
 from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.model import Ack, Dialect, Sender
 from blynkscope.protocol.ports import PARTICLE_PORT, SERVER_PORTS
+from blynkscope.protocol.schema import readable
 from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT, SERVER, Closed, Gap, Opened, Overlap
 from blynkscope.wire.framing import Cut, Framer, Item, Malformed, RawFrame, Skipped
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.analyser import Run
+    from blynkscope.analysis.run import Run
 
 _WRITES = frozenset(code.encode() for code, operation in bodies.OPERATIONS.items() if operation.writes)
 _SYNC_WRITES = {
@@ -42,34 +44,6 @@ class StreamRule(Protocol):
 
     def ended(self, stream: Conversation) -> FindingRecord | None:
         """The stream is over and all its writes are final; gives the finding that this proves."""
-
-
-class Lane:
-    """One direction of a stream."""
-
-    __slots__ = (
-        "chunks", "dialect", "direction", "dst", "facts", "framer", "guess", "hunted", "hunter", "peer", "prefix",
-        "seen", "sender", "src", "targeted", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, direction: int, src: str | None, dst: str | None) -> None:
-        self.direction = direction
-        self.src = src
-        self.dst = dst
-        self.peer: Lane = self
-        self.sender: str = Sender.UNKNOWN.value
-        self.dialect = Dialect.HARDWARE
-        self.targeted = False
-        """True where a HW body begins with the address of a device (app and web dialect)."""
-        self.facts: Facts | None = None
-        self.framer: Framer | None = None
-        self.hunter: Framer | None = None
-        self.hunted = 0
-        self.guess: recognise.Guess | None = None
-        self.prefix = bytearray()
-        self.chunks: list[tuple[bytes, float | None]] = []
-        self.seen = 0
-        self.waiting = Waiting()
 
 
 class Conversation:
@@ -416,7 +390,7 @@ class Conversation:
                     if wanted and operation in _SYNC_WRITES:
                         request.pins = {_SYNC_WRITES[operation] + pin for pin in wanted}
                 elif cmd in _LOGINS:
-                    request.token = bodies.readable(body)
+                    request.token = readable(body)
                 lane.waiting.ask(request)
 
     def _response(self, lane: Lane, n: int, message_id: int, status: int, time: float | None) -> None:

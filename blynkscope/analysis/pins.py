@@ -13,6 +13,7 @@ import msgspec
 
 from blynkscope.analysis.records import Record, WriteRecord
 from blynkscope.protocol import bodies, limits
+from blynkscope.protocol.schema import readable
 
 SENT, DELIVERED, PASSED, CONFIRMED = "sent", "delivered", "passed", "confirmed"
 CONTRADICTED, REJECTED, LOST = "contradicted", "rejected", "lost"
@@ -27,8 +28,8 @@ _LETTERS = {code: operation.letter for code, operation in bodies.OPERATIONS.item
 def pin_name(key: bytes) -> str:
     """The name of a pin from its key: `V1`, or `1-0 V1` where an app addressed it."""
     target, _, rest = key.rpartition(b"\0")
-    name = _LETTERS.get(rest[:2].decode("ascii", "replace"), "") + bodies.readable(rest[2:]) if rest else "other pins"
-    return f"{bodies.readable(target)} {name}" if target else name
+    name = _LETTERS.get(rest[:2].decode("ascii", "replace"), "") + readable(rest[2:]) if rest else "other pins"
+    return f"{readable(target)} {name}" if target else name
 
 
 class Write(msgspec.Struct, gc=False, eq=False):

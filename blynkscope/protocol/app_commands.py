@@ -7,8 +7,8 @@ its names, who sends it, what answers it and what its body looks like.
 from __future__ import annotations
 
 from blynkscope.protocol import bodies, two_way_bodies
-from blynkscope.protocol.bodies import Body
 from blynkscope.protocol.model import APP, APP_WEB, SERVER, Ack, Command, Era, Sender
+from blynkscope.protocol.schema import Body
 
 _APP = frozenset({APP})
 _SERVER = frozenset({SERVER})

@@ -15,9 +15,9 @@ from typing import Any
 import construct as con
 
 from blynkscope.protocol import bodies, commands, limits
-from blynkscope.protocol.bodies import Body, Fields
 from blynkscope.protocol.frames import HEADERS, WORDS
 from blynkscope.protocol.model import Dialect, Era
+from blynkscope.protocol.schema import Body, Fields, Part, Parts
 from blynkscope.protocol.statuses import STATUSES
 
 Decoder = Callable[[bytes], tuple[Fields | None, str]]
@@ -89,9 +89,9 @@ def _flat_decoder(body: Body) -> Decoder | None:
     tail: str | None = None
     for sub in getattr(body.schema, "subcons", ()):
         element = sub.subcon if isinstance(sub, con.Renamed) else sub
-        if type(element) is bodies.Part and tail is None:
+        if type(element) is Part and tail is None:
             names.append(sub.name)
-        elif type(element) is bodies.Parts and tail is None:
+        elif type(element) is Parts and tail is None:
             tail = sub.name
         else:
             return None

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blynkscope.protocol.bodies import Body
+    from blynkscope.protocol.schema import Body
 
 
 class Dialect(StrEnum):

@@ -16,19 +16,13 @@ from blynkscope.protocol import limits
 from blynkscope.protocol.bodies import (
     BRIDGE,
     TARGET_OPERATION,
-    Body,
-    Fields,
-    Part,
-    Parts,
-    _json_fields,
-    _json_reading,
-    _operation_fields,
-    _operation_problem,
-    _operation_reading,
-    part_came_before,
-    readable,
-    words,
+    json_fields,
+    json_reading,
+    operation_fields,
+    operation_problem,
+    operation_reading,
 )
+from blynkscope.protocol.schema import Body, Fields, Part, Parts, part_came_before, readable, words
 
 
 class Leading(Part):
@@ -86,7 +80,7 @@ SERVER_ADDRESS = Body(
 def _document_fields(parsed: Any) -> Fields:
     fields = _present(parsed, "dash", "item")
     if parsed.json is not None:
-        fields.update(_json_fields(parsed.json))
+        fields.update(json_fields(parsed.json))
     if parsed.extra:
         fields["extra"] = [readable(part) for part in parsed.extra]
     return fields
@@ -94,7 +88,7 @@ def _document_fields(parsed: Any) -> Fields:
 
 def _document_reading(fields: Fields) -> str:
     head = [f"{name} {fields[name]}" for name in ("dash", "item") if name in fields]
-    return " · ".join([*head, *([_json_reading(fields)] if {"json", "text"} & fields.keys() else [])])
+    return " · ".join([*head, *([json_reading(fields)] if {"json", "text"} & fields.keys() else [])])
 
 
 DOCUMENT = Body(
@@ -128,7 +122,7 @@ _BRIDGE: Any = BRIDGE.schema
 BRIDGE_MESSAGE = Body(
     f"{BRIDGE.layout}; to the other device: (HW body)",
     con.Struct("pin" / Leading(rb"[0-9]+(\0.*)?"), *_BRIDGE.subcons[1:]),
-    lambda parsed: BRIDGE.project(parsed) if _names_bridge(parsed) else _operation_fields(parsed),
-    lambda fields: BRIDGE.reading(fields) if "bridge" in fields else _operation_reading(fields),
-    lambda parsed: BRIDGE.check(parsed) if _names_bridge(parsed) else _operation_problem(parsed),
+    lambda parsed: BRIDGE.project(parsed) if _names_bridge(parsed) else operation_fields(parsed),
+    lambda fields: BRIDGE.reading(fields) if "bridge" in fields else operation_reading(fields),
+    lambda parsed: BRIDGE.check(parsed) if _names_bridge(parsed) else operation_problem(parsed),
 )

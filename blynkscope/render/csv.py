@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from blynkscope.analysis.records import FrameRecord, Record
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
 
 COLUMNS = (

@@ -12,7 +12,7 @@ from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import STATUSES
 from blynkscope.render.console import Palette, fit, wrapped
 from blynkscope.render.fields import Field, command_of, fields_of, header_begun, header_bytes
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.safe import safe, safe_line
 
 _WIDE = 110

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from blynkscope.analysis.records import FrameRecord
 from blynkscope.protocol import bodies, commands
-from blynkscope.protocol.bodies import Fields, Span
 from blynkscope.protocol.derived import HEADER_STRUCTS, WORD_STRUCTS
 from blynkscope.protocol.model import Command, Dialect
+from blynkscope.protocol.schema import Fields, Span, readable
 
 VALUE_MAX = 400
 """Characters of a value that are shown; all of its bytes are."""
@@ -114,7 +114,7 @@ def _body(record: FrameRecord, body: bytes, offset: int) -> list[Field]:
         )
         at = following
     if at < len(body):
-        found.append(Field(offset + at, body[at:], b"", "body", bodies.readable(body[at : at + VALUE_MAX])))
+        found.append(Field(offset + at, body[at:], b"", "body", readable(body[at : at + VALUE_MAX])))
     return found
 
 
@@ -122,14 +122,14 @@ def _value(span: Span, fields: Fields | None) -> str:
     """The field's value: the placeholder where the bytes are masked."""
     if span.raw and span.raw.count(b"*") == len(span.raw) and fields and isinstance(fields.get(span.name), str):
         return str(fields[span.name])[:VALUE_MAX]
-    return bodies.readable(span.raw[:VALUE_MAX])
+    return readable(span.raw[:VALUE_MAX])
 
 
 def _meaning(span: Span, before: list[Span]) -> str:
     if span.secret == "token":  # noqa: S105
         length = len(span.raw)
         return "" if length == _TOKEN_LENGTH else f"{length} characters: a token has {_TOKEN_LENGTH}"
-    text = bodies.readable(span.raw[:4])
+    text = readable(span.raw[:4])
     if span.name == "op" and text in bodies.OPERATIONS:
         return bodies.OPERATIONS[text].doc
     if span.name == "op" and text == "i":
@@ -141,12 +141,12 @@ def _meaning(span: Span, before: list[Span]) -> str:
 
 
 def _operations(spans: list[Span]) -> list[str]:
-    found = [bodies.readable(span.raw[:4]) for span in spans if span.name == "op"]
+    found = [readable(span.raw[:4]) for span in spans if span.name == "op"]
     return [op for op in found if op in bodies.OPERATIONS]
 
 
 def _key_values(spans: list[Span]) -> list[Span]:
-    whole = bool(spans) and bodies.readable(spans[0].raw) in bodies.WHOLE_KEYS
+    whole = bool(spans) and readable(spans[0].raw) in bodies.WHOLE_KEYS
     named: list[Span] = []
     for index, span in enumerate(spans):
         if index == len(spans) - 1 and index and not span.raw:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from blynkscope.analysis.records import Record
 from blynkscope.render.jsonl import Encoder
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 
 
 class Json:

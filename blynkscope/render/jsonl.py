@@ -10,7 +10,7 @@ import msgspec
 
 from blynkscope.analysis.records import Observed, Record, WriteRecord
 from blynkscope.render.lines import FrameLines, write_line
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.patterns import TOKEN_LENGTH
 
 _DEPTH_MAX = 200

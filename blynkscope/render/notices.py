@@ -7,7 +7,7 @@ from typing import Any
 from blynkscope.analysis.records import FindingRecord, LogRecord, StreamRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, fit, wrapped
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.safe import safe, safe_line
 
 _TEXT_WIDTH = 100

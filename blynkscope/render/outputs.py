@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import IO, Any, BinaryIO, Protocol, TextIO, cast
 
 from blynkscope.analysis.records import Record
-from blynkscope.render.console import ColorWish, Palette, colored, is_terminal, width_of
+from blynkscope.render.console import ColorWish, colored, is_terminal, width_of
+from blynkscope.render.options import Options
 from blynkscope.render.redact import Redactor
 
 FORMATS = ("table", "tree", "jsonl", "json", "csv")
@@ -27,34 +28,6 @@ class Output(Protocol):
 
     def close(self) -> None:
         """Write what belongs at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How an output is to look.
-
-    Args:
-        color: Use escape sequences.
-        width: Columns to fill.
-        terminal: The stream is a terminal, so that raw UTF-8 could steer it.
-        redactor: Takes the secrets out.
-        verbose: 0, or more to show more.
-        quiet: Leave out what is not a frame or a finding.
-        background: Lines may be made by another process.
-    """
-
-    color: bool = False
-    width: int = 120
-    terminal: bool = False
-    redactor: Redactor = field(default_factory=Redactor)
-    verbose: int = 0
-    quiet: bool = False
-    background: bool = False
-
-    @property
-    def palette(self) -> Palette:
-        """The palette, empty without colour."""
-        return Palette(self.color)
 
 
 def make(

@@ -21,7 +21,7 @@ import msgspec
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.records import FindingRecord, FrameRecord, LogRecord, Observed, Record, StreamRecord
 from blynkscope.protocol import bodies, commands, limits
-from blynkscope.protocol.bodies import Body, Fields, Span
+from blynkscope.protocol.schema import Body, BoundedZlib, Fields, Part, Span, readable
 from blynkscope.render import patterns
 from blynkscope.render.fields import command_of
 
@@ -49,9 +49,9 @@ def _codes(wanted: Callable[[Any], bool]) -> frozenset[int]:
     return frozenset(code for code in range(256) for row in commands.rows(code) if _holds(row.body.schema, wanted))
 
 
-SECRET_COMMANDS = _codes(lambda schema: isinstance(schema, bodies.Part) and schema.secret is not None)
+SECRET_COMMANDS = _codes(lambda schema: isinstance(schema, Part) and schema.secret is not None)
 """Codes with a body that declares a secret, in any dialect or era."""
-PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, bodies.BoundedZlib))
+PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, BoundedZlib))
 """Codes with a compressed body: its bytes cannot be masked in part."""
 _LOGINS = frozenset(code for code in SECRET_COMMANDS if any("LOGIN" in row.name for row in commands.rows(code)))
 _HW = next(code for code in range(256) for row in commands.rows(code) if row.name == "MSG_HW")
@@ -236,7 +236,7 @@ class Redactor:
 
     def _learn(self, spans: Sequence[Span]) -> None:
         for span in spans:
-            secret = bodies.readable(span.raw)
+            secret = readable(span.raw)
             if span.secret == _ADDRESS or len(secret) < _SHORTEST_KNOWN or len(self._known) >= limits.ADDRESSES_MAX:
                 continue
             if secret not in self._known:
@@ -245,7 +245,7 @@ class Redactor:
                     self._inside.append((secret, self._known[secret]))
 
     def _placeholder(self, span: Span) -> str:
-        secret = bodies.readable(span.raw)
+        secret = readable(span.raw)
         if span.secret == _KEY:
             # A login read with the wrong dialect has an address where the token belongs.
             return self._nth("mail", secret) if "@" in secret else token_name(secret)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from blynkscope.analysis.records import FrameRecord
 from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, cells, fit, padded
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
 
 SUCCESS = 200

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, SummaryRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, cells, fit, padded
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.safe import safe_line
 
 STRENGTH = ("sent", "delivered", "passed", "confirmed", "contradicted", "rejected", "lost")

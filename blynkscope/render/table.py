@@ -20,7 +20,7 @@ from blynkscope.analysis.records import (
     WriteRecord,
 )
 from blynkscope.render.notices import Notices
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.rows import Rows
 from blynkscope.render.summary import Tally
 

@@ -18,7 +18,7 @@ from blynkscope.render.console import MARKS
 from blynkscope.render.dump import field_lines, heading
 from blynkscope.render.fields import fields_of
 from blynkscope.render.notices import Notices
-from blynkscope.render.outputs import Options
+from blynkscope.render.options import Options
 from blynkscope.render.safe import safe_line
 from blynkscope.render.summary import Tally
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from vectors import VECTORS
 
 from blynkscope.protocol import bodies, limits, two_way_bodies
-from blynkscope.protocol.bodies import Body
 from blynkscope.protocol.commands import COMMANDS, lookup
+from blynkscope.protocol.schema import Body
 
 ALL_BODIES = {
     **{

@@ -8,8 +8,8 @@ from blynkscope.analysis.rules.login import InvalidToken
 from blynkscope.analysis.rules.writes import UnacknowledgedWrites
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.analyser import Run
     from blynkscope.analysis.conversation import StreamRule
+    from blynkscope.analysis.run import Run
 
 
 def make_rules(run: Run) -> tuple[StreamRule, ...]:

@@ -11,9 +11,9 @@ from blynkscope.protocol.statuses import INVALID_TOKEN
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
-    from blynkscope.analysis.analyser import Run
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.records import FindingRecord
+    from blynkscope.analysis.run import Run
 
 TOKEN_LENGTH = 32
 _HEX = re.compile(r"[0-9a-f]{32}\Z")

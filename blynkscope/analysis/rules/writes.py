@@ -10,9 +10,9 @@ from blynkscope.protocol import limits
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
-    from blynkscope.analysis.analyser import Run
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.records import FindingRecord
+    from blynkscope.analysis.run import Run
 
 PINS_NAMED = 12
 """Pins that the detail names; further ones are counted."""

@@ -1,0 +1,66 @@
+"""What the streams of one analysis share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from blynkscope.analysis.catalogue import CATALOGUE, RANK, Severity
+from blynkscope.analysis.records import FindingRecord, Record
+from blynkscope.protocol import limits
+from blynkscope.protocol.model import Dialect, Era
+
+if TYPE_CHECKING:
+    from blynkscope.analysis.conversation import Conversation
+    from blynkscope.analysis.lane import Lane
+
+
+class Run:
+    """What the streams of one analysis share: options, numbers, and the records that they make."""
+
+    __slots__ = ("_heavy", "dialect", "era", "findings", "frames", "hunted", "lost", "out", "severities")
+
+    def __init__(self, dialect: Dialect | None, era: Era | None) -> None:
+        self.dialect = dialect
+        self.era = era
+        self.frames = 0
+        self.hunted = 0
+        """Bytes that are kept because they may still turn out to be Blynk."""
+        self.out: list[Record] = []
+        self.lost: Counter[str] = Counter()
+        self.severities: Counter[str] = Counter()
+        self._heavy: dict[Lane, tuple[Conversation, int]] = {}
+
+    def finding(
+        self, name: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None
+    ) -> FindingRecord:
+        """A finding of the catalogue with what proves it here; it is counted, and the caller sees to its place."""
+        rule = CATALOGUE[name]
+        self.severities[rule.severity.value] += 1
+        return FindingRecord(
+            rule.id, rule.slug, rule.severity.value, rule.group, stream, tuple(frames), count, rule.title, detail,
+            fix if fix is not None else rule.fix,
+        )  # fmt: skip
+
+    def worst_at_least(self, severity: str) -> bool:
+        """Was a finding raised that is at least as bad?"""
+        least = RANK[Severity(severity)]
+        return any(count and RANK[Severity(name)] >= least for name, count in self.severities.items())
+
+    def weigh(self, stream: Conversation, lane: Lane) -> None:
+        """A direction holds a large incomplete frame: keep all of them together within the limit."""
+        heavy = self._heavy
+        heavy[lane] = (stream, lane.framer.buffered if lane.framer else 0)
+        total = 0
+        for one, (owner, _) in list(heavy.items()):
+            size = one.framer.buffered if one.framer else 0
+            if size <= limits.HEAVY_BUFFER:
+                del heavy[one]
+            else:
+                heavy[one] = (owner, size)
+                total += size
+        if total > limits.TOTAL_BUFFER_MAX:
+            victim, (owner, _) = max(heavy.items(), key=lambda entry: entry[1][1])
+            del heavy[victim]
+            owner.drop_buffer(victim, None)
