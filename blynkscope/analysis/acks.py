@@ -48,6 +48,10 @@ class Waiting:
         self.writes: deque[Write] = deque(maxlen=RECENT_WRITES)
         """The last writes: never answered, but an error status may name them."""
 
+    def asked(self, message_id: int) -> bool:
+        """Does a request with this id wait?"""
+        return message_id in self._requests
+
     def ask(self, request: Request) -> None:
         """Remember a request."""
         waiting = self._requests

@@ -10,7 +10,7 @@ from blynkscope.analysis.lane import Lane
 from blynkscope.analysis.pins import DELIVERED, SENT, Pins, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
 from blynkscope.protocol import bodies, commands, limits
-from blynkscope.protocol.model import Ack, Dialect, Sender
+from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.protocol.ports import PARTICLE_PORT, SERVER_PORTS
 from blynkscope.protocol.schema import readable
 from blynkscope.protocol.statuses import SUCCESS
@@ -31,6 +31,11 @@ _SYNC_WRITES = {
 """The operation that answers each operation of a sync: vr by vw, and so on."""
 _LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _HW = commands.HW
+_REPLAY = b"vm"
+_SERVER_IDS = frozenset({111, 1111, 7777})
+"""Ids of messages that a server sends of its own accord: REST writes, replayed syncs, notices."""
+_FROM_SERVER = (b"acon", b"adis", b"pm\0")
+_FROM_DEVICE = (b"ver\0", b"mcu\0", b"h-beat\0", b"buff-in\0", b"dev\0")
 _NONE: tuple[str, ...] = ()
 
 
@@ -101,6 +106,9 @@ class Conversation:
             elif lane.hunter is not None:
                 self._hunt(lane, data, time)
             return
+        other = lane.peer.framer
+        if other is not None and other.busy:
+            self._items(lane.peer, other.settle())
         cuts, rest = framer.cut(data, time)
         if cuts:
             self._frames(lane, cuts)
@@ -275,7 +283,8 @@ class Conversation:
 
     def _begin(self, lane: Lane, dialect: Dialect, *, joined: bool) -> Framer:
         """From here on the direction is cut into frames."""
-        framer = lane.framer = Framer(dialect, joined=joined)
+        answers = not self._roles_known or lane.direction != CLIENT
+        framer = lane.framer = Framer(dialect, joined=joined, answers=answers)
         lane.dialect = dialect
         lane.targeted = dialect is not Dialect.HARDWARE
         if lane.guess is None:
@@ -312,7 +321,7 @@ class Conversation:
                 for cut in cuts:
                     self._frames(lane, [cut])
                 return
-            self._guess_roles(lane, cuts[0][0])
+            self._guess_roles(lane, *cuts[0][:2], cuts[0][3])
         run, pins, facts, direction, targeted = self.run, self.pins, lane.facts, lane.direction, lane.targeted
         assert facts is not None
         # TCP goes by who opened the connection, which is not always who turned out to be the client.
@@ -334,6 +343,15 @@ class Conversation:
             else:
                 parts = body.split(b"\0", 2)
             if len(parts) < 2 or parts[0] not in _WRITES:
+                if direction and parts[0] == _REPLAY and len(parts) > 1:
+                    # Several values for a virtual pin, which a server replays when it is asked to.
+                    key, values = b"vw" + parts[1], parts[2] if len(parts) == 3 else None
+                    if self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
+                        continue
+                elif not direction:
+                    # Never answered when it is right; what is malformed is refused.
+                    row = commands.find(_HW, lane.dialect, run.era)
+                    lane.waiting.ask(Request(n, _HW, message_id, time, row))
                 add(Observed(facts, n, time, _HW, message_id, word, body, None, None, None, _NONE))
                 continue
             key = parts[0] + parts[1]
@@ -344,7 +362,7 @@ class Conversation:
                 key = target + b"\0" + key
             state = SENT if end > acked else DELIVERED
             write = Write(n, message_id, end, time, direction, key, values, state, state, None, None, False)
-            if not direction:
+            if not direction or not self._roles_known:
                 remember(write)
             wait_for_ack(write)
             pin = find_pin(key) or pins.new_pin(key)
@@ -381,17 +399,18 @@ class Conversation:
         self.run.out.append(Observed(facts, n, time, cmd, message_id, word, body, answers, rtt, None, _NONE))
         if answered is not None:
             self.pins.passed(answered.n, n, time)
-        elif lane.direction == CLIENT or cmd == commands.PING or cmd in _LOGINS:
-            row = commands.find(cmd, lane.dialect, self.run.era)
-            if row is None or row.ack is not Ack.NOTHING:
-                request = Request(n, cmd, message_id, time, row)
-                if cmd == commands.HW_SYNC:
-                    operation, *wanted = body.split(b"\0")
-                    if wanted and operation in _SYNC_WRITES:
-                        request.pins = {_SYNC_WRITES[operation] + pin for pin in wanted}
-                elif cmd in _LOGINS:
-                    request.token = readable(body)
-                lane.waiting.ask(request)
+            return
+        row = commands.find(cmd, lane.dialect, self.run.era)
+        # Devices answer a server's PING and what they do not know.
+        if lane.direction == CLIENT or not self._roles_known or row is None or cmd == commands.PING or cmd in _LOGINS:
+            request = Request(n, cmd, message_id, time, row)
+            if cmd == commands.HW_SYNC:
+                operation, *wanted = body.split(b"\0")
+                if wanted and operation in _SYNC_WRITES:
+                    request.pins = {_SYNC_WRITES[operation] + pin for pin in wanted}
+            elif cmd in _LOGINS:
+                request.token = readable(body)
+            lane.waiting.ask(request)
 
     def _response(self, lane: Lane, n: int, message_id: int, status: int, time: float | None) -> None:
         """A RESPONSE: what does it answer, and what does that prove?"""
@@ -415,23 +434,36 @@ class Conversation:
         if lane.direction == SERVER:
             self.pins.passed(found.n, n, time)
 
-    def _guess_roles(self, lane: Lane, cmd: int) -> None:
-        """No SYN and no telling port: who sends such a command?"""
-        row = commands.find(cmd, lane.dialect, self.run.era)
-        if cmd == commands.RESPONSE or row is None:
-            return
-        if Sender.SERVER not in row.senders:
-            client = lane
-        elif row.senders == {Sender.SERVER}:
-            client = lane.peer
+    def _guess_roles(self, lane: Lane, cmd: int, message_id: int, body: bytes) -> None:
+        """No SYN and no telling port: who sends such a command, or such an answer?"""
+        if cmd == commands.RESPONSE:
+            # Devices hardly answer anything, servers nearly everything.
+            client = lane.peer if lane.peer.waiting.asked(message_id) else None
         else:
+            client = self._client_by(lane, cmd, message_id, body)
+        if client is None:
             return
         self._roles_known = True
         if client.direction != CLIENT:
             self.lanes[0].direction, self.lanes[1].direction = SERVER, CLIENT
             self.client, self.server = self.server, self.client
+            self.pins.swap()
         self._label(client, Sender.APP if client.dialect is Dialect.APP else Sender.DEVICE)
         self._label(client.peer, Sender.SERVER)
+
+    def _client_by(self, lane: Lane, cmd: int, message_id: int, body: bytes) -> Lane | None:
+        """The client, where a command, its id or its body tells who sent it."""
+        row = commands.find(cmd, lane.dialect, self.run.era)
+        if row is not None and Sender.SERVER not in row.senders:
+            return lane
+        if row is not None and row.senders == {Sender.SERVER}:
+            return lane.peer
+        if cmd in {_HW, commands.INTERNAL}:
+            if message_id in _SERVER_IDS or body.startswith(_FROM_SERVER):
+                return lane.peer
+            if cmd == commands.INTERNAL and body.startswith(_FROM_DEVICE):
+                return lane
+        return None
 
     def _trouble(self, lane: Lane, item: Item) -> None:
         """What the framer cut that is no frame."""

@@ -88,6 +88,15 @@ class Pins:
         )
         self.acked = [0, 0]
 
+    def swap(self) -> None:
+        """The sides turn out to be the other way round; what was counted so far were the server's writes."""
+        for pin in self.pins.values():
+            pin.states.clear()
+            pin.frames.clear()
+            pin.room = limits.PROVING_FRAMES_MAX
+            if pin.last is not None:
+                pin.last.lane = 1 - pin.last.lane
+
     def new_pin(self, key: bytes) -> Pin:
         """Memory for a pin that was not written before."""
         pins = self.pins

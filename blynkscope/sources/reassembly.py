@@ -234,6 +234,9 @@ class Flows:
         if flags & ACK:
             self._acknowledge(peer, ack, time)
         if data or missing:
+            if peer.held:
+                # What is answered has arrived, whatever the capture lacks of it: it comes before its answer.
+                self._check_hole(peer, time, answered=True)
             self._data(half, seq, data, missing, time)
         if flags & RST:
             refused = connection.syn is not None and not connection.answered and half.direction == SERVER
@@ -410,14 +413,14 @@ class Flows:
             self._gap(half, time, missing, reason)
         self._drain(half)
 
-    def _check_hole(self, half: Half, time: float) -> None:
+    def _check_hole(self, half: Half, time: float, *, answered: bool = False) -> None:
         """Has the wait for missing bytes lasted long enough?"""
         assert half.next is not None
         while half.held:
             waited = time - half.hole_since
             hole_end = half.held[0].start
             arrived = half.acked is not None and half.offset + serial_difference(half.acked, half.next) >= hole_end
-            if waited >= limits.REORDER_SECONDS or (arrived and waited >= limits.ACKED_HOLE_SECONDS):
+            if waited >= limits.REORDER_SECONDS or (arrived and (answered or waited >= limits.ACKED_HOLE_SECONDS)):
                 self._lose(half, time, "lost")
             elif (
                 len(half.held) > limits.REORDER_SEGMENTS

@@ -77,6 +77,8 @@ Cut = tuple[int, int, int, bytes, int, float | None]
 """The values of a RawFrame, in order."""
 
 _AS_IS, _STRONG, _WEAK = range(3)
+_CHAIN_BODY = 4096
+"""Longest body of an unknown command behind another one: a run of them is held together up to this size each."""
 _PROVING = 512
 """Bytes of a body that are parsed to tell whether it is one: all that a check looks at comes earlier in real bodies."""
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
@@ -92,8 +94,8 @@ class _Search:
     def __init__(self, start: int, scan: int) -> None:
         self.start = start
         self.scan = scan
-        # (offset at which the proof is complete, offset of the header, kind)
-        self.heap: list[tuple[int, int, int]] = []
+        # (offset at which the proof is complete, offset of the header, kind, offset of the last header of the run)
+        self.heap: list[tuple[int, int, int, int]] = []
 
 
 class Framer:
@@ -102,26 +104,19 @@ class Framer:
     Args:
         dialect: `hardware` or `app`. The web dialect has no framing of its own: see `web_message`.
         joined: True where the first byte need not begin a frame (a stream seen from the middle).
+        answers: False for the side that seldom answers: there a RESPONSE is no proof that frames begin with it.
     """
 
     __slots__ = (
-        "_base",
-        "_buffer",
-        "_busy",
-        "_discard",
-        "_header",
-        "_longest",
-        "_marks",
-        "_search",
-        "_size",
-        "_unpack",
-        "dialect",
-    )
+        "_answers", "_base", "_buffer", "_discard", "_header", "_longest", "_marks", "_search", "_size", "_unpack",
+        "busy", "dialect",
+    )  # fmt: skip
 
-    def __init__(self, dialect: Dialect = Dialect.HARDWARE, *, joined: bool = False) -> None:
+    def __init__(self, dialect: Dialect = Dialect.HARDWARE, *, joined: bool = False, answers: bool = True) -> None:
         if dialect is Dialect.WEB:
             raise ValueError("the web dialect is framed by its WebSocket messages: use web_message()")
         self.dialect = dialect
+        self._answers = answers
         self._header = derived.HEADER_STRUCTS[dialect]
         self._unpack = self._header.unpack_from
         self._size = HEADER_SIZE[dialect]
@@ -131,8 +126,8 @@ class Framer:
         self._marks: list[tuple[int, float | None]] = []
         self._discard = 0
         self._search: _Search | None = _Search(0, 0) if joined else None
-        self._busy = joined
-        """True where the fast lane may not be taken."""
+        self.busy = joined
+        """True where the fast lane may not be taken: bytes are kept, skipped or searched."""
 
     @property
     def offset(self) -> int:
@@ -165,7 +160,7 @@ class Framer:
     def cut(self, data: bytes, time: float | None = None) -> tuple[list[Cut], bytes | None]:
         """The fast lane of `feed`: frames as tuples, and the bytes with which `feed_rest` must go on, if any."""
         cuts: list[Cut] = []
-        if self._busy:
+        if self.busy:
             return cuts, data
         add = cuts.append
         unpack, size, longest, statuses = self._unpack, self._size, self._longest, derived.KNOWN_STATUSES
@@ -190,7 +185,7 @@ class Framer:
     def feed_rest(self, data: bytes, time: float | None) -> list[Item]:
         """The general way: bytes that are incomplete, doubtful or follow such."""
         items = self._feed_buffered(data, time)
-        self._busy = bool(self._buffer or self._discard or self._search is not None)
+        self.busy = bool(self._buffer or self._discard or self._search is not None)
         return items
 
     def gap(self, missing: int, time: float | None = None) -> list[Item]:
@@ -214,12 +209,12 @@ class Framer:
             self._discard = 0 if lost_all else need - missing
             if lost_all:
                 self._search = _Search(self._base, self._base)
-            self._busy = lost_all or self._discard > 0
+            self.busy = lost_all or self._discard > 0
             return items
         items += self.finish(time, "bytes are missing behind it")
         self._base += missing
         self._search = _Search(self._base, self._base)
-        self._busy = True
+        self.busy = True
         return items
 
     def finish(self, time: float | None = None, reason: str = "the stream ended") -> list[Item]:
@@ -238,7 +233,7 @@ class Framer:
                 items += [item for item in found if not isinstance(item, Skipped)]
         self._search = None
         self._discard = 0
-        self._busy = False
+        self.busy = False
         return items
 
     def _time_of(self, end: int) -> float | None:
@@ -290,7 +285,7 @@ class Framer:
             cmd, _, word = self._unpack(buffer)
             body = word if cmd else 0
             if body <= limits.HARDWARE_BODY_MAX:
-                heapq.heappush(search.heap, (self._base + 2 * size + body, self._base, _AS_IS))
+                heapq.heappush(search.heap, (self._base + 2 * size + body, self._base, _AS_IS, self._base))
         return doubtful
 
     def _drop(self, count: int) -> None:
@@ -327,25 +322,46 @@ class Framer:
         size, heap, available = self._size, search.heap, self._base + len(self._buffer)
         while True:
             if heap and heap[0][0] <= min(available, search.scan + size):
-                _, start, kind = heapq.heappop(heap)
-                if self._proven(start, kind, final=False):
-                    return items + self._found(start, kind)
+                entry = heapq.heappop(heap)
+                if self._proven(entry, final=False):
+                    return items + self._found(entry)
             elif search.scan + size <= available:
                 self._try(search)
                 if search.scan - search.start >= limits.RESYNC_WINDOW:
                     items += self._skip(min((entry[1] for entry in heap), default=search.scan))
             elif heap and heap[0][0] <= available:
-                _, start, kind = heapq.heappop(heap)
-                if self._proven(start, kind, final=False):
-                    return items + self._found(start, kind)
+                entry = heapq.heappop(heap)
+                if self._proven(entry, final=False):
+                    return items + self._found(entry)
             else:
                 break
         if final:
-            for _, start, kind in sorted(heap):
-                if self._proven(start, kind, final=True):
-                    return items + self._found(start, kind)
+            while heap:
+                entry = heapq.heappop(heap)
+                if self._proven(entry, final=True):
+                    return items + self._found(entry)
             items += self._skip(available)
         return items
+
+    def settle(self) -> list[Item]:
+        """The other side answers, so what is held here and is whole up to its last byte counts as frames."""
+        items: list[Item] = []
+        search = self._search
+        if search is None:
+            return items
+        whole = [entry for entry in search.heap if self._end_of(entry) == len(self._buffer)]
+        proven = next((entry for entry in sorted(whole) if self._proven(entry, final=True)), None)
+        if proven is not None:
+            items += self._found(proven)
+            self._cut(items)
+            self.busy = bool(self._buffer or self._search is not None)
+        return items
+
+    def _end_of(self, entry: tuple[int, int, int, int]) -> int:
+        """Where in the buffer the last frame of a candidate ends."""
+        at = entry[3] - self._base
+        cmd, _, word = self._unpack(self._buffer, at)
+        return at + self._size + (word if cmd else 0)
 
     def _try(self, search: _Search) -> None:
         """Is there the header of a frame at the next offset? Then it waits for its proof."""
@@ -356,28 +372,34 @@ class Framer:
         if not self._believable(cmd, word):
             return
         body = word if cmd else 0
+        if not cmd and not self._answers:
+            return
         if body > limits.HARDWARE_BODY_MAX or (cmd and not body and cmd not in _EMPTY_BODIED):
             return
         if body < _WEAK_BODY:
-            heapq.heappush(search.heap, (start + 2 * self._size + body, start, _WEAK))
+            heapq.heappush(search.heap, (start + 2 * self._size + body, start, _WEAK, start))
         else:
-            heapq.heappush(search.heap, (start + self._size + body, start, _STRONG))
+            heapq.heappush(search.heap, (start + self._size + body, start, _STRONG, start))
 
-    def _proven(self, start: int, kind: int, *, final: bool) -> bool:
-        at = start - self._base
-        buffer, size = self._buffer, self._size
-        cmd, _, word = self._unpack(buffer, at)
-        stop = at + size + (word if cmd else 0)
+    def _proven(self, entry: tuple[int, int, int, int], *, final: bool) -> bool:
+        _, start, kind, place = entry
+        buffer, size, stop = self._buffer, self._size, self._end_of(entry)
         if stop > len(buffer):
             return False
-        if kind != _AS_IS and not self._sound(cmd, at + size, stop):
+        if kind != _AS_IS and not self._sound(buffer[place - self._base], place - self._base + size, stop):
             return False
         if kind == _STRONG:
             return True
-        if len(buffer) - stop >= size:
-            following, _, following_word = self._unpack(buffer, stop)
-            return self._believable(following, following_word)
-        return final and stop == len(buffer)
+        if len(buffer) - stop < size:
+            return final and stop == len(buffer)
+        following, _, word = self._unpack(buffer, stop)
+        if self._believable(following, word):
+            return True
+        if kind == _AS_IS and following and self._longest[following] < 0 and word <= _CHAIN_BODY and self._search:
+            # Another unknown command: the run is held together until something known follows.
+            behind = self._base + stop
+            heapq.heappush(self._search.heap, (behind + 2 * size + word, start, _AS_IS, behind))
+        return False
 
     def _sound(self, cmd: int, at: int, stop: int) -> bool:
         """Is the body at `buffer[at:stop]` text as Blynk bodies are, and does it begin as a body of the command does?
@@ -405,10 +427,11 @@ class Framer:
         search.start = upto
         return [skipped]
 
-    def _found(self, start: int, kind: int) -> list[Item]:
+    def _found(self, entry: tuple[int, int, int, int]) -> list[Item]:
+        _, start, kind, place = entry
         items = self._skip(start)
         self._search = None
-        if kind == _AS_IS:
+        while kind == _AS_IS and self._base <= place:
             cmd, message_id, word = self._unpack(self._buffer)
             stop = self._size + (word if cmd else 0)
             body = bytes(self._buffer[self._size : stop])
