@@ -204,7 +204,7 @@ HARDWARE_COMMANDS: tuple[Command, ...] = (
     Command(
         29,
         "MSG_HW_LOGIN",
-        ("BLYNK_CMD_HW_LOGIN", "HARDWARE_LOGIN", "HW_LOGIN", "LOGIN_HARDWARE"),
+        ("BLYNK_CMD_HW_LOGIN", "HARDWARE_LOGIN", "HW_LOGIN", "LOGIN_HARDWARE", "GET_SHARED_DASH"),
         HARDWARE_ONLY,
         _FROM_DEVICE,
         Ack.STATUS,

@@ -531,3 +531,19 @@ def test_no_segments_whatever_break_it(data):
         if isinstance(event, Gap):
             assert event.missing > 0
     assert open_streams == closed
+
+
+def test_what_is_answered_comes_before_its_answer():
+    """A segment is missing from the capture alone: the peer acknowledged it, and answers what came behind it."""
+    wire = Wire((1000, 5000))
+    wire.handshake()
+    wire.send(0, 0, b"first", ack=0)
+    wire.send(0, 15, b"behind", ack=0)
+    wire.send(1, 0, b"answer", ack=21)
+    told = [event for event in both_ways(wire.packets) if isinstance(event, Data | Gap)]
+    assert [(event.direction, event.data if isinstance(event, Data) else event.missing) for event in told] == [
+        (0, b"first"),
+        (0, 10),
+        (0, b"behind"),
+        (1, b"answer"),
+    ]
