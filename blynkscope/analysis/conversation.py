@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from hashlib import blake2s
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blynkscope.analysis.acks import Request
@@ -31,6 +31,8 @@ _SYNC_WRITES = {
 """The operation that answers each operation of a sync: vr by vw, and so on."""
 _LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _HW = commands.HW
+_SYNC_PINS = 256
+"""Pins that one sync is remembered to have asked for: as many as virtual pins there are."""
 _REPLAY = b"vm"
 _SERVER_IDS = frozenset({111, 1111, 7777})
 """Ids of messages that a server sends of its own accord: REST writes, replayed syncs, notices."""
@@ -60,7 +62,7 @@ class Conversation:
     """
 
     __slots__ = (
-        "_roles_known", "_rules", "client", "first_time", "handshake", "joined", "lanes", "number", "opened", "pins",
+        "_roles_known", "_rules", "client", "handshake", "joined", "lanes", "number", "opened", "pins",
         "run", "server", "server_spoke_first", "via",
     )  # fmt: skip
 
@@ -99,6 +101,9 @@ class Conversation:
         """The next bytes of a direction."""
         lane = self.lanes[direction]
         lane.seen += len(data)
+        other = lane.peer.framer
+        if other is not None and other.busy:
+            self._items(lane.peer, other.settle())
         framer = lane.framer
         if framer is None:
             if lane.guess is None:
@@ -106,9 +111,6 @@ class Conversation:
             elif lane.hunter is not None:
                 self._hunt(lane, data, time)
             return
-        other = lane.peer.framer
-        if other is not None and other.busy:
-            self._items(lane.peer, other.settle())
         cuts, rest = framer.cut(data, time)
         if cuts:
             self._frames(lane, cuts)
@@ -132,6 +134,8 @@ class Conversation:
                     self._items(lane, lane.framer.gap(event.missing, event.time))
             else:
                 self.joined = True
+                lane.start += event.missing
+        lane.whole = False
         if lane.hunter is not None:
             hunter = lane.hunter
             items = hunter.gap(event.missing, event.time)
@@ -166,7 +170,7 @@ class Conversation:
         """Give up the incomplete frame of a direction, because all buffers together are too large."""
         if lane.framer is not None:
             self._items(lane, lane.framer.finish(time, "given up: too many incomplete frames at once"))
-            self._begin(lane, lane.dialect, joined=True)
+            self._begin(lane, lane.dialect, joined=True, offset=lane.framer.offset)
 
     # --- recognition ---
 
@@ -179,6 +183,8 @@ class Conversation:
             asked = recognise.name_bytes(bytes(peer.prefix))
             if asked.is_blynk:
                 self._recognised(peer, asked, time)
+                if peer.framer is not None and peer.framer.busy:
+                    self._items(peer, peer.framer.settle())
         lane.prefix += data
         lane.chunks.append((data, time))
         guess = recognise.classify(bytes(lane.prefix))
@@ -191,11 +197,11 @@ class Conversation:
         prefix = bytes(lane.prefix)
         lane.prefix = bytearray()
         if guess.is_blynk:
-            framer = self._begin(lane, Dialect(guess.kind), joined=self.joined)
+            framer = self._begin(lane, Dialect(guess.kind), joined=self.joined, offset=lane.start)
             for data, seen in chunks:
                 self._items(lane, framer.feed(data, seen))
         elif guess.kind in {"unknown", "text"}:
-            lane.hunter = Framer(Dialect.HARDWARE, joined=True)
+            lane.hunter = Framer(Dialect.HARDWARE, joined=True, offset=lane.start)
             self._replay(lane, chunks)
         else:
             self._foreign(lane, guess, time, recognise.decisive(prefix))
@@ -213,7 +219,7 @@ class Conversation:
         assert hunter is not None
         # Where the stream was joined in the middle, a body of the greatest length may come first.
         window = limits.HUNT_WINDOW if self.joined else limits.NOISE_WINDOW
-        room = window - hunter.offset
+        room = window - lane.hunted
         head, rest = (data[:room], data[room:]) if len(data) > room else (data, b"")
         if self.joined:
             lane.chunks.append((head, time))
@@ -222,7 +228,7 @@ class Conversation:
         items = hunter.feed(head, time)
         if any(isinstance(item, RawFrame) for item in items):
             self._adopt(lane, hunter, items)
-        elif hunter.offset >= window or run.hunted > limits.TOTAL_BUFFER_MAX:
+        elif lane.hunted >= window or run.hunted > limits.TOTAL_BUFFER_MAX:
             self._give_up(lane, time)
         if rest:
             self._replay(lane, [(rest, time)])
@@ -247,9 +253,9 @@ class Conversation:
         if any(isinstance(item, RawFrame) for item in items):
             self._adopt(lane, hunter, items)
             return
-        if self.joined and hunter.dialect is Dialect.HARDWARE:
+        if self.joined and lane.whole and hunter.dialect is Dialect.HARDWARE:
             # The same bytes again, for frames of the app dialect.
-            second = Framer(Dialect.APP, joined=True)
+            second = Framer(Dialect.APP, joined=True, offset=lane.start)
             items = [item for data, seen in lane.chunks for item in second.feed(data, seen)]
             if not any(isinstance(item, RawFrame) for item in items):
                 items += second.finish(time)
@@ -281,10 +287,10 @@ class Conversation:
             {"protocol": guess.kind, "label": guess.label, **guess.detail, "advice": guess.advice},
         )
 
-    def _begin(self, lane: Lane, dialect: Dialect, *, joined: bool) -> Framer:
+    def _begin(self, lane: Lane, dialect: Dialect, *, joined: bool, offset: int = 0) -> Framer:
         """From here on the direction is cut into frames."""
         answers = not self._roles_known or lane.direction != CLIENT
-        framer = lane.framer = Framer(dialect, joined=joined, answers=answers)
+        framer = lane.framer = Framer(dialect, joined=joined, answers=answers, offset=offset)
         lane.dialect = dialect
         lane.targeted = dialect is not Dialect.HARDWARE
         if lane.guess is None:
@@ -345,7 +351,7 @@ class Conversation:
             if len(parts) < 2 or parts[0] not in _WRITES:
                 if direction and parts[0] == _REPLAY and len(parts) > 1:
                     # Several values for a virtual pin, which a server replays when it is asked to.
-                    key, values = b"vw" + parts[1], parts[2] if len(parts) == 3 else None
+                    key, values = b"vw" + parts[1], _kept(parts[2]) if len(parts) == 3 else None
                     if self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
                         continue
                 elif not direction:
@@ -356,6 +362,8 @@ class Conversation:
                 continue
             key = parts[0] + parts[1]
             values = parts[2] if len(parts) == 3 else None
+            if word > limits.VALUES_KEPT:
+                key, values = key[: limits.VALUES_KEPT], _kept(values)
             if direction and self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
                 continue
             if targeted:
@@ -407,7 +415,9 @@ class Conversation:
             if cmd == commands.HW_SYNC:
                 operation, *wanted = body.split(b"\0")
                 if wanted and operation in _SYNC_WRITES:
-                    request.pins = {_SYNC_WRITES[operation] + pin for pin in wanted}
+                    request.pins = {
+                        (_SYNC_WRITES[operation] + pin)[: limits.VALUES_KEPT] for pin in wanted[:_SYNC_PINS]
+                    }
             elif cmd in _LOGINS:
                 request.token = readable(body)
             lane.waiting.ask(request)
@@ -490,9 +500,13 @@ class Conversation:
         self.run.out.append(StreamRecord(kind, self.number, time, sender, size, detail))
 
 
+def _kept(values: bytes | None) -> bytes | None:
+    """Values as they are kept for a comparison: long ones as a digest, so that pins do not hold whole bodies."""
+    if values is None or len(values) <= limits.VALUES_KEPT:
+        return values
+    return blake2s(values).digest()
+
+
 def _elapsed(asked: float | None, answered: float | None) -> float | None:
     """Milliseconds between two times, to the microsecond."""
     return round((answered - asked) * 1000.0, 3) if asked is not None and answered is not None else None
-
-
-RuleFactory = Callable[["Run"], StreamRule]

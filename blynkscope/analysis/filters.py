@@ -6,25 +6,36 @@
     not         = ("not" | "!") not | comparison
     comparison  = "(" or ")" | operand [ operator operand ]
     operator    = == != < <= > >= contains ~ in
-    operand     = name | number | text | "text" | { operand, … } (behind `in`); text with blanks or signs needs quotes
+    operand     = null | name | number | text | "text" | { operand, … } (behind `in`); text with blanks or signs needs
+                  quotes
 
 Keys are those of the frame record (`cmd id sender text rtt_ms …`) and of its `fields` (`pin`, `value`, `op`,
-`property`, `token`, `ver` …, or `fields.KEY`). A key alone is true where it has a value that is not empty. The states
-of a write (`sent delivered passed confirmed contradicted rejected lost`) and the words `write`, `answer`, `error` are
-true or false of a frame. Commands and statuses may be written by any of their names: `cmd == HARDWARE`, `status ==
-INVALID_TOKEN`. A comparison with a key that has several values (`pin`, `value`, `findings`) is true where it is for any
-of them.
+`property`, `token`, `ver` …); any key of a body can be written `fields.KEY`, also one that only some device sends. A
+key that does not exist is a mistake. A key alone is true where it has a value that is not empty. The states of a write
+(`sent delivered passed confirmed contradicted rejected lost`) and the words `answer`, `error` are true or false of a
+frame. Commands and statuses may be written by any of their names: `cmd == HARDWARE`, `status == INVALID_TOKEN`.
+
+A frame that lacks the key is in no comparison with it, not in `!=` either: `status != SUCCESS` finds answers only.
+`key == null` and `key != null` (or `none`) ask whether it is there. A key that has several values (`pin`, `value`,
+`findings`) compares true where any of them does, with `!=` where none of them is the operand.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from typing import Any, NamedTuple, NoReturn
+
+import construct as con
 
 from blynkscope.analysis.records import FrameRecord
 from blynkscope.errors import FilterError
 from blynkscope.protocol import commands, statuses
+from blynkscope.protocol.bodies import WHOLE_KEYS
+from blynkscope.protocol.schema import Part, Parts
 
 Predicate = Callable[[FrameRecord], bool]
 Getter = Callable[[FrameRecord], tuple[Any, ...]]
@@ -55,7 +66,7 @@ KEYS: dict[str, str] = {
     "text": "the one-line reading",
     "answers": "number of the frame that this one answers",
     "rtt_ms": "milliseconds since that frame",
-    "write": "state of a pin write when its line is written; alone: is it a pin write",
+    "write": "final state of a pin write; alone: is it a pin write",
     "findings": "ids of findings",
     "pin": "pins of the body, like V1",
     "value": "values of the body",
@@ -63,8 +74,45 @@ KEYS: dict[str, str] = {
 WORDS: dict[str, str] = {
     "answer": "the frame answers another one",
     "error": "a RESPONSE with another status than success",
-    **{state: f"a pin write that is {state} when its line is written" for state in WRITE_STATES},
+    **{state: f"a pin write that ended as {state}" for state in WRITE_STATES},
 }
+_UNREAD = frozenset({"parts", "modes"})
+"""Parts of schemas that no `fields` have under this name."""
+_PROJECTED = frozenset(
+    {"args", "bridge", "extra", "inflated", "json", "mode", "op", "pins", "problem", "subject", "target", "text", "to",
+     "values"}
+)  # fmt: skip
+"""Keys that bodies make of their parts, beside the names of the parts."""
+_DEVICE_KEYS = frozenset(
+    {"blynk", "buff-in", "build", "con", "cpu", "dev", "fw", "fw-type", "h-beat", "mcu", "net", "sdk", "tmpl", "ver"}
+)
+"""What devices say about themselves; other keys than these can only be written `fields.KEY`."""
+NAME_SHOWN = 40
+"""Characters of an unknown key that a message repeats."""
+
+
+def _part_names(schema: Any, name: str = "") -> Iterator[str]:
+    """The names under which a schema has its parts."""
+    if isinstance(schema, con.Renamed):
+        yield from _part_names(schema.subcon, schema.name or name)
+    elif isinstance(schema, con.Struct):
+        for sub in schema.subcons:
+            yield from _part_names(sub)
+    elif isinstance(schema, con.Switch):
+        for case in (*schema.cases.values(), schema.default):
+            yield from _part_names(case, name)
+    elif isinstance(schema, Part | Parts):
+        yield name
+
+
+@cache
+def field_names() -> frozenset[str]:
+    """The keys of bodies that may be written without `fields.`.
+
+    They are those of the command table's schemas, and what devices are known to say about themselves.
+    """
+    named = {name for row in commands.COMMANDS for name in _part_names(row.body.schema)}
+    return frozenset((named - _UNREAD) | _PROJECTED | _DEVICE_KEYS | WHOLE_KEYS)
 
 
 class _Token(NamedTuple):
@@ -79,7 +127,7 @@ _LEXER = re.compile(
     |(?P<number>(?:0[xX][0-9a-fA-F]+|-?\d+(?:\.\d+)?)(?![\w.:-]))
     |(?P<bare>\d[\w.:-]*)
     |(?P<operator>==|!=|<=|>=|&&|\|\||[<>~!(){},])
-    |(?P<word>[A-Za-z_][\w.:-]*)
+    |(?P<word>[A-Za-z_][\w.:?-]*)
     """,
     re.VERBOSE,
 )
@@ -111,37 +159,39 @@ def _field_values(record: FrameRecord, key: str) -> tuple[Any, ...]:
     return ()
 
 
+def _entries(record: FrameRecord) -> list[dict[str, Any]]:
+    """The pins of a HW body; none of a body in which a device happens to have a key of that name."""
+    entries = (record.fields or {}).get("pins")
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
 def _pins(record: FrameRecord) -> tuple[Any, ...]:
-    fields = record.fields
-    if not fields:
-        return ()
-    if "pins" in fields:
-        return tuple(entry["pin"] for entry in fields["pins"])
-    return (fields["pin"],) if "pin" in fields else ()
+    return tuple(entry["pin"] for entry in _entries(record)) or _field_values(record, "pin")
 
 
 def _values(record: FrameRecord) -> tuple[Any, ...]:
-    fields = record.fields
-    if not fields:
-        return ()
-    if "pins" in fields:
-        return tuple(value for entry in fields["pins"] for value in entry.get("values", ()))
-    return tuple(fields.get("values", ()))
+    entries = _entries(record)
+    if entries:
+        return tuple(value for entry in entries for value in entry.get("values", ()))
+    return _field_values(record, "values")
+
+
+def _modes(record: FrameRecord) -> tuple[Any, ...]:
+    return tuple(entry.get("mode") for entry in _entries(record)) or _field_values(record, "mode")
+
+
+_OF_BODIES: dict[str, Getter] = {"pin": _pins, "pins": _pins, "value": _values, "values": _values, "mode": _modes}
 
 
 def _getter(key: str) -> Getter:
-    if key == "pin":
-        return _pins
-    if key == "value":
-        return _values
-    if key.startswith("fields."):
-        inner = key.removeprefix("fields.")
-        return lambda record: _field_values(record, inner)
+    inner = key.removeprefix("fields.")
+    if inner in _OF_BODIES:
+        return _OF_BODIES[inner]
     if key in {"via", "findings"}:
         return lambda record: tuple(getattr(record, key))
     if key in KEYS:
         return lambda record: (getattr(record, key),)
-    return lambda record: _field_values(record, key)
+    return lambda record: _field_values(record, inner)
 
 
 def _in_state(state: str) -> Predicate:
@@ -163,6 +213,7 @@ class _Parser:
         self.tokens = list(_tokens(expression))
         self.place = 0
         self.depth = 0
+        self.about_states = False
 
     @property
     def token(self) -> _Token:
@@ -223,38 +274,74 @@ class _Parser:
         if token.kind != "word" or token.text.lower() in _KEYWORDS:
             self.fail(f"{token.text!r} stands where a key is expected, like cmd, pin or text", token)
         key = token.text
+        self.about_states = self.about_states or key == "write" or key in WRITE_STATES
         operator = self.token.text.lower()
         if self.token.kind in {"operator", "word"} and operator in _OPERATORS:
+            if key in _FLAGS:
+                self.fail(f"{key} is true or false of a frame: write `{key}` or `not {key}` alone", token)
+            self.known(token)
             self.take()
-            return self.compared(key, operator, token)
+            return self.compared(key, operator)
         flag = _FLAGS.get(key)
         if flag is not None:
             return flag
-        if key.upper() == key and key.lower() not in KEYS and (commands.named(key) or statuses.named(key)):
-            self.fail(f"{key} is a name: compare it, like cmd == {key} or status == {key}", token)
+        self.known(token)
         getter = _getter(key)
         return lambda record: any(value not in {None, ""} for value in _hashable(getter(record)))
 
-    def compared(self, key: str, operator: str, at: _Token) -> Predicate:
-        if operator == "in":
-            if self.token.text != "{":
-                self.fail("behind `in` stands a list, like {V1, V2}")
-            self.take()
-            operands = [self.operand(key, operator)]
-            while self.token.text == ",":
-                self.take()
-                operands.append(self.operand(key, operator))
-            if self.token.text != "}":
-                self.fail("the list must end with }")
-            self.take()
-            tests = [_comparison("==", operand) for operand in operands]
-            test: Callable[[Any], bool] = lambda value: any(one(value) for one in tests)  # noqa: E731
-        else:
-            test = _comparison(operator, self.operand(key, operator))
+    def known(self, token: _Token) -> None:
+        """Refuse what is no key: a slip of the pen would otherwise be an expression that finds nothing, or all."""
+        key = token.text
+        if key in KEYS or key in field_names() or (key.startswith("fields.") and key != "fields."):
+            return
+        shown = key if len(key) <= NAME_SHOWN else key[:NAME_SHOWN] + "…"
+        if key.lower() not in KEYS:
+            if commands.named(key) or _unknown_code(key, "MSG_?"):
+                self.fail(f"{shown} is a name: compare it, like cmd == {shown}", token)
+            if statuses.named(key) or _unknown_code(key, "STA_?"):
+                self.fail(f"{shown} is a name: compare it, like status == {shown}", token)
+        near = get_close_matches(key[:NAME_SHOWN].lower(), sorted({*KEYS, *WORDS, *field_names()}))
+        hint = f"did you mean {' or '.join(near)}?" if near else "`blynkscope filters` lists them."
+        own = "KEY" if key in {"fields", "fields."} else shown
+        self.fail(f"no such key: {shown}; {hint} Any key of a body can be written fields.{own}", token)
+
+    def compared(self, key: str, operator: str) -> Predicate:
         getter = _getter(key)
+        if operator == "in":
+            operands = self.listed(key)
+            or_absent = _ABSENT in operands
+            tests = [_comparison("==", operand) for operand in operands if operand is not _ABSENT]
+
+            def is_in(record: FrameRecord) -> bool:
+                present = _present(getter, record)
+                return any(test(value) for value in present for test in tests) if present else or_absent
+
+            return is_in
+        place = self.token
+        operand = self.operand(key, operator)
+        if operand is _ABSENT:
+            if operator not in {"==", "!="}:
+                self.fail(f"null is compared with == or != only; the text is written {place.text!r}", place)
+            wanted = operator == "!="
+            return lambda record: bool(_present(getter, record)) is wanted
+        test = _comparison(operator, operand)
         if operator == "!=":
-            return lambda record: all(test(value) for value in getter(record))
-        return lambda record: any(test(value) for value in getter(record))
+            return lambda record: bool(present := _present(getter, record)) and all(test(value) for value in present)
+        return lambda record: any(test(value) for value in _present(getter, record))
+
+    def listed(self, key: str) -> list[Any]:
+        """The operands behind `in`."""
+        if self.token.text != "{":
+            self.fail("behind `in` stands a list, like {V1, V2}")
+        self.take()
+        operands = [self.operand(key, "in")]
+        while self.token.text == ",":
+            self.take()
+            operands.append(self.operand(key, "in"))
+        if self.token.text != "}":
+            self.fail("the list must end with }")
+        self.take()
+        return operands
 
     def operand(self, key: str, operator: str) -> Any:
         token = self.take()
@@ -271,21 +358,35 @@ class _Parser:
                 self.fail(f"not a regular expression: {error}", token)
         if operator == "contains":
             return text
+        if token.kind == "word" and text.lower() in _NULLS:
+            return _ABSENT
         if key == "cmd":
-            return self.code(text, token, {row.code for row in commands.named(text)}, "command", "blynkscope codes")
+            return self.code(text, token, {row.code for row in commands.named(text)}, "command", "MSG_?")
         if key == "status":
-            return self.code(text, token, {row.code for row in statuses.named(text)}, "status", "blynkscope codes")
+            return self.code(text, token, {row.code for row in statuses.named(text)}, "status", "STA_?")
         if key == "name" and (rows := commands.named(text)):
             return frozenset({text, *(row.name for row in rows)})
         return text
 
-    def code(self, text: str, token: _Token, codes: set[int], what: str, where: str) -> Any:
+    def code(self, text: str, token: _Token, codes: set[int], what: str, unknown: str) -> Any:
         """A code by number or name; a name may stand for several."""
-        if re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|\d{1,10}", text):
+        if re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}", text):
             return text
+        if number := _unknown_code(text, unknown):
+            return number
         if not codes:
-            self.fail(f"{text!r} is no {what}; `{where}` lists them", token)
+            self.fail(f"{text!r} is no {what}; `blynkscope codes` lists them", token)
         return frozenset(codes)
+
+
+def _unknown_code(text: str, prefix: str) -> str:
+    """The digits of a name that was made for an unknown code, like `MSG_?99`; empty for any other text."""
+    found = re.fullmatch(re.escape(prefix) + "([0-9]{1,10})", text, re.IGNORECASE)
+    return found[1] if found else ""
+
+
+def _present(getter: Getter, record: FrameRecord) -> list[Any]:
+    return [value for value in getter(record) if value is not None]
 
 
 def _hashable(values: tuple[Any, ...]) -> Iterator[Any]:
@@ -308,10 +409,10 @@ def _number(value: Any) -> float | None:
 
 def _comparison(operator: str, operand: Any) -> Callable[[Any], bool]:
     if operator == "~":
-        return lambda value: value is not None and operand.search(str(value)[:PATTERN_TEXT_MAX]) is not None
+        return lambda value: operand.search(str(value)[:PATTERN_TEXT_MAX]) is not None
     if operator == "contains":
         wanted = operand.lower()
-        return lambda value: value is not None and wanted in str(value).lower()
+        return lambda value: wanted in str(value).lower()
     if isinstance(operand, frozenset):
         if operator == "!=":
             return lambda value: value not in operand
@@ -323,8 +424,6 @@ def _comparison(operator: str, operand: Any) -> Callable[[Any], bool]:
     folded = str(operand).lower()
 
     def test(value: Any) -> bool:
-        if value is None:
-            return operator == "!="
         if number is not None and (other := _number(value)) is not None:
             return bool(compare(other, number))
         if number is not None and operator in _ORDERS:
@@ -334,6 +433,9 @@ def _comparison(operator: str, operand: Any) -> Callable[[Any], bool]:
     return test
 
 
+_ABSENT = object()
+"""The operand `null`."""
+_NULLS = frozenset({"null", "none"})
 _ORDERS = frozenset({"<", "<=", ">", ">="})
 _KEYWORDS = frozenset({"and", "or", "not", "in", "contains"})
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -349,13 +451,31 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def compile_filter(expression: str) -> Predicate:
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A compiled expression; called with a frame record it says whether the frame matches.
+
+    Args:
+        matches: The predicate.
+        about_states: The expression asks for the state of writes, so it can be wrong until that is final.
+    """
+
+    matches: Predicate
+    about_states: bool
+
+    def __call__(self, record: FrameRecord) -> bool:
+        """Whether the frame matches."""
+        return self.matches(record)
+
+
+def compile_filter(expression: str) -> Filter:
     """An expression as a predicate over frame records.
 
     Raises:
         FilterError: It does not parse; the error knows the place.
     """
-    return _Parser(expression).parse()
+    parser = _Parser(expression)
+    return Filter(parser.parse(), parser.about_states)
 
 
 def point_at(error: FilterError) -> str:

@@ -14,7 +14,7 @@ class Lane:
 
     __slots__ = (
         "chunks", "dialect", "direction", "dst", "facts", "framer", "guess", "hunted", "hunter", "peer", "prefix",
-        "seen", "sender", "src", "targeted", "waiting",
+        "seen", "sender", "src", "start", "targeted", "waiting", "whole",
     )  # fmt: skip
 
     def __init__(self, direction: int, src: str | None, dst: str | None) -> None:
@@ -34,4 +34,8 @@ class Lane:
         self.prefix = bytearray()
         self.chunks: list[tuple[bytes, float | None]] = []
         self.seen = 0
+        self.start = 0
+        """Stream offset of the first byte that was seen."""
+        self.whole = True
+        """False once bytes of it were missing before it was recognised."""
         self.waiting = Waiting()

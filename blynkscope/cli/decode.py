@@ -85,6 +85,8 @@ def command(
             status = INTERRUPTED
         out.write(selection.of(analyser.finish(read.lost)))
         out.close()
+    if missing := selection.unseen_streams:
+        read.notes.append(f"there is no stream {', '.join(map(str, missing))} in the input")
     for note in read.notes:
         _say(note)
     if not status and read.broken:

@@ -67,7 +67,12 @@ TOKEN = words("token", secrets={"token": "token"}, longest=limits.PLAUSIBLE_TEXT
 PUSH_TOKEN = words("uid", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
 ASSIGN_TOKEN = words("dash", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
 RESET_PASSWORD = words(
-    "step", "email", "app", secrets={"email": "email"}, required=1, longest=limits.PLAUSIBLE_TEXT_BODY
+    "step",
+    "email",
+    "app",
+    secrets={"email": "email", "app": "password"},
+    required=1,
+    longest=limits.PLAUSIBLE_TEXT_BODY,
 )
 REDIRECT = words(
     "host", "port", required=1, longest=limits.PLAUSIBLE_TEXT_BODY,
@@ -364,6 +369,9 @@ INTERNAL = Body(
 
 def json_fields(raw: bytes) -> Fields:
     """`json` with values that every JSON writer takes, or `text` where it is no JSON."""
+    if len(raw) > limits.JSON_MAX:
+        shown = readable(raw[: limits.JSON_MAX])
+        return {"text": shown, "problem": f"longer than {limits.JSON_MAX} bytes: shown in part, and not parsed"}
     try:
         return {"json": _json_safe(json.loads(raw))}
     except (ValueError, RecursionError):

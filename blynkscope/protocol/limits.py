@@ -88,3 +88,18 @@ ADDRESSES_MAX = 1024
 
 HEAVY_BUFFER = 16 * 1024
 """An incomplete frame above this counts toward the limit of all buffers together."""
+
+MARKS_MAX = 8192
+"""Pieces of one incomplete frame whose times are kept."""
+
+JSON_MAX = 1024 * 1024
+"""Bytes of a JSON document that is parsed: a profile has some 100 KiB, and a parsed value is fifty times its text."""
+
+VALUES_KEPT = 64
+"""Bytes of a write's values, and of its pin's name, that are kept to be compared; of longer values, a digest is."""
+
+WINDOW_MAX = 1 << 30
+"""The greatest TCP window (RFC 7323). What lies farther off belongs to no segment of the connection."""
+
+SECRETS_MAX = 1024 * 1024
+"""Bytes of decryption secrets that are taken from a capture."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
 from collections.abc import Sequence
 from typing import Any, BinaryIO
@@ -25,6 +26,7 @@ from blynkscope.analysis.records import (
     SummaryRecord,
     WriteRecord,
 )
+from blynkscope.protocol import limits
 from blynkscope.render.jsonl import JsonLines
 
 _LENGTH = struct.Struct(">I")
@@ -80,6 +82,9 @@ class BackgroundLines:
         Raises:
             OSError: What was handed over before could not be written.
         """
+        if len(self._numbers) >= 2 * limits.STREAMS_MAX:
+            # Numbers begin anew; the child writes over those that it knows.
+            self._numbers.clear()
         order = bytearray()
         frames: list[Observed] = []
         writes: list[WriteRecord] = []
@@ -120,6 +125,8 @@ class BackgroundLines:
 
     def _send(self, data: bytes) -> None:
         view = memoryview(_LENGTH.pack(len(data)) + data)
+        # An interrupt in the middle of a message would leave the child with half of it.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             while view:
                 view = view[os.write(self._pipe, view) :]
@@ -127,6 +134,8 @@ class BackgroundLines:
             # The child has ended; its exit status tells why.
             self.close()
             raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def _reap(self) -> None:
         code = forks.wait(self._child)

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from blynkscope.analysis.pasted import Piece, Reading
 from blynkscope.analysis.records import FrameRecord, StreamRecord
+from blynkscope.protocol import tls
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import STATUSES
 from blynkscope.render.console import Palette, fit, wrapped
@@ -18,9 +19,12 @@ from blynkscope.render.safe import safe, safe_line
 _WIDE = 110
 _COLORS = ("field0", "field1", "field2", "field3", "field4")
 _NAME = 9
+_TLS_NAME = 11
 _TEXT_WIDTH = 100
 _FOREIGN_ROWS = 16
 """Rows of bytes that are no Blynk: the first of them name the protocol, the rest says nothing here."""
+_CONTENT_SHOWN = 64
+"""Bytes of a TLS record behind its header: what they are can be seen from few."""
 _VALUE_LINES = 6
 
 
@@ -93,7 +97,14 @@ class Dump:
         if "content_type" in detail:
             told = _tls_story(piece.raw)
             lines += [f"  {line}" for line in wrapped(told, width - 2)]
-            lines += field_lines(_tls_fields(piece.raw), piece.start, self._palette, self._options.width, self._per_row)
+            lines += field_lines(
+                _tls_fields(piece.raw),
+                piece.start,
+                self._palette,
+                self._options.width,
+                self._per_row,
+                name_width=_TLS_NAME if tls.alert_of(piece.raw) else _NAME,
+            )
         else:
             for name in ("request", "status_line", "line", "banner"):
                 if detail.get(name):
@@ -159,6 +170,7 @@ def field_lines(
     per_row: int,
     *,
     colors: Sequence[str] = _COLORS,
+    name_width: int = _NAME,
 ) -> list[str]:
     """Rows of offset, bytes and words; each field begins a row of its own.
 
@@ -169,10 +181,11 @@ def field_lines(
         width: Columns to fill.
         per_row: Bytes of a row.
         colors: Styles that take turns.
+        name_width: Columns of the names.
     """
     lines: list[str] = []
     column = 2 + 6 + 3 * per_row + 1
-    room = max(width - column - _NAME - 1, 12)
+    room = max(width - column - name_width - 1, 12)
     for index, field in enumerate(fields):
         color = colors[index % len(colors)]
         data = field.raw + field.separator
@@ -186,7 +199,9 @@ def field_lines(
         for row, (chunk, text) in enumerate(zip_longest(rows, texts)):
             shown = "" if chunk is None else chunk.hex(" ")
             place = f"{offset + field.start + row * per_row:04x}" if chunk is not None else "    "
-            name = palette.paint(color, f"{fit(safe(field.name), _NAME):<{_NAME}}") if row == 0 else " " * _NAME
+            name = " " * name_width
+            if row == 0:
+                name = palette.paint(color, f"{fit(safe(field.name), name_width):<{name_width}}")
             gap = " " * (3 * per_row - len(shown))
             hexed = _hexed(shown, len(field.raw) - row * per_row, color, palette)
             lines.append(f"  {palette.paint('quiet', place)}  {hexed}{gap} {name} {text or ''}".rstrip())
@@ -200,20 +215,26 @@ def _hexed(shown: str, own: int, color: str, palette: Palette) -> str:
 
 
 def _tls_fields(raw: bytes) -> list[Field]:
-    """The header of a TLS record, and the rest as one field (its first bytes)."""
-    kinds = {0x14: "change cipher spec", 0x15: "alert", 0x16: "handshake", 0x17: "application data"}
-    versions = {0: "SSL 3.0", 1: "TLS 1.0", 2: "TLS 1.1", 3: "TLS 1.2", 4: "TLS 1.3"}
+    """The header of a TLS record, what an alert says, and the rest as one field (its first bytes)."""
     fields = [
-        Field(0, raw[:1], b"", "type", str(raw[0]), kinds.get(raw[0], "")),
-        Field(1, raw[1:3], b"", "version", versions.get(raw[2], "?") if len(raw) > 2 else "?"),
+        Field(0, raw[:1], b"", "type", str(raw[0]), tls.TYPES.get(raw[0], "")),
+        Field(1, raw[1:3], b"", "version", tls.VERSIONS.get(raw[2], "?") if len(raw) > 2 else "?"),
     ]
     if len(raw) >= 5:
         fields.append(Field(3, raw[3:5], b"", "length", str(int.from_bytes(raw[3:5], "big")), "bytes of record"))
-    if len(raw) > 5:
-        inside = "encrypted" if raw[0] == 0x17 else "TLS, not Blynk"
-        shown = raw[5 : 5 + 64]
-        more = f", {_bytes(len(raw) - 69)} more" if len(raw) > 69 else ""
-        fields.append(Field(5, shown, b"", "content", inside + more))
+    at = tls.HEADER_SIZE
+    if (alert := tls.alert_of(raw)) is not None:
+        level, number = alert
+        fields.append(Field(at, raw[at : at + 1], b"", "level", str(level), tls.LEVELS[level]))
+        if number is not None:
+            meaning = tls.alert_name(number)
+            fields.append(Field(at + 1, raw[at + 1 : at + 2], b"", "description", str(number), meaning))
+        at += tls.ALERT_SIZE
+    if len(raw) > at:
+        inside = "encrypted" if raw[0] == tls.APPLICATION_DATA else "TLS, not Blynk"
+        shown = raw[at : at + _CONTENT_SHOWN]
+        left = len(raw) - at - len(shown)
+        fields.append(Field(at, shown, b"", "content", inside + (f", {_bytes(left)} more" if left else "")))
     return fields
 
 
@@ -231,7 +252,9 @@ def _tls_story(raw: bytes) -> str:
         told += f", not a Blynk command {raw[0]}"
     told += ": its first byte is the type of the record, and what follows are version and length."
     missing = int.from_bytes(raw[3:5], "big") + 5 - len(raw) if len(raw) >= 5 else 0
-    return told + (f" {_bytes(missing)} of the record are not here." if missing > 0 else "")
+    return told + (
+        f" {_bytes(missing)} of the record {'is' if missing == 1 else 'are'} not here." if missing > 0 else ""
+    )
 
 
 def _bytes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""JSON Lines: one record a line, in UTF-8. The fastest way out."""
+"""JSON Lines: one record a line, in UTF-8 without unprintable characters. The fastest way out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _DEPTH_MAX = 200
 
 
 def escaped(line: bytes) -> bytes:
-    """Encoded JSON fit for a terminal: what is not printable becomes `\\uNNNN`.
+    """Encoded JSON whose every character is printable, but for its line feeds: others become `\\uNNNN`.
 
-    JSON itself escapes C0 only; C1 controls and bidirectional marks are legal in it.
+    JSON itself escapes C0 only. C1 controls and bidirectional marks are legal in it and steer the terminal behind a
+    pipe; U+0085 and U+2028 are legal too and end a line for many readers.
     """
-    text = line.decode("utf-8")
-    if text.isascii() and "\x7f" not in text:
+    if line.isascii() and b"\x7f" not in line:
         return line
-    return _UNSAFE.sub(_spelled, text).encode("utf-8")
+    return _UNSAFE.sub(_spelled, line.decode("utf-8")).encode("utf-8")
 
 
 _UNSAFE = re.compile(r"[^\x0a\x20-\x7e\u00a1-\u00ac\u00ae-\u00ff]")
@@ -57,22 +57,22 @@ def cleaned(value: Any, depth: int = 0) -> Any:
 class Encoder:
     """Records → JSON Lines, for `jsonl` and `json` alike."""
 
-    __slots__ = ("_apply", "_encoder", "_frames", "_terminal")
+    __slots__ = ("_encoder", "_frames", "_redactor")
 
     def __init__(self, options: Options) -> None:
         self._encoder = msgspec.json.Encoder()
-        self._apply = options.redactor.apply
-        self._terminal = options.terminal
+        self._redactor = options.redactor
         self._frames = FrameLines()
 
     def lines(self, records: Sequence[Record]) -> bytes:
         """A batch as lines, each with its line feed."""
         lines: list[str] = []
-        add, fast = lines.append, self._frames.line
+        add, fast, redactor = lines.append, self._frames.line, self._redactor
         for record in records:
             if isinstance(record, Observed):
                 # A secret is as long as a token, or in a command that the fast lane does not know.
-                line = fast(record) if len(record.body) < TOKEN_LENGTH else None
+                short = len(record.body) < TOKEN_LENGTH and not redactor.knows_short
+                line = fast(record) if short else None
                 add(line or self._general(record))
             elif isinstance(record, WriteRecord):
                 add(write_line(record))
@@ -82,8 +82,7 @@ class Encoder:
 
     def _general(self, record: Record) -> str:
         whole = record.record() if isinstance(record, Observed) else record
-        line = self._one(self._apply(whole))
-        return (escaped(line) if self._terminal else line).decode()
+        return escaped(self._one(self._redactor.apply(whole))).decode()
 
     def _one(self, record: Record) -> bytes:
         try:

@@ -69,6 +69,19 @@ class Notices:
         style = record.state if record.state in MARKS else "quiet"
         return [self._palette.paint(style, f"{'':17}{mark} #{record.frame} is {safe_line(record.state, 20)}{by}")]
 
+    def settled(self, record: WriteRecord, pin: str) -> str:
+        """A write whose final state no row tells: `✗ #19 V6 lost`."""
+        by = f" by #{record.by}" if record.by is not None else ""
+        words = " ".join(word for word in (f"#{record.frame}", safe_line(pin, 16) if pin else "", record.state) if word)
+        return self._beside(record.state, f"{words}{by}")
+
+    def more_settled(self, state: str, count: int) -> str:
+        """How many more writes ended alike."""
+        return self._beside(state, f"and {count} more {state}")
+
+    def _beside(self, state: str, text: str) -> str:
+        return f"{'':17}{self._palette.paint(state, MARKS[state])} {self._palette.paint('quiet', text)}"
+
     def finding(self, record: FindingRecord) -> list[str]:
         """A finding: a line with mark, id and title; why and what to do below it."""
         paint = self._palette.paint

@@ -23,6 +23,8 @@ _LOCAL = r"[\w.+%~\-]"
 _DOMAIN = r"[\w-]"
 
 TOKEN_LENGTH = 32
+TOKEN_PART = 16
+"""A run of this length with digits and letters, outside of frames, may be part of a token."""
 
 MEMBER = re.compile(
     rf"""(?<![\w-])({_NAMES})\\?["']?(?:\[\d{{0,3}}\])?\s*+[:=]\s*+\\?["']((?:[^"'\\]|\\(?!["']))*+)""", re.IGNORECASE

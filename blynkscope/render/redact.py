@@ -54,10 +54,11 @@ SECRET_COMMANDS = _codes(lambda schema: isinstance(schema, Part) and schema.secr
 PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, BoundedZlib))
 """Codes with a compressed body: its bytes cannot be masked in part."""
 _LOGINS = frozenset(code for code in SECRET_COMMANDS if any("LOGIN" in row.name for row in commands.rows(code)))
-_HW = next(code for code in range(256) for row in commands.rows(code) if row.name == "MSG_HW")
+_PLAIN = frozenset({commands.HW, commands.PING, commands.RESPONSE})
 _LONG = 2 * patterns.TOKEN_LENGTH
 _OWN_WORDS = frozenset(text for rule in CATALOGUE.values() for text in (rule.title, rule.fix))
-_WIRELESS = frozenset({"opened", "closed", "gap", "overlap"})
+_LINES = frozenset({"line", "request", "banner", "status_line"})
+_WITHOUT_PAYLOAD = frozenset({"opened", "closed", "gap", "overlap"})
 """Kinds of stream records whose detail holds addresses and numbers, and nothing from the wire's payload."""
 
 
@@ -78,6 +79,8 @@ class Redactor:
 
     def __init__(self, show_secrets: bool = False) -> None:
         self.show_secrets = show_secrets
+        self.knows_short = False
+        """True once a secret was learned that is shorter than a token, so that short values must be looked into too."""
         self._known: dict[str, str] = {}
         self._inside: list[tuple[str, str]] = []
         self._numbered: dict[str, dict[str, str]] = {"mail": {}, "pass": {}}
@@ -91,7 +94,7 @@ class Redactor:
             body = record.body
             # The common frame is done here. A short body has room for no token; outside of pin values (where an @ is
             # somebody's data) it may still have room for an address.
-            if record.cmd not in SECRET_COMMANDS and len(body) < _LONG and (record.cmd == _HW or "40" not in body):
+            if record.cmd in _PLAIN and len(body) < _LONG and not self.knows_short:
                 return record
             return record if self.show_secrets else self._frame(record)
         if self.show_secrets:
@@ -104,7 +107,7 @@ class Redactor:
             }
             return msgspec.structs.replace(record, **cleaned)
         if isinstance(record, StreamRecord):
-            if record.kind in _WIRELESS:
+            if record.kind in _WITHOUT_PAYLOAD:
                 return record
             return msgspec.structs.replace(record, detail=self._detail(record.detail, 0))
         if isinstance(record, LogRecord):
@@ -218,11 +221,16 @@ class Redactor:
         return self.text(name) if len(name) >= _SHORTEST_KNOWN else name
 
     def _detail(self, value: Any, depth: int) -> Any:
-        """The detail of a stream record: like fields, and bytes written as hex are looked into."""
+        """The detail of a stream record: like fields, and bytes written as hex are looked into.
+
+        Lines of what is no frame are masked by form: part of a token may stand there without any word that tells.
+        """
         if isinstance(value, dict) and depth < _DEPTH_MAX:
             return {
                 self._key(name): self._detail(item, depth + 1)
                 if isinstance(item, dict | list) or _is_hex(item)
+                else self._line(item)
+                if name in _LINES and isinstance(item, str)
                 else self._value(name, item, depth + 1)
                 for name, item in value.items()
             }
@@ -231,6 +239,12 @@ class Redactor:
         if _is_hex(value):
             return self.unknown(bytes.fromhex(value)).hex()
         return self._value("", value, depth)
+
+    def _line(self, text: str) -> str:
+        """Text that was skipped, without what has the form of a token or of a part of one."""
+        return patterns.RUN.sub(
+            lambda match: token_name(match[0]) if _like_token(match[0]) else match[0], self.text(text)
+        )
 
     # --- secrets and their names ---
 
@@ -241,6 +255,7 @@ class Redactor:
                 continue
             if secret not in self._known:
                 self._known[secret] = self._placeholder(span)
+                self.knows_short = self.knows_short or len(secret) < patterns.TOKEN_LENGTH
                 if len(self._inside) < _SEARCHED:
                     self._inside.append((secret, self._known[secret]))
 
@@ -323,4 +338,4 @@ def _is_hex(value: Any) -> bool:
 
 
 def _like_token(run: str) -> bool:
-    return len(run) >= patterns.TOKEN_LENGTH and any(char.isdigit() for char in run) and any(map(str.isalpha, run))
+    return len(run) >= patterns.TOKEN_PART and any(char.isdigit() for char in run) and any(map(str.isalpha, run))

@@ -12,10 +12,11 @@ import msgspec
 from blynkscope.protocol import statuses as status_table
 from blynkscope.protocol.model import Ack, Command, Dialect, Sender, Status
 from blynkscope.render.console import ColorWish, make_console, width_of
+from blynkscope.render.jsonl import escaped
 from blynkscope.render.safe import safe
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 ANSWERS: dict[Ack, str] = {
     Ack.STATUS: "200",
@@ -162,7 +163,7 @@ def write_codes(
         return
     records = [record for rows in tables.values() for record in rows]
     if form == "jsonl":
-        stream.writelines(msgspec.json.encode(record).decode() + "\n" for record in records)
+        stream.writelines(escaped(msgspec.json.encode(record)).decode() + "\n" for record in records)
         return
     writer = csv.DictWriter(stream, _CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -170,7 +171,7 @@ def write_codes(
 
 
 def _write_json(stream: IO[str], value: Any) -> None:
-    stream.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+    stream.write(escaped(msgspec.json.format(msgspec.json.encode(value))).decode() + "\n")
 
 
 def _csv_cell(value: Any) -> str:
@@ -191,7 +192,7 @@ def _codes_table(
         for title, rows in ((_HARDWARE_TITLE, hardware), (_APP_TITLE, others)):
             if rows:
                 _headline(console, title)
-                console.print(_commands_grid(rows, console.width))
+                _print(console, _commands_grid(rows, console.width))
                 console.print()
         if console.width >= _ROOM_FOR_BODY:
             _prose(console, _LEGEND, "quiet")
@@ -201,7 +202,7 @@ def _codes_table(
         if commands is not None:
             console.print()
         _headline(console, "Statuses (the length field of MSG_RSP)")
-        console.print(_statuses_grid(statuses))
+        _print(console, _statuses_grid(statuses))
 
 
 def _commands_grid(rows: Iterable[Command], width: int) -> Any:
@@ -283,7 +284,7 @@ def write_page(stream: IO[str], form: str, page: Page, color: ColorWish) -> None
         _headline(console, *heading)
         _prose(console, doc)
         console.print()
-        console.print(_facts_grid(facts))
+        _print(console, _facts_grid(facts))
     if page.trap:
         console.print()
         _headline(console, "Length or status?", "warning")
@@ -367,8 +368,23 @@ def _facts_grid(facts: Iterable[tuple[str, str]]) -> Any:
 
 
 def _headline(console: Console, title: str, style: str = "strong") -> None:
-    console.print(_text(title, style))
+    _print(console, _text(title, style))
 
 
 def _prose(console: Console, content: str, style: str = "") -> None:
-    console.print(_text(content, style), width=min(console.width, _PROSE))
+    _print(console, _text(content, style), min(console.width, _PROSE))
+
+
+def _print(console: Console, renderable: RenderableType, width: int | None = None) -> None:
+    """Print without the spaces that rich fills lines with: they get in the way of copying, comparing and `grep`."""
+    from rich.segment import Segment, Segments
+
+    segments: list[Segment] = []
+    for line in console.render_lines(renderable, console.options.update(width=width or console.width), pad=False):
+        while line and not line[-1].text.strip(" "):
+            line.pop()
+        if line:
+            segments += line[:-1]
+            segments.append(Segment(line[-1].text.rstrip(" "), line[-1].style))
+        segments.append(Segment.line())
+    console.print(Segments(segments), end="", crop=False)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from blynkscope.analysis.records import FrameRecord
+from collections.abc import Sequence
+
+from blynkscope.analysis.records import FrameRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, cells, fit, padded
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
 
 SUCCESS = 200
+_TINY = 56
+"""Below this width there is room for a number, a name and a reading only."""
+_SMALL = 72
+"""Below this width the reading needs the room that the time takes."""
 _NARROW = 100
 _WIDE = 160
 _EDGE = 148
@@ -20,6 +26,11 @@ _TAIL = 17
 """Columns of what became of a frame, where there is room for all words: marks then stand in one column."""
 _BAD = frozenset({"contradicted", "rejected", "lost"})
 _UNPROVEN_FROM_SERVER = frozenset({"sent", "delivered"})
+PROOFS = {"contradicted": "contradicts", "rejected": "rejects", "confirmed": "confirms"}
+"""States of writes that a frame proves, and what that frame does to the write. Bad news is told first."""
+_ORDER = {state: rank for rank, state in enumerate(PROOFS)}
+_BEFORE_TAIL = 2
+"""Spaces between columns at the right edge."""
 
 
 class Rows:
@@ -37,7 +48,9 @@ class Rows:
         self._palette = options.palette
         self._verbose = options.verbose
         self._narrow = width < _NARROW
-        self._name_width = 12 if self._narrow else 14 if width < _WIDE else 22
+        self._small = width < _SMALL
+        self._tiny = width < _TINY
+        self._name_width = 8 if self._tiny else 12 if self._narrow else 14 if width < _WIDE else 22
         self._first: float | None = None
         self._names: dict[str, str] = {}
         on, off = self._palette.on, self._palette.off
@@ -48,10 +61,12 @@ class Rows:
             for dialect in ("hardware", "app", "web")
         }
         self._tails = {state: self._write_tail(state) for state in MARKS if state not in {"error", "warning", "note"}}
-        nothing = "answers nothing"
+        nothing = "↩ none" if self._small else "answers nothing"
         self._unanswering = self._palette.paint("warning", nothing), len(nothing) if self._narrow else _TAIL
-        # n, time, stream, sender, name and id, with the spaces between them
-        self._left = 5 + 1 + 10 + 1 + 3 + 1 + (1 if self._narrow else 15) + 2 + self._name_width + 1 + 5 + 2
+        # n, time and stream; then sender, name and id, with the spaces between them
+        self._front = 5 + (0 if self._small else 1 + 10) + 1 + 3
+        self._left = self._front + 1 + (1 if self._narrow else 15) + 2 + self._name_width
+        self._left += 2 if self._tiny else 1 + 5 + 2
         self._room = self._edge - self._left
 
     def begin(self, time: float | None) -> None:
@@ -70,18 +85,28 @@ class Rows:
     def head(self) -> str:
         """The names of the columns."""
         route = " " if self._narrow else "direction      "
-        text = f"    #       time     {route}  {'message':<{self._name_width}}    id  reading"
+        time = "" if self._small else "       time"
+        number = "" if self._tiny else "    id"
+        text = f"    #{time}     {route}  {'message':<{self._name_width}}{number}  reading"
         return f"{self._quiet}{text}{self._off}"
 
-    def row(self, record: FrameRecord) -> str:
-        """A frame as a line, without its line feed."""
+    def row(self, record: FrameRecord, proved: Sequence[WriteRecord] = ()) -> str:
+        """A frame as a line, without its line feed.
+
+        Args:
+            record: The frame.
+            proved: The writes whose state this frame proves.
+        """
         quiet, off = self._quiet, self._off
         name = self._names.get(record.name) or self._name(record.name)
         stream = f"{record.stream:3}" if self.many_streams else "   "
         sender = self._senders.get((record.sender, record.dialect)) or self._senders["unknown", "hardware"]
-        left = (
-            f"{quiet}{record.n:5} {self.clock(record.time)} {stream}{off} {sender}  {name} {quiet}{record.id:5}{off}  "
-        )
+        time = "" if self._small else f" {self.clock(record.time)}"
+        front = f"{record.n:5}{time} {stream}"
+        number = "" if self._tiny else f" {quiet}{record.id:5}{off}"
+        left = f"{quiet}{front}{off} {sender}  {name}{number}  "
+        # Long numbers push a row to the right; what they take is the reading's loss.
+        pushed = len(front) - self._front
         # What comes out of the ordinary is short or must be cut; long values are cut before they are looked at.
         text = record.text if len(record.text) <= self._width else record.text[: self._width] + "…"
         if not text.isprintable():
@@ -92,18 +117,20 @@ class Rows:
             after = off if before else ""
         tail, size = self._tail(record)
         width = len(text) if text.isascii() else cells(text)
+        if proved:
+            tail, size = self._with_proof(proved, tail, size, self._room - pushed - width - _BEFORE_TAIL)
+        whole = self._width - self._left - pushed
         if not tail:
             if not text:
                 return left.rstrip()
-            room = self._width - self._left
-            return left + before + (text if width <= room else fit(text, room)) + after
-        gap = self._room - width - size
-        if gap < 2:
-            room = max(self._width - self._left - size - 2, 8)
+            return left + before + (text if width <= whole else fit(text, whole)) + after
+        gap = self._room - pushed - width - size
+        if gap < _BEFORE_TAIL:
+            room = max(whole - size - _BEFORE_TAIL, 0)
             if width > room:
                 text = fit(text, room)
                 width = cells(text)
-            gap = max(min(room, self._room - size) - width, 2)
+            gap = max(min(room, self._room - pushed - size) - width, _BEFORE_TAIL)
         return f"{left}{before}{text}{after}{' ' * gap}{tail}"
 
     # --- parts of a row ---
@@ -134,7 +161,7 @@ class Rows:
     def _tail(self, record: FrameRecord) -> tuple[str, int]:
         """What became of the frame, and how many columns are kept for that."""
         if record.answers is not None:
-            took = "" if record.rtt_ms is None else _duration(record.rtt_ms)
+            took = "" if record.rtt_ms is None or self._small else _duration(record.rtt_ms)
             text = f"↩ #{record.answers} {took}" if self._narrow else f"↩ #{record.answers:<5}{took:>9}"
             text = text.rstrip()
             return f"{self._quiet}{text}{self._off}", len(text) if self._narrow else max(len(text), _TAIL)
@@ -144,9 +171,26 @@ class Rows:
             return self._tails.get(record.write) or ("", 0)
         return self._unanswering if record.status is not None else ("", 0)
 
+    def _with_proof(self, proved: Sequence[WriteRecord], tail: str, size: int, room: int) -> tuple[str, int]:
+        """What the frame proves, before what became of it where the room lets both stand."""
+        first = min(proved, key=_urgency)
+        said = "" if self._narrow else f" {PROOFS[first.state]}"
+        more = f" +{len(proved) - 1}" if len(proved) > 1 else ""
+        text = f"{MARKS[first.state]}{said} #{first.frame}{more}"
+        taken = len(text) if self._narrow else max(len(text), _TAIL)
+        shown = self._palette.paint(first.state, text)
+        if not tail or taken + _BEFORE_TAIL + size > room:
+            return shown, taken
+        return f"{shown}{' ' * (taken - len(text) + _BEFORE_TAIL)}{tail}", taken + _BEFORE_TAIL + size
+
     def _write_tail(self, state: str) -> tuple[str, int]:
-        text = MARKS[state] if self._narrow and state not in _BAD else f"{MARKS[state]} {state}"
+        short = self._small or (self._narrow and state not in _BAD)
+        text = MARKS[state] if short else f"{MARKS[state]} {state}"
         return self._palette.paint(state, text), len(text) if self._narrow else _TAIL
+
+
+def _urgency(record: WriteRecord) -> int:
+    return _ORDER[record.state]
 
 
 def _duration(milliseconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, SummaryRecord, WriteRecord
 from blynkscope.protocol import limits
-from blynkscope.render.console import MARKS, cells, fit, padded
+from blynkscope.render.console import MARKS, cells, padded, wrapped
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe_line
 
@@ -16,12 +16,31 @@ _SEVERITIES = ("error", "warning", "note")
 _PINS_SHOWN = 12
 _FINDINGS_SHOWN = 12
 _FINDINGS_MAX = 256
-_OPEN_MAX = 16 * limits.OPEN_WRITES_MAX
+_TITLE_MAX = 400
+_OPEN_MAX = 8 * limits.OPEN_WRITES_MAX
+"""Writes of one generation whose states may still change; two generations are kept."""
 _LABEL = 10
+_INDENT = _LABEL + 2
+_WIDEST = 120
+_LONGEST_STATE = len("✗ 100000 contradicted")
 _PROTOCOLS = {
     "tls": "TLS", "http": "HTTP", "websocket": "WebSocket", "mqtt": "MQTT", "ssh": "SSH", "particle": "Particle",
     "text": "plain text", "unknown": "an unknown protocol",
 }  # fmt: skip
+_LOST = {
+    "captures_damaged": ("capture damaged", "captures damaged"),
+    "bytes_missing": ("byte missing", "bytes missing"),
+    "bytes_skipped": ("byte skipped", "bytes skipped"),
+    "frames_incomplete": ("frame incomplete", "frames incomplete"),
+    "packets_broken": ("packet broken", "packets broken"),
+    "packets_encrypted": ("packet encrypted", "packets encrypted"),
+    "packets_unknown_link": ("packet of an unknown link type", "packets of unknown link types"),
+    "fragments_incomplete": ("incomplete set of IP fragments", "incomplete sets of IP fragments"),
+    "segments_conflicting": ("TCP segment contradicting an earlier one", "TCP segments contradicting earlier ones"),
+    "segments_after_close": ("TCP segment after its stream was closed", "TCP segments after their streams were closed"),
+    "streams_evicted": ("stream no longer followed", "streams no longer followed"),
+}
+"""What the counts of a summary's `lost` mean, for one and for several."""
 
 Paint = Callable[[str, str], str]
 
@@ -36,7 +55,10 @@ class Tally:
         self._first: float | None = None
         self._last = 0.0
         self._pins: dict[str, dict[str, int]] = {}
+        # Two generations, so that making room costs nothing: the older one is dropped when the younger one is full.
         self._open: dict[int, tuple[str, str]] = {}
+        self._older: dict[int, tuple[str, str]] = {}
+        self._kinds: dict[tuple[str, str], tuple[str, str]] = {}
         self._findings: dict[tuple[str, str], list[int]] = {}
         self._severities: dict[str, str] = {}
         self._foreign: dict[str, set[int]] = {}
@@ -80,17 +102,22 @@ class Tally:
         states = self._pins.setdefault(pin, {})
         states[state] = states.get(state, 0) + 1
         if len(self._open) >= _OPEN_MAX:
-            del self._open[next(iter(self._open))]
-        self._open[record.n] = pin, state
+            self._older, self._open = self._open, {}
+            self._kinds.clear()
+        # Thousands of writes share a few pins and states, so they share their pairs.
+        kind = pin, state
+        self._open[record.n] = self._kinds.setdefault(kind, kind)
 
-    def settled(self, record: WriteRecord) -> None:
-        """A write turned out to have another state than its row said."""
-        was = self._open.pop(record.frame, None)
-        if was is not None:
-            pin, state = was
-            states = self._pins[pin]
-            states[state] -= 1
-            states[record.state] = states.get(record.state, 0) + 1
+    def settled(self, record: WriteRecord) -> str:
+        """A write turned out to have another state than its row said. Returns its pin, or "" where that is unknown."""
+        was = self._open.pop(record.frame, None) or self._older.pop(record.frame, None)
+        if was is None:
+            return ""
+        pin, state = was
+        states = self._pins[pin]
+        states[state] -= 1
+        states[record.state] = states.get(record.state, 0) + 1
+        return pin
 
     def finding(self, record: FindingRecord) -> None:
         """Count a finding by its id and title."""
@@ -104,7 +131,7 @@ class Tally:
     def lines(self, options: Options) -> list[str]:
         """The summary, ready to print."""
         paint = options.palette.paint
-        width = min(options.width, 100)
+        width = min(options.width, _WIDEST)
         lines = ["", paint("quiet", "── summary " + "─" * (width - 11)), self._totals(paint)]
         lines += self._finding_lines(paint, width)
         lines += self._write_lines(paint, width)
@@ -114,13 +141,11 @@ class Tally:
                 for name, streams in sorted(self._foreign.items())
             ]
             text = f"{', '.join(named)}: named above, not opened"
-            lines.append(_labelled("streams", paint("warning", fit(text, width - _LABEL - 2))))
+            lines += _labelled_lines("streams", [paint("warning", line) for line in wrapped(text, width - _INDENT)])
         lost = self.summary.lost if self.summary else {}
         if any(lost.values()):
-            words = " · ".join(
-                f"{count} {safe_line(name, 60).replace('_', ' ')}" for name, count in lost.items() if count
-            )
-            lines.append(_labelled("lost", paint("warning", fit(words, width - _LABEL - 2))))
+            counts = [("warning", _lost(name, count)) for name, count in lost.items() if count]
+            lines += _labelled_lines("lost", _flowed(paint, counts, " · ", width - _INDENT))
         if self._findings:
             order = sorted(self._findings, key=lambda key: (_rank(self._severities[key[0]]), key[0]))
             lines.append(_labelled("more", paint("quiet", f"blynkscope explain {safe_line(order[0][0], 12)}")))
@@ -142,17 +167,20 @@ class Tally:
         if self.summary:
             counts |= self.summary.findings
         shown = [
-            paint(severity, f"{MARKS[severity]} {counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}")
+            (severity, f"{MARKS[severity]} {counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}")
             for severity in _SEVERITIES
             if counts.get(severity)
-        ]
-        lines = [_labelled("findings", " · ".join(shown) if shown else paint("good", "none"))]
+        ] or [("good", "none")]
+        lines = _labelled_lines("findings", _flowed(paint, shown, " · ", width - _INDENT))
         order = sorted(self._findings.items(), key=lambda item: (_rank(self._severities[item[0][0]]), item[0]))
         for (name, title), (times, _) in order[:_FINDINGS_SHOWN]:
             severity = self._severities[name] if self._severities[name] in MARKS else "note"
             repeated = f" ({times} times)" if times > 1 else ""
-            text = fit(safe_line(title, 4 * width), width - _LABEL - 12 - len(repeated)) + repeated
-            lines.append(_labelled("", f"{paint(severity, MARKS[severity] + ' ' + safe_line(name, 8))}  {text}"))
+            head = f"{MARKS[severity]} {safe_line(name, 8)}"
+            margin = len(head) + 2
+            first, *rest = wrapped(safe_line(title.rstrip(), _TITLE_MAX) + repeated, width - _INDENT - margin) or [""]
+            lines.append(_labelled("", f"{paint(severity, head)}  {first}"))
+            lines += [_labelled("", " " * margin + line) for line in rest]
         if len(order) > _FINDINGS_SHOWN:
             lines.append(_labelled("", paint("quiet", f"and {len(order) - _FINDINGS_SHOWN} more")))
         return lines
@@ -163,19 +191,55 @@ class Tally:
         widest = max((cells(safe_line(pin, 16)) for pin, _ in pins[:_PINS_SHOWN]), default=0)
         for pin, states in pins[:_PINS_SHOWN]:
             total = sum(states.values())
-            parts = [paint(state, f"{MARKS[state]} {states[state]} {state}") for state in STRENGTH if states.get(state)]
+            parts = [(state, f"{MARKS[state]} {states[state]} {state}") for state in STRENGTH if states.get(state)]
             head = f"{padded(safe_line(pin, 16), widest)}  {total:>5} write{' ' if total == 1 else 's'}  "
-            lines.append(_labelled("" if lines else "writes", head + "  ".join(parts)))
+            margin = cells(head)
+            room = width - _INDENT - margin
+            if room < _LONGEST_STATE:
+                # Very narrow: the states get lines of their own.
+                first, margin = "", 2
+                rest = _flowed(paint, parts, "  ", width - _INDENT - margin)
+            else:
+                first, *rest = _flowed(paint, parts, "  ", room) or [""]
+            lines.append(_labelled("" if lines else "writes", (head + first).rstrip()))
+            lines += [_labelled("", " " * margin + line) for line in rest]
         if len(pins) > _PINS_SHOWN:
             lines.append(_labelled("", paint("quiet", f"and {len(pins) - _PINS_SHOWN} more pins")))
         if any(states.get(state) for _, states in pins for state in STRENGTH[:3]):
             note = "○ not acknowledged: Blynk answers no good write (blynkscope explain BS301)"
-            lines.append(_labelled("", paint("quiet", fit(note, width - _LABEL - 2))))
+            lines += [_labelled("", paint("quiet", line)) for line in wrapped(note, width - _INDENT)]
         return lines
 
 
 def _labelled(label: str, text: str) -> str:
     return f"  {label:<{_LABEL}}{text}"
+
+
+def _labelled_lines(label: str, texts: list[str]) -> list[str]:
+    """Lines of which the first has the label."""
+    return [_labelled("" if at else label, text) for at, text in enumerate(texts)]
+
+
+def _flowed(paint: Paint, parts: list[tuple[str, str]], between: str, room: int) -> list[str]:
+    """Styled parts in lines of at most `room` columns. A part is broken only where it does not fit a line alone."""
+    lines: list[str] = []
+    taken = room
+    for style, text in parts:
+        size = cells(text)
+        if taken + len(between) + size <= room:
+            lines[-1] += between + paint(style, text)
+            taken += len(between) + size
+            continue
+        pieces = wrapped(text, max(room, 1))
+        lines += [paint(style, piece) for piece in pieces]
+        taken = cells(pieces[-1]) if pieces else room
+    return lines
+
+
+def _lost(name: str, count: int) -> str:
+    """A count of what was lost, in words."""
+    one, several = _LOST.get(name) or (safe_line(name, 60).replace("_", " "),) * 2
+    return f"{count} {one if count == 1 else several}"
 
 
 def _rank(severity: str) -> int:

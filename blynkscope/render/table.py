@@ -21,8 +21,11 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.render.notices import Notices
 from blynkscope.render.options import Options
-from blynkscope.render.rows import Rows
+from blynkscope.render.rows import PROOFS, Rows
 from blynkscope.render.summary import Tally
+
+_SETTLED_SHOWN = 8
+"""Lines of a batch about writes that no row speaks of; a connection that breaks may lose a thousand at once."""
 
 
 class Table:
@@ -37,11 +40,16 @@ class Table:
         self._stream = stream
         self._apply = options.redactor.apply
         self._quiet = options.quiet
+        self._verbose = options.verbose
         self._rows = Rows(options)
         self._notices = Notices(options)
         self._tally = Tally()
         self._options = options
         self._headed = False
+        # Of the batch that is being written: frames whose rows tell what they prove, and lines about other writes.
+        self._told: set[int] = set()
+        self._untold: dict[str, int] = {}
+        self._shown_settled = 0
 
     def write(self, records: Sequence[Record]) -> None:
         """Write a batch of records as lines."""
@@ -51,13 +59,32 @@ class Table:
         apply, row, tally = self._apply, self._rows.row, self._tally
         if not self._rows.many_streams:
             self._rows.many_streams = any(map(_of_another_stream, records))
+        # What a frame proves comes behind it, but its row is to say so.
+        proofs: dict[int | None, list[WriteRecord]] = {}
         for record in records:
+            if type(record) is WriteRecord and record.state in PROOFS:
+                proofs.setdefault(record.by, []).append(record)
+        self._told.clear()
+        self._untold.clear()
+        self._shown_settled = 0
+        for record in records:
+            if type(record) is WriteRecord:
+                # As frequent as frames, and nothing in it can be a secret.
+                self._write(record, lines)
+                continue
             shown = apply(record)
             if isinstance(shown, FrameRecord):
                 tally.frame(shown)
-                lines.append(row(shown))
+                proved = proofs.get(shown.n) if proofs else None
+                if proved:
+                    self._told.add(shown.n)
+                    lines.append(row(shown, proved))
+                else:
+                    lines.append(row(shown))
             else:
                 self._other(shown, lines)
+        for state, count in self._untold.items():
+            lines.append(self._notices.more_settled(state, count))
         if lines:
             lines.append("")
             self._stream.write("\n".join(lines))
@@ -87,13 +114,23 @@ class Table:
             self._rows.begin(record.time)
             if not self._quiet:
                 lines += self._notices.log(record, self._rows.clock(record.time))
-        elif isinstance(record, WriteRecord):
-            # Its proof is a row of its own, right above; only the closing summary needs the state.
-            self._tally.settled(record)
-            if self._options.verbose:
-                lines += self._notices.write(record)
         elif isinstance(record, SummaryRecord):
             self._tally.summary = record
+
+    def _write(self, record: WriteRecord, lines: list[str]) -> None:
+        """Count the state, and tell it where no row does: nothing proves a loss, and a filter may hide a proof."""
+        pin = self._tally.settled(record)
+        if self._verbose:
+            lines += self._notices.write(record)
+            return
+        state = record.state
+        if self._quiet or not (state == "lost" or (state in PROOFS and record.by not in self._told)):
+            return
+        if self._shown_settled < _SETTLED_SHOWN:
+            self._shown_settled += 1
+            lines.append(self._notices.settled(record, pin))
+        else:
+            self._untold[state] = self._untold.get(state, 0) + 1
 
 
 def _of_another_stream(record: Record) -> bool:

@@ -81,6 +81,7 @@ class CaptureSource:
             "fragments_incomplete": unused.fragments,
             "segments_conflicting": flows.conflicts,
             "segments_after_close": flows.after_close,
+            "segments_out_of_window": flows.out_of_window,
             "streams_evicted": flows.evicted,
         }
         return {reason: count for reason, count in counts.items() if count}

@@ -224,7 +224,10 @@ class CaptureReader:
         elif kind == _DSB:
             if end - at >= 8:
                 secret, length = struct.unpack_from(order + "II", data, at)
-                self.secrets.append((secret, data[at + 8 : min(at + 8 + length, end)]))
+                if sum(len(kept) for _, kept in self.secrets) + length <= limits.SECRETS_MAX:
+                    self.secrets.append((secret, data[at + 8 : min(at + 8 + length, end)]))
+                else:
+                    self.skipped_blocks += 1
             return None
         else:
             self.skipped_blocks += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 
+from blynkscope.protocol.limits import WINDOW_MAX
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.packets import ETHERNET, PacketReader
 from blynkscope.wire.events import Acked, Data
@@ -52,6 +53,9 @@ def read_batch(reader: PacketReader, buffer: bytes, packets: list[Packet]) -> No
         peer = half.peer
         if ack != peer.acked:
             ahead = (ack - peer.acked) & _MASK
+            if WINDOW_MAX < (ack - peer.next) & _MASK < _HALF_SPACE:
+                general(buffer, packet)
+                continue
             if ahead < _HALF_SPACE:
                 peer.acked = ack
                 behind = (peer.next - ack) & _MASK

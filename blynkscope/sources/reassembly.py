@@ -95,6 +95,7 @@ class Counts:
     conflicts: int = 0
     gaps: int = 0
     gap_bytes: int = 0
+    out_of_window: int = 0
 
 
 class Flows:
@@ -231,6 +232,10 @@ class Flows:
             if data or missing:
                 self.counts.after_close += 1
             return
+        far = half.next is not None and abs(serial_difference(seq, half.next)) > limits.WINDOW_MAX
+        if far and (data or missing or flags & FIN):
+            self.counts.out_of_window += 1
+            return
         if flags & ACK:
             self._acknowledge(peer, ack, time)
         if data or missing:
@@ -286,6 +291,9 @@ class Flows:
     def _acknowledge(self, half: Half, ack: int, time: float) -> None:
         """The peer of `half` has everything below `ack`."""
         if half.next is None or half.acked is None:
+            return
+        if serial_difference(ack, half.next) > limits.WINDOW_MAX:
+            self.counts.out_of_window += 1
             return
         if serial_difference(ack, half.acked) > 0:
             half.acked = ack

@@ -1,4 +1,4 @@
-"""Hex dumps → bytes: xxd, `hexdump -C`, Wireshark's copy functions and `tcpdump -x/-X`.
+"""Hex dumps → bytes: xxd, `hexdump`, od, Wireshark's copy and follow functions and `tcpdump -x/-X`.
 
 All are rows of an offset, hex digits and perhaps a gutter with the same bytes as characters. Offsets say how many
 bytes a row must have, and the gutter repeats them: both tell digits of the data from characters that look like some.
@@ -14,12 +14,20 @@ from itertools import pairwise
 from blynkscope.errors import NotationError
 from blynkscope.protocol import limits
 
+TWO_DIRECTIONS = "two directions of one stream are here, and bytes of both make no sense in a row; paste one of them"
+
 Fail = Callable[[str, int, str], NotationError]
 
 _COLON_ROW = re.compile(r"[ \t]*(?:0x)?([0-9a-fA-F]{3,16}):[ \t]*")
 _SPACE_ROW = re.compile(r"[ \t]*([0-9a-fA-F]{4,16})(?:[ \t]+(?=[0-9a-fA-F]{2}(?:[ \t]|$))|[ \t]{2,}|[ \t]*$)")
 _GROUP = re.compile(r"(?:[0-9a-fA-F]{2})+(?=[\s|>]|$)")
 _HEADLINE = re.compile(r"\S.*\b(?:IP6?|ARP|In|Out)\b")
+_FOLLOW_HEAD = re.compile(r"={20,}|Follow: |Filter: |Node [01]: ")
+"""What tshark prints above the rows of a followed stream."""
+_PEER_INDENT = 4
+"""Columns by which the rows of the side that answered are set off in a followed stream."""
+_WORD_ROW = re.compile(r"([0-9a-f]{7})((?:[ \t]+[0-9a-f]{4}){1,8}|(?:[ \t]+[0-9a-f]{2}){1,16})?[ \t]*")
+"""A row of `hexdump` or `od -x`, whose words are numbers of 16 bits, or of `od -t x1`, whose words are bytes."""
 _REPEATED = 16
 """Bytes for which a `*` stands again and again: a row of `hexdump` and of xxd."""
 _LINE_MAX = 2048
@@ -34,6 +42,7 @@ class _Row:
     offset: int
     start: int
     rest: str
+    indent: int = 0
 
 
 def parse(text: str, notes: list[str], fail: Fail) -> tuple[bytes, str] | None:
@@ -42,9 +51,15 @@ def parse(text: str, notes: list[str], fail: Fail) -> tuple[bytes, str] | None:
     Raises:
         NotationError: It is a dump, and a row of it cannot be read.
     """
+    if (words := _words(text, notes, fail)) is not None:
+        return words
     rows, skipped, colon = _rows(text)
+    if not colon:
+        skipped = [(at, line) for at, line in skipped if not _FOLLOW_HEAD.match(line)]
     if not rows or (skipped and not colon):
         return None
+    if not colon and (second := _second_direction(rows)) is not None:
+        raise fail(text, second.at, TWO_DIRECTIONS)
     if not colon and not _believable(rows):
         return None
     notation = _name(text, colon)
@@ -96,7 +111,8 @@ def _rows(text: str) -> tuple[list[_Row], list[tuple[int, str]], bool]:
             if bare == "*" and rows:
                 rows.append(_Row(at, rows[-1].offset, at, "*"))
             elif len(bare) <= _LINE_MAX and (match := pattern.match(bare)):
-                rows.append(_Row(at, int(match.group(1), 16), at + match.end(), bare[match.end() :]))
+                indent = len(bare[: match.start(1)].expandtabs(_PEER_INDENT))
+                rows.append(_Row(at, int(match.group(1), 16), at + match.end(), bare[match.end() :], indent))
             elif bare:
                 skipped.append((at, bare))
             at += len(line) + 1
@@ -105,6 +121,85 @@ def _rows(text: str) -> tuple[list[_Row], list[tuple[int, str]], bool]:
     if True in found and _plausible_colons(found[True][0]):
         return *found[True], True
     return (*found[False], False) if False in found else ([], [], False)
+
+
+def _words(text: str, notes: list[str], fail: Fail) -> tuple[bytes, str] | None:
+    """Rows with offsets of seven digits: only `hexdump` without -C (hex) and od (octal) print such.
+
+    Raises:
+        NotationError: It is such a dump, and its offsets do not fit its rows.
+    """
+    rows: list[tuple[str, list[str]]] = []
+    at, place = 0, -1
+    for line in text.split("\n"):
+        bare = line.strip()
+        if bare == "*" and rows:
+            rows.append(("*", []))
+        elif bare:
+            match = _WORD_ROW.fullmatch(bare.lower()) if len(bare) <= _LINE_MAX else None
+            if match is None:
+                return None
+            place = at if place < 0 else place
+            rows.append((match.group(1), (match.group(2) or "").split()))
+        at += len(line) + 1
+    if not rows or not rows[0][1]:
+        return None
+    wide = len(rows[0][1][0]) > 2
+    by_base = {base: _worded(rows, base) for base in ((16, 8) if wide else (8,))}
+    for base, data in by_base.items():
+        if data is None:
+            continue
+        if wide:
+            notes.append("the words of 16 bits were read with their low byte first, as `hexdump` and `od -x` print")
+        if base == 16 and by_base[8] not in {None, data}:
+            notes.append("the offsets were read as hex, as `hexdump` prints; those of od are octal and would fit too")
+        return data, "hexdump" if base == 16 else "od"
+    if not wide:
+        return None  # offsets in hex: rows as Wireshark has them
+    raise fail(text, place, "the offsets do not fit the rows; paste all rows, or better the output of hexdump -C")
+
+
+def _worded(rows: list[tuple[str, list[str]]], base: int) -> bytes | None:
+    """The bytes, if all offsets in this base fit what the rows hold."""
+    data = bytearray()
+    start: int | None = None
+    last, starred = b"", False
+    wide = len(rows[0][1][0]) > 2
+    for shown, words in rows:
+        if shown == "*":
+            starred = True
+            continue
+        if base == 8 and not set(shown) <= set("01234567"):
+            return None
+        offset = int(shown, base)
+        start = offset if start is None else start
+        missing = offset - start - len(data)
+        if starred:
+            if missing < 0 or offset - start > limits.PASTE_MAX or not last:
+                return None
+            data += (last * (missing // len(last) + 1))[:missing]
+        elif missing == -1 and not words and wide and not data[-1]:
+            del data[-1]  # the last word was filled up with a zero
+        elif missing:
+            return None
+        starred = False
+        last = b"".join(bytes.fromhex(word)[::-1] for word in words)
+        data += last
+    return bytes(data)
+
+
+def _second_direction(rows: list[_Row]) -> _Row | None:
+    """The first row of the other side in a followed stream: set off from the others, with offsets of its own."""
+    real = [row for row in rows if row.rest != "*"]
+    for index, (before, row) in enumerate(pairwise(real)):
+        if abs(row.indent - real[0].indent) < _PEER_INDENT:
+            continue
+        # A first row that lost its blanks when it was marked for copying goes on in the second one.
+        if index == 0 and row.offset > before.offset and all(other.indent == row.indent for other in real[1:]):
+            return None
+        sides = [[other for other in real if other.indent == indent] for indent in (before.indent, row.indent)]
+        return row if any(map(_believable, sides)) else None
+    return None
 
 
 def _plausible_colons(rows: list[_Row]) -> bool:
@@ -166,8 +261,11 @@ def _is_gutter(rest: str, data: bytearray) -> bool:
     """Does the rest of a row repeat the bytes so far as characters? Trailing blanks get lost when text is copied."""
     shown = _rendering(data).rstrip()
     bare = rest.rstrip()
+    # Followed streams have a blank in the middle of the gutter as well.
+    halves = f"{shown[:8]} {shown[8:]}" if len(shown) > 8 else shown
     # A gutter that itself begins with blanks: they may be the bytes' own.
-    return any(bare.endswith(form) and not bare.removesuffix(form).strip() for form in (shown, f"|{shown}|") if form)
+    forms = (shown, halves, f"|{shown}|")
+    return any(bare.endswith(form) and not bare.removesuffix(form).strip() for form in forms if form)
 
 
 def _may_be_gutter(gutter: str, data: bytearray) -> bool:

@@ -104,6 +104,7 @@ class Framer:
     Args:
         dialect: `hardware` or `app`. The web dialect has no framing of its own: see `web_message`.
         joined: True where the first byte need not begin a frame (a stream seen from the middle).
+        offset: Stream offset of the first byte.
         answers: False for the side that seldom answers: there a RESPONSE is no proof that frames begin with it.
     """
 
@@ -112,7 +113,9 @@ class Framer:
         "busy", "dialect",
     )  # fmt: skip
 
-    def __init__(self, dialect: Dialect = Dialect.HARDWARE, *, joined: bool = False, answers: bool = True) -> None:
+    def __init__(
+        self, dialect: Dialect = Dialect.HARDWARE, *, joined: bool = False, answers: bool = True, offset: int = 0
+    ) -> None:
         if dialect is Dialect.WEB:
             raise ValueError("the web dialect is framed by its WebSocket messages: use web_message()")
         self.dialect = dialect
@@ -122,10 +125,10 @@ class Framer:
         self._size = HEADER_SIZE[dialect]
         self._longest = derived.longest_bodies(dialect)
         self._buffer = bytearray()
-        self._base = 0
+        self._base = offset
         self._marks: list[tuple[int, float | None]] = []
         self._discard = 0
-        self._search: _Search | None = _Search(0, 0) if joined else None
+        self._search: _Search | None = _Search(offset, offset) if joined else None
         self.busy = joined
         """True where the fast lane may not be taken: bytes are kept, skipped or searched."""
 
@@ -251,7 +254,14 @@ class Framer:
                 return []
             data = data[dropped:]
         self._buffer += data
-        self._marks.append((self._base + len(self._buffer), time))
+        marks, end = self._marks, self._base + len(self._buffer)
+        if marks and marks[-1][1] == time:
+            marks[-1] = (end, time)
+        else:
+            marks.append((end, time))
+            if len(marks) > limits.MARKS_MAX:
+                # Hostile: nobody sends a frame in so many pieces. The earlier bytes get the time of the last of them.
+                del marks[: limits.MARKS_MAX // 2]
         items: list[Item] = []
         while True:
             if self._search is not None:
@@ -277,9 +287,6 @@ class Framer:
             items.append(RawFrame(cmd, message_id, word, bytes(buffer[at + size : stop]), end, self._time_of(end)))
             at = stop
         self._drop(at)
-        if not doubtful and self._marks:
-            # What is left belongs to one frame, and its last byte is still to come.
-            self._marks = self._marks[-1:]
         if doubtful:
             search = self._search = _Search(self._base, self._base + 1)
             cmd, _, word = self._unpack(buffer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from blynkscope.errors import NotationError
 from blynkscope.protocol import limits
@@ -19,7 +20,19 @@ _REPAIRS |= {ord(char): " " for char in "\u00a0\u2007\u2009\u200b\u200c\u200d\u2
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 
 _PYTHON = re.compile(r"[\[( \t]*+(?:bytearray|bytes|memoryview)?+[ \t]*+\(?+[ \t]*+(?:br|rb|b)?(['\"])", re.IGNORECASE)
-_C_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*|(?:^|(?<=\s))#(?!define\b)[^\n]*", re.DOTALL | re.MULTILINE)
+_COMMENT_LINES = re.compile(r"\s*+(?:(?:#(?!define\b)|//)[^\n]*\n\s*+)+")
+_ASSIGNMENT = re.compile(
+    r"\s*+[A-Za-z_][\w \t*\[\]]*=\s*+(?=\(*(?:br|rb|b)?['\"]|bytes|bytearray|binascii|unhexlify)", re.IGNORECASE
+)
+_BETWEEN_STRINGS = re.compile(r"(?:[\s,;+)\](]|\\(?=[ \t\r]*(?:\n|\Z))|(?:#|//)[^\n]*|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
+_FROM_HEX = re.compile(r"(?:(?:bytes|bytearray)\.fromhex|(?:binascii\.)?(?:unhexlify|a2b_hex))[ \t]*\(")
+_STRING_MARKS = re.compile(r"\b(?:br|rb|b|r|u)(?=['\"])|['\"\[\](){}+;]|\\(?=[ \t\r]*(?:\n|\Z))", re.IGNORECASE)
+_QUOTED_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]+")
+_BETWEEN_ARRAYS = re.compile(r"\}([^{}]*)\{")
+_PEER = re.compile(r"\bpeer([01])_[0-9]+\b")
+_SUFFIXED = re.compile(r"(?:0?[0-9a-fA-F]{2}[hH](?:[\s,;]+|\Z))+")
+_PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
 _C_TOKEN = re.compile(r"[^\s,;]+")
 _WORD = re.compile(r"[^\s,;:|_.\-\[\](){}<>]+")
 _BRACES = re.compile(r"\{(?:[0-9a-fA-F]{2}|\$[0-9a-fA-F]{1,2}|#[0-9]{1,3})\}")
@@ -73,19 +86,56 @@ def _dispatch(text: str, notes: list[str]) -> tuple[bytes, str]:
     dump = dumps.parse(text, notes, _fail)
     if dump is not None:
         return dump
-    text, left_out = _ELLIPSIS.subn("", text)
-    if left_out:
+    for before in (_COMMENT_LINES, _ASSIGNMENT):
+        match = before.match(text)
+        if match and match.end() < len(text):
+            text = _blank(match) + text[match.end() :]
+    bare = _COMMENT.sub(_blank, text)
+    bare = bare if bare.strip() else text
+    if _ELLIPSIS.search(bare):
+        text, bare = _ELLIPSIS.sub("", text), _ELLIPSIS.sub("", bare)
         notes.append("the ellipsis at the end stands for bytes that are not there")
     start = len(text) - len(text.lstrip())
-    if _PYTHON.match(text, start):
-        return _literals(text, notes), "Python bytes"
+    if _FROM_HEX.match(text, start):
+        return _numbers(_STRING_MARKS.sub(_blank, _FROM_HEX.sub(_blank, bare)), notes)
+    if opening := _PYTHON.match(text, start):
+        digits = _quoted_hex(bare, opening)
+        if digits is None:
+            return _literals(text, notes), "Python bytes"
+        notes.append("the digits between the quotes were read as hex")
+        return _numbers(digits, notes)
     if text.startswith("\\", start):
-        return _escaped(text, notes), "escapes"
+        return _escaped(text, bare, notes), "escapes"
     if _BRACES.match(text, start):
         return _hercules(text), "hex in braces"
+    if _PERCENT.match(text, start):
+        return _percent(text, notes), "percent escapes"
+    return _numbers(bare, notes)
+
+
+def _numbers(text: str, notes: list[str]) -> tuple[bytes, str]:
+    """Text without strings and comments."""
     if re.search(r"0[xX][0-9a-fA-F]", text):
-        return _c_array(text), "hex with 0x"
+        return _c_array(text, notes), "hex with 0x"
+    if _SUFFIXED.fullmatch(text.strip()):
+        return bytes(int(word[:-1], 16) for word in re.findall(r"\w+", text)), "hex with h"
     return _digits(text, notes)
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Spaces of the same length: places in messages must not move."""
+    return re.sub(r"[^\n]", " ", match.group())
+
+
+def _quoted_hex(text: str, opening: re.Match[str]) -> str | None:
+    """The digits alone, where strings without a prefix hold nothing else: `"14 00 03"`. None for any other string."""
+    if opening.group()[-2:-1].isalpha():
+        return None
+    inner = _STRING_MARKS.sub(_blank, text)
+    words = _WORD.findall(inner.translate(_DASHES))
+    if not words or not all(_QUOTED_HEX.fullmatch(word) for word in words):
+        return None
+    return inner if len(words) > 1 or len(words[0]) % 2 == 0 else None
 
 
 def _fail(text: str, at: int, message: str) -> NotationError:
@@ -104,7 +154,7 @@ def _literals(text: str, notes: list[str]) -> bytes:
         at, closed = _string(text, match.end(), match.group(1), out)
         if not closed:
             notes.append("the closing quote is missing")
-        rest = re.compile(r"[\s,;+)\](]*").match(text, at)
+        rest = _BETWEEN_STRINGS.match(text, at)
         at = rest.end() if rest else at
     if at < len(text):
         raise _fail(text, at, f"{_shown(text[at])} follows the closing quote; give the bytes alone")
@@ -148,6 +198,8 @@ def _escape(text: str, at: int, out: bytearray) -> int:
     following = text[at + 1 : at + 2]
     if following == "\n":
         return at + 2
+    if text.startswith("\r\n", at + 1):
+        return at + 3
     if following in _SIMPLE_ESCAPES and following:
         out.append(_SIMPLE_ESCAPES[following])
         return at + 2
@@ -156,10 +208,16 @@ def _escape(text: str, at: int, out: bytearray) -> int:
     return at + 1
 
 
-def _escaped(text: str, notes: list[str]) -> bytes:
-    """`\\x1d\\x00…` without quotes. Spaces between pure escapes separate; beside other characters they are bytes."""
-    if re.fullmatch(r"(?:\\[xX][0-9a-fA-F]{2}|[\s,;'\"])+", text):
-        return bytes(int(pair, 16) for pair in re.findall(r"\\[xX]([0-9a-fA-F]{2})", text))
+def _escaped(text: str, bare: str, notes: list[str]) -> bytes:
+    """`\\x1d\\x00…` without quotes. Spaces between pure escapes separate; beside other characters they are bytes.
+
+    Args:
+        text: All of it.
+        bare: The same with spaces in place of comments.
+        notes: Gets what was guessed.
+    """
+    if re.fullmatch(r"(?:\\[xX][0-9a-fA-F]{2}|\\(?=[ \t\r]*(?:\n|\Z))|[\s,;'\"])+", bare):
+        return bytes(int(pair, 16) for pair in re.findall(r"\\[xX]([0-9a-fA-F]{2})", bare))
     out = bytearray()
     _string(text.strip("\r\n\t "), 0, None, out)
     notes.append("characters between the escapes were read as themselves")
@@ -188,13 +246,26 @@ def _hercules(text: str) -> bytes:
     return bytes(out)
 
 
+def _percent(text: str, notes: list[str]) -> bytes:
+    """`%1d%00text` as in addresses; spaces between pure escapes separate."""
+    if re.fullmatch(r"(?:%[0-9a-fA-F]{2}|[\s,;])+", text):
+        return bytes(int(pair, 16) for pair in _PERCENT.findall(text))
+    notes.append("characters between the escapes were read as themselves")
+    return unquote_to_bytes(text.strip("\r\n\t ").encode("utf-8", "surrogatepass"))
+
+
 # --- numbers ---
 
 
-def _c_array(text: str) -> bytes:
-    """`{0x1d, 0x00}` with or without a declaration around it, or `0x1d 0x00`."""
-    # Comments become spaces of the same length: places in messages must not move.
-    bare = _C_COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+def _c_array(text: str, notes: list[str]) -> bytes:
+    """`{0x1d, 0x00}` with or without a declaration around it, several of them, or `0x1d 0x00`. Without comments."""
+    peers = list(_PEER.finditer(text))
+    second = next((match for match in peers if match.group(1) != peers[0].group(1)), None)
+    if second is not None:
+        raise _fail(text, second.start(), dumps.TWO_DIRECTIONS)
+    bare = _BETWEEN_ARRAYS.sub(lambda match: _blank(match) if "=" in match.group(1) else match.group(), text)
+    if bare != text:
+        notes.append("the arrays were joined")
     first, last = bare.find("{"), bare.rfind("}")
     inner = bare if first < 0 else bare[first + 1 : last if last > first else len(bare)]
     offset = 0 if first < 0 else first + 1

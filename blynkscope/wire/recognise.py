@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from blynkscope.protocol import derived, limits
+from blynkscope.protocol import derived, limits, tls
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import SUCCESS
@@ -39,22 +39,13 @@ class Guess(msgspec.Struct, frozen=True):
 HARDWARE = Guess("hardware", "Blynk, hardware dialect")
 APP = Guess("app", "Blynk, app dialect")
 
-_TLS_TYPES = {0x14: "change cipher spec", 0x15: "alert", 0x16: "handshake", 0x17: "application data"}
-_TLS_VERSIONS = {0: "SSL 3.0", 1: "TLS 1.0", 2: "TLS 1.1", 3: "TLS 1.2", 4: "TLS 1.3"}
-_TLS_HANDSHAKES = {
-    1: "ClientHello",
-    2: "ServerHello",
-    11: "Certificate",
-    14: "ServerHelloDone",
-    16: "ClientKeyExchange",
-}
-_TLS_RECORD_MAX = 16384 + 2048
 _TLS_ADVICE = (
     "These are TLS records, not Blynk frames: the Blynk bytes are encrypted inside, and this version does not open "
     "them. In a program's own log it means that the program reads the socket underneath its TLS layer: wrap the socket "
     "(ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped one, or use the plain port 80 "
     "or 8080 without TLS."
 )
+_ALERT_CUT_ADVICE = "One side ends the TLS connection; the byte that says why comes next and is not here."
 _HTTP_ADVICE = "This is HTTP: the REST API, a firmware download or a web page, not the device protocol."
 _WEBSOCKET_ADVICE = "Blynk frames travel inside binary WebSocket messages here; the path is /websockets for devices."
 _MQTT_ADVICE = "This is MQTT. Blynk IoT speaks it on ports 1883 and 8883; the Blynk device protocol is another one."
@@ -77,25 +68,34 @@ _MQTT_NAMES = (b"\x00\x04MQTT", b"\x00\x06MQIsdp")
 
 def _tls(prefix: bytes) -> Guess:
     kind, _, minor, high, low = prefix[:5]
-    label = f"TLS {_TLS_TYPES[kind]}"
+    label = f"TLS {tls.TYPES[kind]}"
     detail: dict[str, Any] = {
-        "content_type": _TLS_TYPES[kind],
-        "record_version": _TLS_VERSIONS[minor],
+        "content_type": tls.TYPES[kind],
+        "record_version": tls.VERSIONS[minor],
         "record_length": high << 8 | low,
     }
-    if kind == 0x16 and len(prefix) > 5 and prefix[5] in _TLS_HANDSHAKES:
-        detail["handshake"] = _TLS_HANDSHAKES[prefix[5]]
-        label = f"TLS {_TLS_HANDSHAKES[prefix[5]]}"
+    if kind == tls.HANDSHAKE and len(prefix) > 5 and prefix[5] in tls.HANDSHAKES:
+        detail["handshake"] = tls.HANDSHAKES[prefix[5]]
+        label = f"TLS {tls.HANDSHAKES[prefix[5]]}"
+    if (alert := tls.alert_of(prefix)) is not None:
+        level, number = alert
+        detail["level"] = tls.LEVELS[level]
+        label = f"TLS alert: {tls.LEVELS[level]}"
+        if number is not None:
+            detail |= {"alert": number, "alert_name": tls.alert_name(number)}
+            cause = tls.cause_of(number)
+            return Guess("tls", f"{label} {tls.alert_name(number)} ({number})", detail, cause)
+        return Guess("tls", label, detail, _ALERT_CUT_ADVICE)
     return Guess("tls", label, detail, _TLS_ADVICE)
 
 
 def _maybe_tls(prefix: bytes, final: bool) -> Guess | bool | None:
     """A Guess; False if it is none; None while undecided."""
-    if prefix[0] not in _TLS_TYPES:
+    if prefix[0] not in tls.TYPES:
         return False
     if len(prefix) > 1 and prefix[1] != 3:
         return False
-    if len(prefix) > 2 and prefix[2] not in _TLS_VERSIONS:
+    if len(prefix) > 2 and prefix[2] not in tls.VERSIONS:
         return False
     if len(prefix) < 6:
         if not final:
@@ -103,14 +103,17 @@ def _maybe_tls(prefix: bytes, final: bool) -> Guess | bool | None:
         # 17 03 03 00 1d alone: five bytes read as a header by a program that expected a frame.
         return _tls(prefix) if len(prefix) == 5 else False
     kind, length, first = prefix[0], prefix[3] << 8 | prefix[4], prefix[5]
-    if not 0 < length <= _TLS_RECORD_MAX:
+    if not 0 < length <= tls.RECORD_MAX:
         return False
     sound = {
         0x14: length == 1 and first == 1,
-        0x15: (length == 2 and first in {1, 2}) or (length > 2 and first not in b"bte"),
+        0x15: (length == tls.ALERT_SIZE and first in tls.LEVELS) or (length > 2 and first not in b"bte"),
         0x16: length >= 4 and first <= 24,
         0x17: True,
     }[kind]
+    if sound and kind == tls.ALERT and length == tls.ALERT_SIZE and len(prefix) == 6 and not final:
+        # The reason, which the name of an alert holds, is the next byte.
+        return None
     return _tls(prefix) if sound else False
 
 
@@ -253,5 +256,4 @@ def name_bytes(data: bytes) -> Guess:
 
 
 PARTICLE = Guess("particle", "Particle cloud handshake", {}, _PARTICLE_ADVICE)
-MQTT_ANSWER = Guess("mqtt", "MQTT", {}, _MQTT_ADVICE)
 UNKNOWN = Guess("unknown", "unknown protocol")

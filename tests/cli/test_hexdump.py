@@ -84,6 +84,47 @@ def test_a_tls_record_is_no_status():
         assert "reads the socket underneath its TLS layer" in told
 
 
+def test_a_tls_alert_is_read_to_its_reason():
+    result = run("15 03 03 00 02 02 30 00")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "△ 8 bytes · TLS alert: fatal unknown_ca (48) · not Blynk"
+    assert [line.split() for line in lines if line.startswith("  00")] == [
+        ["0000", "15", "type", "21", "alert"],
+        ["0001", "03", "03", "version", "TLS", "1.2"],
+        ["0003", "00", "02", "length", "2", "bytes", "of", "record"],
+        ["0005", "02", "level", "2", "fatal"],
+        ["0006", "30", "description", "48", "unknown_ca"],
+        ["0007", "00", "content", "TLS,", "not", "Blynk"],
+    ]
+    told = " ".join(result.stdout.split())
+    assert "→ The device does not trust the CA" in told
+    assert "underneath its TLS layer" not in told
+    cut = run("15 03 03 00 02 02").stdout
+    assert "1 byte of the record is not here" in " ".join(cut.split())
+    assert "the byte that says why" in cut
+    assert "description" not in cut
+    (record, _) = json.loads(run("15 03 03 00 02 02 28", "--format", "json").stdout)
+    assert (record["kind"], record["detail"]["alert"]) == ("tls", 40)
+
+
+def test_one_direction_of_a_followed_stream_is_read_and_two_are_refused():
+    client = "00000000  14 00 06 00 09 76 77 00  30 00 31 30 2e 30        .....vw. 0.10.0\n"
+    server = "    00000000  00 00 06 00 c8                                    .....\n"
+    assert dumped(run("-", input=client.encode()).stdout) == WRITE
+    assert "200 STA_SUCCESS" in " ".join(run("-", input=server.encode()).stdout.split())
+    both = run("-", input=(client + server).encode())
+    assert both.exit_code == 2
+    assert "line 2, column 1: two directions" in both.stderr
+
+
+def test_words_of_plain_hexdump_are_turned_round_with_a_note():
+    text = "0000000 0014 0006 7609 0077 0030 3031 302e     \n000000e\n"
+    result = run("-", input=text.encode())
+    assert dumped(result.stdout) == WRITE
+    assert "note: the words of 16 bits" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

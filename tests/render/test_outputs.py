@@ -131,9 +131,20 @@ def test_lone_surrogates_and_deep_nesting_do_not_stop_json():
     assert lines[2]["text"] == "V1 = 23.5"
 
 
-def test_json_keeps_utf8_in_files():
-    text = run("jsonl", frame(1, "温度 \u202e \x9b \U000e0001 \x1b"))
-    assert "温度 \u202e \x9b \U000e0001 \\u001b" in text
+@pytest.mark.parametrize("name", ["jsonl", "json"])
+def test_json_keeps_letters_and_escapes_what_is_not_printable(name):
+    text = "温度é \u202e \x85 \x9b \x7f \u2028 \u2029 \xad \ufeff \U000e0001 \x1b \r\n"
+    shown = run(name, frame(1, text, fields={text: [text]}), frame(2), StreamRecord(text, 1, None, text, 0, {}))
+    lines = shown.splitlines()
+    assert lines == shown.rstrip("\n").split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert (
+        "温度é \\u202e \\u0085 \\u009b \\u007f \\u2028 \\u2029 \\u00ad \\ufeff \\udb40\\udc01 \\u001b \\r\\n" in shown
+    )
+    records = json.loads(shown) if name == "json" else [json.loads(line) for line in lines]
+    assert [record["record"] for record in records] == ["frame", "frame", "stream"]
+    assert records[0]["text"] == text
+    assert records[0]["fields"] == {text: [text]}
 
 
 class Terminal(io.BytesIO):
@@ -150,6 +161,11 @@ def test_json_on_a_terminal_escapes_what_could_steer_it():
     assert line.isprintable()
     assert "温度é \\u202e \\u009b \\u007f \\u2028 \\udb40\\udc01 \\u001b" in line
     assert json.loads(line) == json.loads(msgspec.json.encode(record))
+
+
+def test_csv_tells_the_state_of_a_write_that_was_known_at_its_line():
+    rows = list(csv.DictReader(io.StringIO(run("csv", *RECORDS))))
+    assert [row["write"] for row in rows] == ["", "sent"]
 
 
 def test_csv_has_a_header_and_one_row_a_frame():

@@ -204,3 +204,26 @@ def test_deeply_nested_fields_are_cut_and_not_a_crash(depth):
     record = Redactor().apply(frame(45, body, Dialect.APP))
     assert TOKEN not in everything(record)
     assert len(record.body) == 2 * len(body)
+
+
+def test_parts_of_tokens_in_skipped_text_are_masked():
+    part = "6f1c2d3e4a5b6c7d8e9f"
+    record = StreamRecord("resync", 1, None, "device", 20, {"looks_like": "plain text", "line": f"{part} OK+CONN"})
+    shown = Redactor().apply(record)
+    assert part not in str(shown.detail)
+    assert "OK+CONN" in str(shown.detail)
+
+
+def test_a_short_token_that_was_learned_is_masked_in_short_values():
+    redactor = Redactor()
+    login = frame(29, b"mytoken123")
+    value = frame(20, b"vw\x001\x00mytoken123")
+    redactor.apply(login)
+    assert "mytoken123" not in str(redactor.apply(value))
+    assert b"mytoken123".hex() not in redactor.apply(value).body
+
+
+def test_secrets_in_short_bodies_of_other_commands_are_masked():
+    shown = Redactor().apply(frame(55, b"password=hunter2"))
+    assert "hunter2" not in str(shown)
+    assert b"hunter2".hex() not in shown.body

@@ -14,8 +14,10 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.render.console import Palette, cells, fit, padded, wrapped
 from blynkscope.render.outputs import make
+from blynkscope.render.summary import Tally
 
 WIDTHS = (80, 120, 200)
+NARROW = (40, 48, 56, 60, 71, 72, 79)
 
 
 def frame(n=1, time=1000.0, sender="device", cmd=20, name="MSG_HW", text="V1 = 23.5", **more):
@@ -133,6 +135,119 @@ def test_what_the_server_writes_is_not_marked_as_unacknowledged():
     assert "○" not in line
     (line,) = rows(written(1, "V1", "lost", sender="server"))
     assert "✗ lost" in line
+
+
+def synchronised(n=8, text="V1 = 23.5", **more):
+    return frame(n, sender="server", text=text, answers=7, rtt_ms=10.0, **more)
+
+
+@pytest.mark.parametrize(
+    ("state", "wide", "narrow"),
+    [
+        ("confirmed", "● confirms #3", "● #3"),
+        ("contradicted", "✗ contradicts #3", "✗ #3"),
+        ("rejected", "✗ rejects #3", "✗ #3"),
+    ],
+)
+def test_the_row_that_proves_what_became_of_a_write_says_so(state, wide, narrow):
+    records = written(3, "V1", "sent"), synchronised(), WriteRecord(3, state, 8, 1001.0)
+    for width, words in ((80, narrow), (120, wide), (200, wide)):
+        assert len(rows(*records, width=width)) == 2
+        assert f"{words} " in rows(*records, width=width)[1]
+        assert rows(*records, width=width)[1].endswith("10.0 ms")
+    colored = rows(*records, color="always")[1]
+    assert f"{Palette(True).on[state]}{wide}{Palette(True).off}" in colored
+
+
+def test_a_proof_stands_alone_where_the_reading_needs_the_room():
+    for width, words in ((80, "● #3"), (120, "● confirms #3")):
+        line = rows(synchronised(text="x" * (width // 3)), WriteRecord(3, "confirmed", 8, None), width=width)[0]
+        assert line.endswith(words)
+        assert "x" * (width // 3) in line
+        assert cells(line) <= width
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, *NARROW])
+def test_proofs_do_not_move_the_columns(width):
+    lines = rows(
+        synchronised(8),
+        synchronised(9),
+        WriteRecord(3, "confirmed", 9, None),
+        synchronised(10),
+        WriteRecord(12, "contradicted", 10, None),
+        width=width,
+    )
+    assert len(lines) == 3
+    assert len({line.index("V1 =") for line in lines}) == 1
+    assert all(cells(line) <= width for line in lines)
+    if width >= 120:
+        assert len({line.index("↩ #7") for line in lines}) == 1
+        assert lines[1].index("● confirms") == lines[2].index("✗ contradicts")
+
+
+def test_several_proofs_are_counted_and_bad_news_comes_first():
+    records = (
+        synchronised(),
+        WriteRecord(3, "confirmed", 8, None),
+        WriteRecord(4, "contradicted", 8, None),
+        WriteRecord(5, "confirmed", 8, None),
+    )
+    assert "✗ contradicts #4 +2" in rows(*records)[0]
+    assert "✗ #4 +2" in rows(*records, width=80)[0]
+    assert "● confirms #3 +1" in rows(records[0], records[1], records[3])[0]
+
+
+def test_a_weak_proof_is_no_news():
+    lines = rows(synchronised(), WriteRecord(3, "passed", 8, None), WriteRecord(4, "delivered", None, None))
+    assert lines == rows(synchronised())
+
+
+def test_a_lost_write_has_a_line_of_its_own():
+    text = table(written(19, "V6", "sent"), WriteRecord(19, "lost", None, 1001.0), WriteRecord(20, "lost", None, None))
+    assert "\n                 ✗ #19 V6 lost\n                 ✗ #20 lost\n" in text
+    assert "lost" not in table(WriteRecord(19, "lost", None, 1001.0), quiet=True)
+
+
+def test_a_proof_that_is_not_shown_is_told_in_a_line():
+    text = table(written(3, "V1", "sent"), WriteRecord(3, "contradicted", 8, 1001.0))
+    assert "✗ #3 V1 contradicted by #8\n" in text
+
+
+def test_lines_about_lost_writes_are_bounded():
+    lost = [WriteRecord(n, "lost", None, None) for n in range(1, 1001)]
+    lines = table(*lost).split("── summary")[0].rstrip().split("\n")
+    assert len(lines) < 12
+    assert lines[-1].strip() == "✗ and 992 more lost"
+
+
+def test_whoever_asks_for_more_sees_every_state():
+    records = [WriteRecord(n, state, 9, None) for n, state in enumerate(("passed", "lost", "confirmed") * 10, 1)]
+    text = table(*records, verbose=1)
+    assert all(f"#{record.frame} is {record.state} by #9" in text for record in records)
+
+
+@pytest.mark.parametrize("width", NARROW)
+def test_rows_fit_narrow_terminals(width):
+    records = [
+        frame(1),
+        answer(2, 9, "STA_INVALID_TOKEN"),
+        answer(3, answers=None),
+        written(4, "V1", "sent", text="V1 = " + "x" * 90),
+        written(5, "V1", "contradicted"),
+        synchronised(text="y" * 90, stream=2),
+        WriteRecord(4, "contradicted", 8, None),
+        WriteRecord(5, "confirmed", 8, None),
+        synchronised(9, name="MSG_GET_ENHANCED_GRAPH_DATA", id=65535),
+        frame(12_345_678, id=65535, time=9e6, stream=8000, answers=12_345_600, rtt_ms=99_999.0),
+        frame(12_345_679, id=65535, text=""),
+    ]
+    lines = [line.rstrip() for line in table(*records, width=width, quiet=True).split("\n") if line]
+    assert all(cells(line) <= width for line in lines), [line for line in lines if cells(line) > width]
+    assert len(lines) == len(records) - 2
+    assert "V1 = 23.5" in lines[0]
+    head = table(frame(1), width=width).split("\n")[0]
+    assert cells(head) <= width
+    assert head.index("reading") == table(frame(1), width=width).split("\n")[1].index("V1 = 23.5")
 
 
 def test_answers_say_what_they_answer():
@@ -266,6 +381,69 @@ def test_the_summary_says_what_was_seen_written_and_lost():
     ):
         assert words in summary
     assert "── summary" not in table(frame(1), quiet=True)
+
+
+LOST = {
+    "captures_damaged": ("1 capture damaged", "2 captures damaged"),
+    "bytes_missing": ("1 byte missing", "2 bytes missing"),
+    "bytes_skipped": ("1 byte skipped", "2 bytes skipped"),
+    "frames_incomplete": ("1 frame incomplete", "2 frames incomplete"),
+    "packets_broken": ("1 packet broken", "2 packets broken"),
+    "packets_encrypted": ("1 packet encrypted", "2 packets encrypted"),
+    "packets_unknown_link": ("1 packet of an unknown link type", "2 packets of unknown link types"),
+    "fragments_incomplete": ("1 incomplete set of IP fragments", "2 incomplete sets of IP fragments"),
+    "segments_conflicting": ("1 TCP segment contradicting", "2 TCP segments contradicting"),
+    "segments_after_close": ("1 TCP segment after its", "2 TCP segments after their"),
+    "streams_evicted": ("1 stream no longer", "2 streams no longer"),
+    "things_unheard_of": ("1 things unheard of", "2 things unheard of"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_was_lost_is_told_in_words(name):
+    for count, words in enumerate(LOST[name], 1):
+        assert f"  lost      {words}" in table(SummaryRecord(0, 0, {}, {name: count, "nothing": 0}))
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, *NARROW])
+def test_the_summary_is_wrapped_and_not_cut(width):
+    protocols = ("tls", "http", "websocket", "mqtt", "ssh", "particle", "text", "unknown")
+    writes = [
+        written(n, f"V{n % 20}", state)
+        for n, state in enumerate(("sent", "delivered", "passed", "confirmed", "contradicted", "rejected", "lost") * 20)
+    ]
+    text = table(
+        *writes,
+        *(StreamRecord("foreign", n, 1.0, "server", 5, {"protocol": name}) for n, name in enumerate(protocols, 1)),
+        FindingRecord("BS201", "x", "error", "login", 1, (3,), 1, "A title of many words " * 8, "", ""),
+        SummaryRecord(3, 1, {"note": 2, "warning": 1, "error": 1}, dict.fromkeys(LOST, 12345)),
+        width=width,
+    )
+    summary = text[text.index("── summary") :]
+    lines = summary.split("\n")
+    assert "…" not in summary
+    assert all(cells(line) <= min(width, 120) for line in lines)
+    assert cells(lines[0]) == min(width, 120)
+    assert not any(line.endswith(" ") for line in lines)
+    flat = " ".join(summary.split())
+    for words in (
+        "1 of an unknown protocol, 1 of WebSocket: named above, not opened",
+        "○ not acknowledged: Blynk answers no good write (blynkscope explain BS301)",
+        "12345 streams no longer followed",
+        "A title of many words A title of many words",
+    ):
+        assert words in flat
+    assert all(f"1 {state}" in flat for state in ("sent", "contradicted", "lost"))
+
+
+def test_the_summary_remembers_writes_within_bounds():
+    tally = Tally()
+    for n in range(60_000):
+        tally.frame(written(n, f"V{n % 10}", "sent"))
+    assert tally.settled(WriteRecord(59_999, "lost", None, None)) == "V9"
+    assert tally.settled(WriteRecord(59_999, "lost", None, None)) == ""
+    assert tally.settled(WriteRecord(52_500, "lost", None, None)) == "V0"
+    assert tally.settled(WriteRecord(1, "lost", None, None)) == ""
 
 
 def test_an_empty_run_has_a_summary_too():

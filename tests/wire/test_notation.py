@@ -52,6 +52,46 @@ def wireshark(data, ascii_too=True, old=False):
     return "\n".join(lines)
 
 
+def words(data, base="07x", stars=True):
+    lines, last, starred = [], None, False
+    for at, chunk in rows(data):
+        if stars and chunk == last and len(chunk) == 16:
+            if not starred:
+                lines.append("*")
+            starred = True
+            continue
+        starred, last = False, chunk
+        pairs = [chunk[i : i + 2] for i in range(0, len(chunk), 2)]
+        shown = " ".join(f"{pair[1]:02x}{pair[0]:02x}" if len(pair) == 2 else f"00{pair.hex()}" for pair in pairs)
+        lines.append(f"{at:{base}} {shown:<39}")
+    return "\n".join([*lines, f"{len(data):{base}}", ""])
+
+
+def octal_bytes(data):
+    return "\n".join([*(f"{at:07o} {chunk.hex(' ')}" for at, chunk in rows(data)), f"{len(data):07o}"])
+
+
+def followed(data, indent="", cuts=(37, 50)):
+    """As Wireshark and tshark show a followed stream: each packet begins a row, the gutter has a blank inside."""
+    lines, at = [], 0
+    for end in sorted({*(cut for cut in cuts if cut < len(data)), len(data)}):
+        for start in range(at, end, 16):
+            chunk = data[start : min(start + 16, end)]
+            shown = f"{chunk[:8].hex(' ')}  {chunk[8:].hex(' ')}"
+            chars = f"{gutter(chunk)[:8]} {gutter(chunk)[8:]}".rstrip()
+            lines.append(f"{indent}{start:08X}  {shown:<48}  {chars}")
+        at = end
+    return "\n".join(lines)
+
+
+def arrays(data, peer=0):
+    found = []
+    for index, (_, chunk) in enumerate(rows(data, 24)):
+        inner = ", \n".join(", ".join(f"0x{byte:02x}" for byte in row) for _, row in rows(chunk, 8))
+        found.append(f"char peer{peer}_{index}[] = {{ /* Packet {index + 4} */\n{inner} }};\n")
+    return "".join(found)
+
+
 def tcpdump(data, ascii_too=True):
     lines = ["12:00:00.000001 IP 10.0.0.2.42030 > 10.0.0.1.8080: Flags [P.], length 37"]
     for at, chunk in rows(data):
@@ -93,6 +133,45 @@ PRINTERS = {
     "Wireshark": wireshark,
     "Wireshark, old": lambda data: wireshark(data, old=True),
     "Wireshark without characters": lambda data: wireshark(data, ascii_too=False),
+    "hexdump": words,
+    "od -x -v": lambda data: words(data, "07o", stars=False),
+    "od -t x1": octal_bytes,
+    "followed": followed,
+    "followed, the answers": lambda data: followed(data, "    "),
+    "followed with tshark": lambda data: (
+        "\n"
+        + "=" * 67
+        + "\nFollow: tcp,hex\nFilter: tcp.stream eq 0\nNode 0: 127.0.0.1:42030\nNode 1: [::1]:8080\n"
+        + followed(data, "\t")
+        + "\n"
+        + "=" * 67
+        + "\n"
+    ),
+    "followed as C arrays": arrays,
+    "escaped string": lambda data: " \\\n".join(
+        '"' + "".join(f"\\x{byte:02x}" for byte in chunk) + '"' for _, chunk in rows(data)
+    ),
+    "escaped string, CRLF": lambda data: " \\\r\n".join(
+        '"' + "".join(f"\\x{byte:02x}" for byte in chunk) + '"' for _, chunk in rows(data)
+    ),
+    "fromhex": lambda data: f"bytes.fromhex('{data.hex(' ')}')",
+    "fromhex in lines": lambda data: (
+        "packet = bytes.fromhex(\n" + "\n".join(f'    "{chunk.hex()}"' for _, chunk in rows(data)) + "\n)  # a login\n"
+    ),
+    "unhexlify": lambda data: f"binascii.unhexlify(b'{data.hex()}')",
+    "quoted hex": lambda data: f'"{data.hex(" ")}"',
+    "curly quoted hex": lambda data: f"\u201c{data.hex(' ')}\u201d",
+    "list of quoted hex": lambda data: "[" + ", ".join(f'"{byte:02x}"' for byte in data) + "]",
+    "hex with h": lambda data: " ".join(f"{byte:02X}h" for byte in data),
+    "percent": lambda data: "".join(f"%{byte:02X}" for byte in data),
+    "hex with comments": lambda data: (
+        "# a login\n// of 1d\n" + "\n".join(f"{chunk.hex(' ')}  // {gutter(chunk)}" for _, chunk in rows(data, 8))
+    ),
+    "Python list with comments": lambda data: (
+        "[\n" + "\n".join(f"  {', '.join(map(hex, chunk))},  # 0x1d {at}" for at, chunk in rows(data, 8)) + "\n]"
+    ),
+    "Python with a comment": lambda data: f"login = {data!r}  # 1d",
+    "escapes with a comment": lambda data: "".join(f"\\x{byte:02x}" for byte in data) + " // login",
     "tcpdump -X": tcpdump,
     "tcpdump -x": lambda data: tcpdump(data, ascii_too=False),
 }
@@ -140,6 +219,16 @@ def test_any_text_gives_bytes_or_the_documented_error(text):
         ("{1d}{zz}", 1, 5, "brace"),
         ("00000000: 1d0 000", 1, 11, "two digits"),
         ("00000000: 1d00\nhello", 2, 1, "no row"),
+        ("bytes.fromhex('1d 0g')", 1, 20, "'g' is no hex digit"),
+        ('"1d 00 1"', 1, 8, "odd number"),
+        ("1d 00 // login\n01 0g # id", 2, 5, "'g' is no hex digit"),
+        ("# 1d 00", 1, 1, "'#' is no hex digit"),
+        ("0000000 001d 2001\n0000020 3130\n0000022", 1, 1, "do not fit the rows"),
+        ("\n0000000 001d 2001\n*\n0000002", 2, 1, "do not fit the rows"),
+        (followed(LOGIN) + "\n" + followed(b"\0\0\1\0\xc8", "    "), 4, 1, "two directions"),
+        (followed(b"\0\0\1\0\xc8", "\t") + "\n" + followed(LOGIN), 2, 1, "two directions"),
+        (followed(b"\x1d\0") + "\n" + followed(b"\0", "    "), 2, 1, "two directions"),
+        (arrays(b"\x1d\0") + arrays(b"\0\0", 1), 3, 6, "paste one of them"),
     ],
 )
 def test_messages_name_the_place(text, line, column, words):
@@ -167,6 +256,26 @@ def test_messages_name_the_place(text, line, column, words):
         ("1d\u201300\u201401", bytes([0x1D, 0, 1])),
         ("\ufeff1d\u00a000", bytes([0x1D, 0])),
         ("0000  1d 00 01", bytes([0x1D, 0, 1])),
+        ('"hello"', b"hello"),
+        ('"abc"', b"abc"),
+        ("b'14 00'", b"14 00"),
+        ('"29, 0, 1"', bytes([29, 0, 1])),
+        ('"0x1d, 0x00"', bytes([0x1D, 0])),
+        ('"0x14" + "0x00"', bytes([0x14, 0])),
+        ('char login[] = "\\x1d\\x00" /* id */ "\\x01"; // more', bytes([0x1D, 0, 1])),
+        ("b'a # b // c'", b"a # b // c"),
+        ("bytes.fromhex('1d00') + bytes.fromhex('01')", bytes([0x1D, 0, 1])),
+        ("#define LOGIN {0x1d, 0x00}", bytes([0x1D, 0])),
+        ("char a[] = {0x1d}; char b[] = {0x00, 1};", bytes([0x1D, 0, 1])),
+        ("{{0x1d, 0x00}, {0x01}}", bytes([0x1D, 0, 1])),
+        ("0FFh, 1Dh", bytes([0xFF, 0x1D])),
+        ("%1d %00,%01", bytes([0x1D, 0, 1])),
+        ("%14%00vw%001", b"\x14\0vw\x001"),
+        ("%14%00vw% %", b"\x14\0vw% %"),
+        ("1d 00 ... // the token", bytes([0x1D, 0])),
+        ("0000000    001d 0001\n0000004", bytes([0x1D, 0, 1, 0])),
+        ("0000010 001d 0001", bytes([0x1D, 0, 1, 0])),
+        ("00000000  1d 00\n    00000002  01 00", bytes([0x1D, 0, 1, 0])),
         ("0000 1d 00 01 00 20\n0005 30 31", bytes([0x1D, 0, 1, 0, 0x20, 0x30, 0x31])),
     ],
 )
@@ -204,6 +313,22 @@ def test_no_output_is_lost_in_the_table_of_printers():
     assert notation.parse_bytes(hexdump_c(LOGIN)).notation == "hexdump -C"
     assert notation.parse_bytes(tcpdump(LOGIN)).notation == "tcpdump"
     assert notation.parse_bytes(wireshark(LOGIN)).notation == "Wireshark hex dump"
+    assert notation.parse_bytes(words(LOGIN)).notation == "hexdump"
+    assert notation.parse_bytes(words(LOGIN, "07o")).notation == "od"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (words(LOGIN), "low byte first"),
+        (words(bytes(100), "07o"), "would fit too"),
+        (arrays(LOGIN), "arrays were joined"),
+        ('"1d 00"', "read as hex"),
+        ("%14vw", "as themselves"),
+    ],
+)
+def test_what_was_guessed_is_noted(text, told):
+    assert any(told in note for note in parse_bytes(text).notes)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +344,20 @@ def test_no_output_is_lost_in_the_table_of_printers():
         ">" * 200000 + "<Buffer ",
         "\\" * 200000,
         "0000 00\n" * 40000,
+        "}" + "=" * 400000,
+        "}=" * 200000 + "0x1d",
+        "# \n" * 100000,
+        "a " * 200000 + "=",
+        "a" + "=" * 300000,
+        '"' + "14 " * 200000,
+        '"\\\n' * 100000,
+        "%14" * 200000 + "%",
+        "14h " * 100000 + "x",
+        "0000000 1400\n" + "*\n" * 200000,
+        "0000000 1400\n*\n3000000 1400\n" * 1000,
+        "'' /*" * 50000,
     ],
-    ids=range(10),
+    ids=range(22),
 )
 def test_hostile_text_takes_no_time(text):
     begin = time.perf_counter()

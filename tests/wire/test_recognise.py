@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from blynkscope.protocol import tls
 from blynkscope.wire.recognise import classify, name_bytes
 
 TOKEN = b"6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5"
@@ -34,7 +35,11 @@ KNOWN = [
     (HELLO, "tls", "TLS ClientHello"),
     (bytes.fromhex("16030300 4a 02") + bytes(70), "tls", "TLS ServerHello"),
     (bytes.fromhex("170303001d") + bytes(range(29)), "tls", "TLS application data"),
-    (bytes.fromhex("15030300020228"), "tls", "TLS alert"),
+    (bytes.fromhex("15030300020228"), "tls", "TLS alert: fatal handshake_failure (40)"),
+    (bytes.fromhex("15030100020100"), "tls", "TLS alert: warning close_notify (0)"),
+    (bytes.fromhex("150303000202fe"), "tls", "TLS alert: fatal unknown (254)"),
+    (bytes.fromhex("150303000202"), "tls", "TLS alert: fatal"),
+    (bytes.fromhex("150303001a") + bytes(26), "tls", "TLS alert"),
     (bytes.fromhex("140303000101"), "tls", "TLS change cipher spec"),
     (b"GET /" + TOKEN + b"/get/V0 HTTP/1.1\r\nHost: a\r\n\r\n", "http", "HTTP request"),
     (b"PUT /x HTTP/1.1\r\n\r\n[1]", "http", "HTTP request"),
@@ -84,6 +89,52 @@ def test_the_record_header_that_was_read_as_a_frame():
     assert classify(bytes.fromhex("170303001d")) is None
 
 
+@pytest.mark.parametrize("number", tls.ALERTS)
+def test_an_alert_says_its_reason_and_what_to_do(number):
+    record = bytes.fromhex("15030300 0202") + bytes([number])
+    guess = classify(record)
+    name = tls.ALERTS[number]
+    assert guess == classify(record + record) == name_bytes(record)
+    assert guess.label == f"TLS alert: fatal {name} ({number})"
+    assert guess.detail == {
+        "content_type": "alert",
+        "record_version": "TLS 1.2",
+        "record_length": 2,
+        "level": "fatal",
+        "alert": number,
+        "alert_name": name,
+    }
+    assert guess.advice == tls.cause_of(number)
+    assert "underneath" not in guess.advice
+    assert len(guess.label) <= 60
+
+
+def test_causes_belong_to_alerts_and_name_something_to_do():
+    assert tls.CAUSES.keys() <= tls.ALERTS.keys()
+    assert {40, 42, 45, 46, 48, 70, 71, 80, 112} <= tls.CAUSES.keys()
+    assert "root certificate" in tls.cause_of(48)
+    assert "clock" in tls.cause_of(45)
+    assert tls.cause_of(254) == tls.cause_of(10) != ""
+
+
+def test_an_alert_is_told_by_its_seventh_byte():
+    record = bytes.fromhex("15030300020230")
+    assert [classify(record[:size]) for size in range(7)] == [None] * 7
+    assert classify(record).detail["alert_name"] == "unknown_ca"
+    cut = classify(record[:6], final=True)
+    assert (cut.label, cut.detail["level"]) == ("TLS alert: fatal", "fatal")
+    assert "alert" not in cut.detail
+    assert classify(record[:5], final=True).label == "TLS alert"
+
+
+def test_what_is_no_alert_is_not_read_as_one():
+    # An encrypted alert keeps its reason to itself; a level of 3 is none.
+    encrypted = classify(bytes.fromhex("150303001a0228") + bytes(24))
+    assert "level" not in encrypted.detail
+    assert "encrypted" in encrypted.advice
+    assert name_bytes(bytes.fromhex("15030300020328")).kind != "tls"
+
+
 def test_command_23_that_only_looks_like_tls_at_first():
     # MSG_DELETE_DASH of an app, id 0x0303 + length: a record of length 0 is no record.
     assert classify(b"\x17\x03\x03\x00\x00\x00\x011", final=True).kind == "app"
@@ -127,7 +178,7 @@ def test_two_pings_of_a_device_are_not_one_of_an_app():
 starts = st.sampled_from([row[0][:60] for row in KNOWN])
 pieces = st.sampled_from(
     [b"GET ", b"POLL ", b"HTTP/1.1", b"\r\n", b"\n", b" ", b"x" * 300, b"\r\n\r\n", b"Upgrade: websocket", b"\0", b"MQTT",
-     b"\x10", b"\x16\x03\x01", b"\x17\x03\x03", b"\x06\0\1\0\0", b"\0\0\1\0\xc8", b"OK+", b"\x80"]
+     b"\x10", b"\x15\x03\x03\0\2", b"\2\x28", b"\x16\x03\x01", b"\x17\x03\x03", b"\x06\0\1\0\0", b"\0\0\1\0\xc8", b"OK+", b"\x80"]
 )  # fmt: skip
 prefixes = (
     st.binary(max_size=60)
@@ -141,6 +192,10 @@ prefixes = (
 @example(b"POLL " + b"x" * 600 + b" HTTP/1.1\r\n\r\n")
 @example(b"GET " + b"x" * 600 + b" HTTP/1.1\r\n\r\n")
 @example(b"x" * 511 + b"\nyy")
+@example(b"\x15\x03\x03\0\2\2\x28")
+@example(b"\x15\x03\x03\0\2\2")
+@example(b"\x15\x03\x03\0\2\3\x28\0\0\0")
+@example(b"\x15\x03\x03\0\x1a\2\x28")
 @example(b"ABC " + b"x" * 501 + b" HTTP/1.1")
 def test_the_answer_does_not_depend_on_the_cuts(data):
     guess = classify(data)
