@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from blynkscope.errors import CaptureError, EnvironmentProblem, NotationError
+from blynkscope.cli import options
+from blynkscope.errors import CaptureError, NotationError
 
 if TYPE_CHECKING:
     from blynkscope.wire.notation import Parsed
@@ -48,6 +48,7 @@ def command(
     from blynkscope.protocol.model import Dialect, Era, Sender
     from blynkscope.render.redact import Redactor
 
+    options.spare_inputs(output, [source])
     parsed = _parsed(source)
     for note in parsed.notes:
         click.echo(f"note: {note}", err=True)
@@ -58,7 +59,7 @@ def command(
         era=Era(era) if era else None,
     )
     redactor = Redactor(show_secrets)
-    with _opened(output) as stream:
+    with options.opened(output) as stream:
         if format_ == "text":
             from blynkscope.render.dump import Dump
             from blynkscope.render.outputs import options_for, text_of
@@ -73,15 +74,6 @@ def command(
     if reading.cut_short:
         click.echo("the bytes end before their last frame does", err=True)
         sys.exit(_CUT_SHORT)
-
-
-def _opened(output: Path | None) -> AbstractContextManager[IO[Any]]:
-    if output is None:
-        return nullcontext(sys.stdout)
-    try:
-        return output.open("w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise EnvironmentProblem(f"cannot write {output}: {error.strerror}") from error
 
 
 def _parsed(source: str) -> Parsed:

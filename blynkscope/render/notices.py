@@ -167,7 +167,7 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
         label = detail.pop("label", None) or protocol
         return f"{size}{sender} are no Blynk" + (f": {_value(label)}" if label else "")
     if kind == "tls":
-        for name in ("protocol", "content_type", "handshake", "record_length"):
+        for name in ("protocol", "content_type", "handshake", "record_length", "level", "alert", "alert_name"):
             detail.pop(name, None)
         return f"{_value(detail.pop('label', None) or 'TLS')}{sender}, not opened"
     if kind == "undecodable":

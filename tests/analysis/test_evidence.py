@@ -85,3 +85,24 @@ def test_a_sync_confirms_what_was_written_before_the_roles_were_known(swapped):
     talk = Talk(handshake=False, ports=(50002, 50001))
     talk.say(device, write(199, b"1", b"3"), sync(200, b"1")).say(server, write(200, b"1", b"3")).close()
     assert talk.states[by_id(talk, 199).n] == "confirmed"
+
+
+def test_bytes_that_were_missing_at_the_beginning_prove_no_delivery():
+    talk = Talk().gap(0, 100).ack(0).device(LOGIN, write(2, b"1", b"7")).close(how="end")
+    assert talk.states[by_id(talk, 2).n] == "sent"
+
+
+def test_no_frame_is_put_together_across_a_gap():
+    whole = frame(20, 7, b"1-0", b"vw", b"1", b"23.523.523.5ABCDEF", head=">BHI")
+    talk = Talk(handshake=False).device(b"\xff\xfe" + whole[:20]).gap(0, 6).device(whole[20:]).close()
+    assert not talk.frames
+
+
+def test_a_long_value_is_compared_but_not_kept():
+    value = b"x" * 5000
+    talk = logged_in().device(write(2, b"1", value), sync(3, b"1")).server(write(3, b"1", value))
+    pin = next(iter(talk.analyser._streams.values())).pins.pins[b"vw1"]
+    assert pin.last is None
+    assert talk.states[by_id(talk, 2).n] == "confirmed"
+    talk.device(write(4, b"1", value), sync(5, b"1")).server(write(5, b"1", value + b"y")).close()
+    assert talk.states[by_id(talk, 4).n] == "contradicted"

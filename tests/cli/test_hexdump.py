@@ -216,3 +216,10 @@ def test_no_line_is_wider_than_the_terminal(columns):
 def test_an_unknown_command_is_shown_as_such():
     result = run("63 00 01 00 02 61 62", "--dialect", "hardware")
     assert "MSG_?99" in result.stdout
+
+
+def test_an_input_is_not_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f.bin").write_bytes(WRITE)
+    assert run("./f.bin", "-o", "f.bin").exit_code == 2
+    assert (tmp_path / "f.bin").read_bytes() == WRITE
