@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -10,7 +11,17 @@ from typing import NoReturn
 
 FAILED = 255
 """Exit status of a child that failed for another reason than the system's."""
+PIPE_SIZE = 1024 * 1024
+"""What Linux grants to every user."""
 _DESCRIPTORS = "/proc/self/fd"
+
+
+def pipe() -> tuple[int, int]:
+    """A pipe (read end, write end) that holds several batches, so that neither side waits for the other at each one."""
+    ends = os.pipe()
+    with suppress(OSError):  # beyond what the system grants to this user: the usual size does too
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    return ends
 
 
 def start(work: Callable[[], None], keep: Iterable[int]) -> int:

@@ -32,6 +32,7 @@ from blynkscope.render.jsonl import JsonLines
 _LENGTH = struct.Struct(">I")
 _FRAME, _WRITE, _OTHER = b"fwo"
 
+_KINDS: dict[type, int] = {Observed: _FRAME, WriteRecord: _WRITE}
 _Other = FindingRecord | LogRecord | StreamRecord | SummaryRecord
 
 
@@ -72,7 +73,7 @@ class BackgroundLines:
         self._new: list[_Lane] = []
         self._frames = msgspec.msgpack.Encoder(enc_hook=self._number)
         self._messages = msgspec.msgpack.Encoder()
-        read_end, self._pipe = os.pipe()
+        read_end, self._pipe = forks.pipe()
         self._child = forks.start(lambda: _serve(read_end, output), (read_end, stream.fileno()))
         os.close(read_end)
 
@@ -85,23 +86,12 @@ class BackgroundLines:
         if len(self._numbers) >= 2 * limits.STREAMS_MAX:
             # Numbers begin anew; the child writes over those that it knows.
             self._numbers.clear()
-        order = bytearray()
-        frames: list[Observed] = []
-        writes: list[WriteRecord] = []
-        others: list[Any] = []
-        add_kind, add_frame, add_write = order.append, frames.append, writes.append
-        for record in records:
-            if isinstance(record, Observed):
-                add_kind(_FRAME)
-                add_frame(record)
-            elif isinstance(record, WriteRecord):
-                add_kind(_WRITE)
-                add_write(record)
-            else:
-                add_kind(_OTHER)
-                others.append(record)
+        order = bytes([_KINDS.get(type(record), _OTHER) for record in records])
+        frames = [record for record in records if type(record) is Observed]
+        writes = [record for record in records if type(record) is WriteRecord]
+        others: list[Any] = [record for record in records if type(record) not in _KINDS]
         packed = msgspec.Raw(self._frames.encode(frames))
-        self._send(self._messages.encode(_Message(bytes(order), self._new, packed, writes, others)))
+        self._send(self._messages.encode(_Message(order, self._new, packed, writes, others)))
         self._new = []
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ class Ahead:
         self.lost: dict[str, int] = {}
         self.notes: list[str] = []
         self.on_read: Callable[[int], None] | None = None
-        self._pipe, write_end = os.pipe()
+        self._pipe, write_end = forks.pipe()
         self._child = forks.start(lambda: _serve(source, write_end), (write_end, source.descriptor))
         os.close(write_end)
         source.close()
