@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hashlib import blake2s
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.acks import Request
 from blynkscope.analysis.lane import Lane
 from blynkscope.analysis.pins import DELIVERED, SENT, Pins, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
+from blynkscope.analysis.roles import sent_by_client
+from blynkscope.analysis.rule import StreamRule
 from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.protocol.ports import PARTICLE_PORT, SERVER_PORTS
@@ -34,23 +36,7 @@ _HW = commands.HW
 _SYNC_PINS = 256
 """Pins that one sync is remembered to have asked for: as many as virtual pins there are."""
 _REPLAY = b"vm"
-_SERVER_IDS = frozenset({111, 1111, 7777})
-"""Ids of messages that a server sends of its own accord: REST writes, replayed syncs, notices."""
-_FROM_SERVER = (b"acon", b"adis", b"pm\0")
-_FROM_DEVICE = (b"ver\0", b"mcu\0", b"h-beat\0", b"buff-in\0", b"dev\0")
 _NONE: tuple[str, ...] = ()
-
-
-class StreamRule(Protocol):
-    """A rule of `analysis.rules`: told of what happens on one stream, it reports findings."""
-
-    def answered(
-        self, stream: Conversation, request: Request, status: int, n: int, time: float | None
-    ) -> FindingRecord | None:
-        """A request was answered with a status; gives the finding that this proves."""
-
-    def ended(self, stream: Conversation) -> FindingRecord | None:
-        """The stream is over and all its writes are final; gives the finding that this proves."""
 
 
 class Conversation:
@@ -450,7 +436,8 @@ class Conversation:
             # Devices hardly answer anything, servers nearly everything.
             client = lane.peer if lane.peer.waiting.asked(message_id) else None
         else:
-            client = self._client_by(lane, cmd, message_id, body)
+            row = commands.find(cmd, lane.dialect, self.run.era)
+            client = {True: lane, False: lane.peer, None: None}[sent_by_client(row, cmd, message_id, body)]
         if client is None:
             return
         self._roles_known = True
@@ -460,20 +447,6 @@ class Conversation:
             self.pins.swap()
         self._label(client, Sender.APP if client.dialect is Dialect.APP else Sender.DEVICE)
         self._label(client.peer, Sender.SERVER)
-
-    def _client_by(self, lane: Lane, cmd: int, message_id: int, body: bytes) -> Lane | None:
-        """The client, where a command, its id or its body tells who sent it."""
-        row = commands.find(cmd, lane.dialect, self.run.era)
-        if row is not None and Sender.SERVER not in row.senders:
-            return lane
-        if row is not None and row.senders == {Sender.SERVER}:
-            return lane.peer
-        if cmd in {_HW, commands.INTERNAL}:
-            if message_id in _SERVER_IDS or body.startswith(_FROM_SERVER):
-                return lane.peer
-            if cmd == commands.INTERNAL and body.startswith(_FROM_DEVICE):
-                return lane
-        return None
 
     def _trouble(self, lane: Lane, item: Item) -> None:
         """What the framer cut that is no frame."""

@@ -8,7 +8,7 @@ from blynkscope.analysis.rules.login import InvalidToken
 from blynkscope.analysis.rules.writes import UnacknowledgedWrites
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.conversation import StreamRule
+    from blynkscope.analysis.rule import StreamRule
     from blynkscope.analysis.run import Run
 
 
