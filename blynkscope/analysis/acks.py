@@ -24,7 +24,7 @@ RECENT_WRITES = 64
 class Request:
     """A frame that an answer may name."""
 
-    __slots__ = ("cmd", "id", "n", "older", "pins", "row", "sent_at", "token")
+    __slots__ = ("cmd", "id", "n", "older", "pins", "row", "sent_at", "takes_frame", "token")
 
     def __init__(self, n: int, cmd: int, message_id: int, time: float | None, row: Command | None) -> None:
         self.n = n
@@ -36,6 +36,8 @@ class Request:
         self.pins: set[bytes] | None = None
         """Pins that a sync asked for and that were not answered yet; None for all."""
         self.token: str | None = None
+        self.takes_frame = row is None or row.ack in {Ack.SAME_COMMAND, Ack.UNKNOWN}
+        """True where a frame of the same command may answer it."""
 
 
 class Waiting:
@@ -76,6 +78,10 @@ class Waiting:
             return write
         candidates = [newest] if newest.older is None else [newest.older, newest]
         if status == SUCCESS:
+            # A sync is answered by values, never by a status.
+            candidates = [one for one in candidates if one.row is None or one.row.ack is not Ack.SYNC]
+            if not candidates:
+                return None
             fitting = [one for one in candidates if one.row is None or one.row.ack in {Ack.STATUS, Ack.BY_BODY}]
         else:
             fitting = [one for one in candidates if one.row is None or status in one.row.failures]
@@ -91,7 +97,7 @@ class Waiting:
         request = self._requests.get(message_id)
         if request is None or request.cmd != cmd:
             return None
-        if request.row is not None and request.row.ack not in {Ack.SAME_COMMAND, Ack.BY_BODY, Ack.UNKNOWN}:
+        if not request.takes_frame:
             return None
         self._forget(request)
         return request

@@ -35,6 +35,8 @@ _LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _HW = commands.HW
 _SYNC_PINS = 256
 """Pins that one sync is remembered to have asked for: as many as virtual pins there are."""
+_ASKS_FOR_DATA = frozenset({b"rtc", b"utc", b"meta"})
+"""Keys of INTERNAL messages that an INTERNAL answers; the others get a status or nothing."""
 _REPLAY = b"vm"
 _NONE: tuple[str, ...] = ()
 
@@ -48,7 +50,7 @@ class Conversation:
     """
 
     __slots__ = (
-        "_roles_known", "_rules", "client", "handshake", "joined", "lanes", "number", "opened", "pins",
+        "_roles_known", "_rules", "client", "joined", "lanes", "number", "opened", "pins",
         "run", "server", "server_spoke_first", "via",
     )  # fmt: skip
 
@@ -404,6 +406,8 @@ class Conversation:
                     request.pins = {
                         (_SYNC_WRITES[operation] + pin)[: limits.VALUES_KEPT] for pin in wanted[:_SYNC_PINS]
                     }
+            elif cmd == commands.INTERNAL:
+                request.takes_frame = body.partition(b"\0")[0] in _ASKS_FOR_DATA
             elif cmd in _LOGINS:
                 request.token = readable(body)
             lane.waiting.ask(request)

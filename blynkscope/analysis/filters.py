@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import construct as con
 
+from blynkscope.analysis.pins import BAD, LADDER
 from blynkscope.analysis.records import FrameRecord
 from blynkscope.errors import FilterError
 from blynkscope.protocol import commands, statuses
@@ -46,7 +47,7 @@ NESTING_MAX = 50
 PATTERN_TEXT_MAX = 4096
 """Characters of a value that a regular expression looks at."""
 
-WRITE_STATES = ("sent", "delivered", "passed", "confirmed", "contradicted", "rejected", "lost")
+WRITE_STATES = (*LADDER, *BAD)
 KEYS: dict[str, str] = {
     "n": "number of the frame",
     "time": "seconds since the epoch",

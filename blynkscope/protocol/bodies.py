@@ -58,13 +58,10 @@ REGISTER = words(
     "email", "password_hash", "app",
     secrets={"email": "email", "password_hash": "password"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
 )  # fmt: skip
-EMAIL_APP = words("email", "app", secrets={"email": "email"}, required=1, longest=limits.PLAUSIBLE_TEXT_BODY)
 SHARE_LOGIN = words(
     "email", "token", "client", "version",
     secrets={"email": "email", "token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
 )  # fmt: skip
-TOKEN = words("token", secrets={"token": "token"}, longest=limits.PLAUSIBLE_TEXT_BODY)
-PUSH_TOKEN = words("uid", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
 ASSIGN_TOKEN = words("dash", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
 RESET_PASSWORD = words(
     "step",
@@ -436,7 +433,6 @@ def _profile_fields(parsed: Any) -> Fields:
 
 
 JSON = json_body()
-DASH_JSON = json_body("dash")
 PROFILE = Body(
     "zlib(JSON), or the id of a dashboard in a request",
     con.Struct("profile" / BoundedZlib(con.GreedyBytes)),

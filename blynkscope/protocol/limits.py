@@ -14,6 +14,9 @@ INFLATED_MAX = 16 * 1024 * 1024
 JSON_LEVELS_MAX = 64
 """Nesting of a JSON body that is shown as JSON; a profile has about ten levels, and writers recurse on each."""
 
+TOKEN_LENGTH = 32
+"""Characters of a device's token, in both eras."""
+
 PLAUSIBLE_TOKEN_BODY = 512
 """A login body is a token of 32 characters, or five short strings in old app logins."""
 

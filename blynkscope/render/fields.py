@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from blynkscope.analysis.records import FrameRecord
 from blynkscope.protocol import bodies, commands
 from blynkscope.protocol.derived import HEADER_STRUCTS, WORD_STRUCTS
+from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.protocol.model import Command, Dialect
 from blynkscope.protocol.schema import Fields, Span, readable
 
 VALUE_MAX = 400
 """Characters of a value that are shown; all of its bytes are."""
-_TOKEN_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _value(span: Span, fields: Fields | None) -> str:
 def _meaning(span: Span, before: list[Span]) -> str:
     if span.secret == "token":  # noqa: S105
         length = len(span.raw)
-        return "" if length == _TOKEN_LENGTH else f"{length} characters: a token has {_TOKEN_LENGTH}"
+        return "" if length == TOKEN_LENGTH else f"{length} characters: a token has {TOKEN_LENGTH}"
     text = readable(span.raw[:4])
     if span.name == "op" and text in bodies.OPERATIONS:
         return bodies.OPERATIONS[text].doc

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import msgspec
 
 from blynkscope.analysis.records import Observed, Record, WriteRecord
+from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.render.lines import FrameLines, write_line
 from blynkscope.render.options import Options
-from blynkscope.render.patterns import TOKEN_LENGTH
 
 _DEPTH_MAX = 200
 

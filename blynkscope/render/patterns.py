@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from blynkscope.protocol.limits import TOKEN_LENGTH
+
 SECRET_NAMES = (
     "token", "auth", "auth_token", "auth-token", "authtoken", "shared_token", "sharedtoken", "share_token",
     "access_token", "id_token", "password", "passwd", "pass", "pwd", "password_hash", "hash", "secret", "psk",
@@ -22,7 +24,6 @@ _TOKEN = r"[A-Za-z0-9_-]"  # noqa: S105
 _LOCAL = r"[\w.+%~\-]"
 _DOMAIN = r"[\w-]"
 
-TOKEN_LENGTH = 32
 TOKEN_PART = 16
 """A run of this length with digits and letters, outside of frames, may be part of a token."""
 

@@ -55,7 +55,7 @@ PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, BoundedZlib))
 """Codes with a compressed body: its bytes cannot be masked in part."""
 _LOGINS = frozenset(code for code in SECRET_COMMANDS if any("LOGIN" in row.name for row in commands.rows(code)))
 _PLAIN = frozenset({commands.HW, commands.PING, commands.RESPONSE})
-_LONG = 2 * patterns.TOKEN_LENGTH
+_LONG = 2 * limits.TOKEN_LENGTH
 _OWN_WORDS = frozenset(text for rule in CATALOGUE.values() for text in (rule.title, rule.fix))
 _LINES = frozenset({"line", "request", "banner", "status_line"})
 _WITHOUT_PAYLOAD = frozenset({"opened", "closed", "gap", "overlap"})
@@ -255,7 +255,7 @@ class Redactor:
                 continue
             if secret not in self._known:
                 self._known[secret] = self._placeholder(span)
-                self.knows_short = self.knows_short or len(secret) < patterns.TOKEN_LENGTH
+                self.knows_short = self.knows_short or len(secret) < limits.TOKEN_LENGTH
                 if len(self._inside) < _SEARCHED:
                     self._inside.append((secret, self._known[secret]))
 

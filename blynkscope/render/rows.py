@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from blynkscope.analysis.records import FrameRecord, WriteRecord
 from blynkscope.protocol import limits
+from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.render.console import MARKS, cells, fit, padded
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
 
-SUCCESS = 200
 _TINY = 56
 """Below this width there is room for a number, a name and a reading only."""
 _SMALL = 72

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from blynkscope.analysis.pins import BAD, LADDER
 from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, SummaryRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, cells, padded, wrapped
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe_line
 
-STRENGTH = ("sent", "delivered", "passed", "confirmed", "contradicted", "rejected", "lost")
+STRENGTH = (*LADDER, *BAD)
 """States of a write: up to `confirmed` each proves more than the one before; the last three are failures."""
 _SEVERITIES = ("error", "warning", "note")
 _PINS_SHOWN = 12

@@ -106,3 +106,16 @@ def test_a_long_value_is_compared_but_not_kept():
     assert talk.states[by_id(talk, 2).n] == "confirmed"
     talk.device(write(4, b"1", value), sync(5, b"1")).server(write(5, b"1", value + b"y")).close()
     assert talk.states[by_id(talk, 4).n] == "contradicted"
+
+
+def test_a_notice_of_the_server_does_not_answer_what_a_device_tells_of_itself():
+    talk = logged_in().device(frame(17, 2, b"ver", b"1.0")).server(frame(17, 2, b"acon"), status(2)).close()
+    assert by_id(talk, 2, 0).answers == next(one.n for one in talk.frames if one.fields == {"ver": "1.0"})
+    asking = logged_in().device(frame(17, 2, b"rtc", b"sync")).server(frame(17, 2, b"rtc", b"1750000000")).close()
+    assert [one.answers for one in asking.frames][-1] == 3
+
+
+def test_a_status_does_not_answer_a_sync():
+    talk = logged_in().device(write(2, b"1", b"7"), sync(3, b"1")).server(status(3)).close(how="end")
+    assert by_id(talk, 3, 0).answers is None
+    assert talk.states[by_id(talk, 2).n] == "sent"

@@ -67,7 +67,7 @@ HOSTILE_JSON = [
 ]  # fmt: skip
 JSON_BODIES = {
     "JSON": (bodies.JSON, b"%s"),
-    "DASH_JSON": (bodies.DASH_JSON, b"1\0%s"),
+    "dash and JSON": (bodies.json_body("dash"), b"1\0%s"),
     "DOCUMENT": (two_way_bodies.DOCUMENT, b"1\0%s"),
     "PROFILE": (bodies.PROFILE, None),
 }

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from blynkscope.protocol.commands import HW_LOGIN, LOGIN
+from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import INVALID_TOKEN
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from blynkscope.analysis.records import FindingRecord
     from blynkscope.analysis.run import Run
 
-TOKEN_LENGTH = 32
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _TOKEN = re.compile(r"[0-9A-Za-z_-]*\Z")
 
