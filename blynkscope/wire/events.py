@@ -1,11 +1,14 @@
 """What every source yields: a few frozen events about connections, whatever the bytes came from.
 
 A *stream* is the 1-based number of a connection in this run. A *direction* is 0 for bytes sent by the side that
-opened the connection (or is taken for it) and 1 for bytes sent by the other side. Times are seconds since the epoch.
+opened the connection (or is taken for it) and 1 for bytes sent by the other side; in a log 0 is the device. Times are
+seconds since the epoch, or since the first stamp of a log without dates.
 Offsets count the payload bytes of one direction of one stream from its first byte on.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -83,4 +86,47 @@ class Closed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     heard: tuple[bool, bool]
 
 
-Event = Opened | Data | Acked | Gap | Overlap | Closed
+class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
+    """One Blynk message as a log tells it, where the bytes themselves may not be there.
+
+    `word` is the status of a RESPONSE, else the declared body length; None where the log tells neither. `body` holds
+    the bytes that were seen, which may be fewer or others than were declared. `line` is the 1-based line that it
+    begins on. `cut` is True where the log ends, or goes on with something else, before the declared body does.
+    """
+
+    stream: int
+    direction: int
+    time: float | None
+    cmd: int
+    id: int
+    word: int | None
+    body: bytes
+    line: int
+    cut: bool = False
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """A line of a log that is no frame but means something.
+
+    `kind` names its meaning in one word or two with hyphens (`banner`, `login-timeout`), `facts` holds what it tells
+    (`{"size": 17231}`). `stream` is 0 where it belongs to no connection.
+    """
+
+    stream: int
+    time: float | None
+    line: int
+    kind: str
+    text: str
+    facts: dict[str, Any] = {}
+
+
+class Datagram(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
+    """A UDP datagram of a protocol that helps to understand a connection: DNS (port 53)."""
+
+    time: float | None
+    src: str
+    dst: str
+    data: bytes
+
+
+Event = Opened | Data | Acked | Gap | Overlap | Closed | Message | Line | Datagram

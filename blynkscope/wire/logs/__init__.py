@@ -1,0 +1,1 @@
+"""Logs as people paste them: lines in, messages and facts out. Sans-I/O."""
