@@ -21,17 +21,27 @@ RECENT_WRITES = 64
 """Writes of one direction that an error status can still name by id: a third of a second of a flooding client."""
 
 
+BODY_KEPT = 128
+"""Bytes of a waiting request's body that are kept."""
+
+
 class Request:
     """A frame that an answer may name."""
 
-    __slots__ = ("cmd", "id", "n", "older", "pins", "row", "sent_at", "takes_frame", "token")
+    __slots__ = ("body", "cmd", "id", "n", "older", "pins", "row", "rtt", "sent_at", "takes_frame", "token")
 
-    def __init__(self, n: int, cmd: int, message_id: int, time: float | None, row: Command | None) -> None:
+    def __init__(
+        self, n: int, cmd: int, message_id: int, time: float | None, row: Command | None, body: bytes = b""
+    ) -> None:
         self.n = n
         self.cmd = cmd
         self.id = message_id
         self.sent_at = time
         self.row = row
+        self.body = body[:BODY_KEPT]
+        """The beginning of its body, for saying what an error status was about."""
+        self.rtt: float | None = None
+        """Milliseconds to the first value that answers a sync."""
         self.older: Request | None = None
         self.pins: set[bytes] | None = None
         """Pins that a sync asked for and that were not answered yet; None for all."""
@@ -49,6 +59,12 @@ class Waiting:
         self._requests: dict[int, Request] = {}
         self.writes: deque[Write] = deque(maxlen=RECENT_WRITES)
         """The last writes: never answered, but an error status may name them."""
+
+    def open(self) -> list[Request]:
+        """The requests that still wait, oldest first."""
+        newest = self._requests.values()
+        every = [older for request in newest if (older := request.older) is not None]
+        return sorted([*newest, *every], key=lambda request: request.n)
 
     def asked(self, message_id: int) -> bool:
         """Does a request with this id wait?"""

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from blynkscope.analysis.conversation import Conversation
-from blynkscope.analysis.records import Record, SummaryRecord
+from blynkscope.analysis.records import LogRecord, Record, SummaryRecord
+from blynkscope.analysis.rule import Hooks
 from blynkscope.analysis.rules import make_rules
 from blynkscope.analysis.run import Run
 from blynkscope.protocol.model import Dialect, Era
-from blynkscope.wire.events import Acked, Closed, Data, Event, Gap, Opened, Overlap
+from blynkscope.wire.events import Acked, Closed, Data, Datagram, Event, Gap, Line, Message, Opened, Overlap
 
 
 class Analyser:
@@ -19,12 +20,14 @@ class Analyser:
     Args:
         dialect: Read every stream in this dialect, instead of finding out.
         era: Take codes that differ between the eras in this meaning; None prefers Blynk IoT.
+        findings: False to raise no findings: frames, answers and the states of writes alone.
     """
 
-    def __init__(self, dialect: Dialect | None = None, era: Era | None = None) -> None:
+    def __init__(self, dialect: Dialect | None = None, era: Era | None = None, *, findings: bool = True) -> None:
         self.run = Run(dialect, era)
         self._streams: dict[int, Conversation] = {}
-        self._rules = make_rules(self.run)
+        if findings:
+            self.run.hooks = Hooks(make_rules(self.run))
         self._first = 0
         self._count = 0
 
@@ -46,22 +49,53 @@ class Analyser:
         return self.take()
 
     def _other(self, event: Event, first: int) -> None:
+        if isinstance(event, Datagram):
+            self._datagram(event)
+            return
         number = event.stream + first
         if isinstance(event, Opened):
             self._count += 1
             if first:
                 event = _renumbered(event, number)
-            self._streams[number] = Conversation(self.run, event, self._rules)
+            self._streams[number] = Conversation(self.run, event)
         elif isinstance(event, Closed):
             self._streams.pop(number).close(event)
         elif isinstance(event, Gap):
             self._streams[number].gap(event)
         elif isinstance(event, Overlap):
             self._streams[number].overlap(event)
+        elif isinstance(event, Message):
+            self._streams[number].message(event)
+        elif isinstance(event, Line):
+            if event.stream:
+                self._streams[number].line(event)
+            else:
+                self._line(event)
+
+    def _line(self, event: Line) -> None:
+        """A line that belongs to no connection."""
+        run = self.run
+        run.out.append(LogRecord(None, event.time, event.line, event.kind, event.text))
+        for tell in run.hooks.logged:
+            tell(None, event)
+        run.release()
+
+    def _datagram(self, event: Datagram) -> None:
+        """DNS: which names the devices asked for, and what they were told."""
+        from blynkscope.wire.dns import parse
+
+        answer = parse(event.data)
+        if answer is None:
+            return
+        self.run.names.learn(answer)
+        for tell in self.run.hooks.looked_up:
+            tell(answer, event.time, event.src, event.dst)
+        self.run.release()
 
     def next_source(self) -> None:
         """A further source follows, whose streams are numbered from 1 again; in the records they go on."""
         self._first = self._count
+        self.run.source += 1
 
     def finish(self, lost: dict[str, int] | None = None) -> list[Record]:
         """The run is over; gives the last records, the summary among them.
@@ -74,6 +108,9 @@ class Analyser:
         for number, stream in sorted(self._streams.items()):
             stream.close(Closed(number, None, "end", None, (True, True)))
         self._streams.clear()
+        for tell in run.hooks.finished:
+            tell(lost or {}, {})
+        run.release()
         every = {severity: run.severities.get(severity, 0) for severity in ("note", "warning", "error")}
         total = Counter(run.lost)
         total.update(lost or {})

@@ -1,47 +1,26 @@
-"""One stream: what each direction speaks, its frames, what answers what, and how far each write got."""
+"""One stream: what each direction speaks, and the frames that are cut from its bytes."""
 
 from __future__ import annotations
 
-from hashlib import blake2s
 from typing import TYPE_CHECKING, Any
 
-from blynkscope.analysis.acks import Request
+from blynkscope.analysis.dialogue import Dialogue
 from blynkscope.analysis.lane import Lane
-from blynkscope.analysis.pins import DELIVERED, SENT, Pins, Write
-from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
-from blynkscope.analysis.roles import sent_by_client
-from blynkscope.analysis.rule import StreamRule
-from blynkscope.protocol import bodies, commands, limits
+from blynkscope.analysis.records import LogRecord
+from blynkscope.analysis.session import Happening
+from blynkscope.protocol import commands, limits
 from blynkscope.protocol.model import Dialect, Sender
-from blynkscope.protocol.ports import PARTICLE_PORT, SERVER_PORTS
-from blynkscope.protocol.schema import readable
-from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.protocol.ports import PARTICLE_PORT
 from blynkscope.wire import recognise
-from blynkscope.wire.events import CLIENT, SERVER, Closed, Gap, Opened, Overlap
-from blynkscope.wire.framing import Cut, Framer, Item, Malformed, RawFrame, Skipped
+from blynkscope.wire.events import CLIENT, Closed, Gap, Line, Message, Opened, Overlap
+from blynkscope.wire.facts import Fact, FactReader
+from blynkscope.wire.framing import Framer, Item, Malformed, RawFrame, Skipped
 
 if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
 
-_WRITES = frozenset(code.encode() for code, operation in bodies.OPERATIONS.items() if operation.writes)
-_SYNC_WRITES = {
-    read.encode(): write.encode()
-    for read, reading in bodies.OPERATIONS.items()
-    for write, writing in bodies.OPERATIONS.items()
-    if reading.shape == "pins" and writing.writes and reading.letter == writing.letter
-}
-"""The operation that answers each operation of a sync: vr by vw, and so on."""
-_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
-_HW = commands.HW
-_SYNC_PINS = 256
-"""Pins that one sync is remembered to have asked for: as many as virtual pins there are."""
-_ASKS_FOR_DATA = frozenset({b"rtc", b"utc", b"meta"})
-"""Keys of INTERNAL messages that an INTERNAL answers; the others get a status or nothing."""
-_REPLAY = b"vm"
-_NONE: tuple[str, ...] = ()
 
-
-class Conversation:
+class Conversation(Dialogue):
     """The analysis of one stream. Fed with events, it appends records to the run.
 
     Args:
@@ -49,39 +28,47 @@ class Conversation:
         opened: The event that began it.
     """
 
-    __slots__ = (
-        "_roles_known", "_rules", "client", "joined", "lanes", "number", "opened", "pins",
-        "run", "server", "server_spoke_first", "via",
-    )  # fmt: skip
+    __slots__ = ("server_spoke_first",)
 
-    def __init__(self, run: Run, opened: Opened, rules: tuple[StreamRule, ...]) -> None:
-        self.run = run
-        self.opened = opened
-        self.number = opened.stream
-        self.via = opened.via
-        self.joined = not opened.handshake
-        self._rules = rules
-        client = Lane(CLIENT, opened.client, opened.server)
-        server = Lane(SERVER, opened.server, opened.client)
-        client.peer, server.peer = server, client
-        self.lanes = (client, server)
-        self.client, self.server = client, server
-        known_ports = (opened.server_port in SERVER_PORTS) != (opened.client_port in SERVER_PORTS)
-        self._roles_known = opened.handshake or known_ports
-        self.pins = Pins(run.out)
+    def __init__(self, run: Run, opened: Opened) -> None:
+        super().__init__(run, opened)
         self.server_spoke_first: int | None = None
         if self._roles_known:
-            self._label(server, Sender.SERVER)
+            self._label(self.server, Sender.SERVER)
         if run.dialect is not None:
             for lane in self.lanes:
                 self._begin(lane, run.dialect, joined=False)
-        self._say(
-            "opened",
-            opened.time,
-            None,
-            0,
-            {"client": opened.client, "server": opened.server, "handshake": opened.handshake},
-        )
+        detail: dict[str, Any] = {"client": opened.client, "server": opened.server, "handshake": opened.handshake}
+        if self.log:
+            detail["log"] = True
+        self._say("opened", opened.time, None, 0, detail)
+        self.session.happens(Happening.JOINED if self.joined else Happening.CONNECTED, opened.time)
+        run.devices.opened(self)
+        for tell in self.hooks.opened:
+            tell(self)
+        self._flush()
+
+    # --- logs ---
+
+    def message(self, event: Message) -> None:
+        """A frame as a log tells it."""
+        lane = self.lanes[event.direction]
+        if lane.facts is None:
+            self._begin(lane, self.run.dialect or Dialect.HARDWARE, joined=False)
+        word = -1 if event.word is None else event.word
+        body = event.body[: limits.HARDWARE_BODY_MAX]
+        if event.cmd and (event.cut or 0 <= word != len(body)):
+            for tell in self.hooks.altered:
+                tell(self, lane, self.run.frames + 1, event.cmd, word, body, event.cut)
+        # A log knows no offsets, and no acknowledgements of TCP.
+        self._frames(lane, [(event.cmd, event.id, word, body, 1, event.time)])
+
+    def line(self, event: Line) -> None:
+        """A line of a log that means something."""
+        self.run.out.append(LogRecord(self.number, event.time, event.line, event.kind, event.text))
+        for tell in self.hooks.logged:
+            tell(self, event)
+        self._flush()
 
     # --- bytes ---
 
@@ -89,6 +76,7 @@ class Conversation:
         """The next bytes of a direction."""
         lane = self.lanes[direction]
         lane.seen += len(data)
+        lane.heard_at = time
         other = lane.peer.framer
         if other is not None and other.busy:
             self._items(lane.peer, other.settle())
@@ -98,6 +86,8 @@ class Conversation:
                 self._unknown(lane, time, data)
             elif lane.hunter is not None:
                 self._hunt(lane, data, time)
+            elif lane.reader is not None:
+                self._tell(lane, lane.reader.feed(data, time))
             return
         cuts, rest = framer.cut(data, time)
         if cuts:
@@ -111,6 +101,11 @@ class Conversation:
         """Bytes of a direction are missing."""
         lane = self.lanes[event.direction]
         self._say("gap", event.time, lane, event.missing, {"reason": event.reason})
+        for tell in self.hooks.gap:
+            tell(self, lane, event)
+        self._flush()
+        if lane.reader is not None:
+            self._tell(lane, lane.reader.gap(event.missing, event.time))
         lane.seen += event.missing
         framer = lane.framer
         if framer is not None:
@@ -144,15 +139,19 @@ class Conversation:
                 self._items(lane, lane.framer.finish(event.time))
             elif lane.hunter is not None:
                 self._give_up(lane, event.time)
-        ended = event.how not in {"end", "evicted"}
+            if lane.reader is not None:
+                self._tell(lane, lane.reader.finish(event.time))
+        ended = event.how not in {"end", "evicted"} and not self.log
         heard = event.heard if self.client is self.lanes[CLIENT] else event.heard[::-1]
         self.pins.end(event.time, ended=ended, heard=heard)
-        for rule in self._rules:
-            if (made := rule.ended(self)) is not None:
-                self.run.out.append(made)
+        self.run.devices.closed(self, event.time, event.how)
+        for tell in self.hooks.ended:
+            tell(self, event)
+        self._flush()
         closer = self.lanes[event.by] if event.by is not None else None
         total = {"client": self.client.seen, "server": self.server.seen}
-        self._say("closed", event.time, closer, sum(total.values()), {"how": event.how, "sent": total})
+        detail = {"how": event.how, "sent": total, "session": self._over(event)}
+        self._say("closed", event.time, closer, sum(total.values()), detail)
 
     def drop_buffer(self, lane: Lane, time: float | None) -> None:
         """Give up the incomplete frame of a direction, because all buffers together are too large."""
@@ -193,6 +192,9 @@ class Conversation:
             self._replay(lane, chunks)
         else:
             self._foreign(lane, guess, time, recognise.decisive(prefix))
+            for data, seen in chunks:
+                if lane.reader is not None:
+                    self._tell(lane, lane.reader.feed(data, seen))
 
     def _replay(self, lane: Lane, chunks: list[tuple[bytes, float | None]]) -> None:
         for data, seen in chunks:
@@ -274,6 +276,36 @@ class Conversation:
             size,
             {"protocol": guess.kind, "label": guess.label, **guess.detail, "advice": guess.advice},
         )
+        lane.reader = self._reader(lane, guess)
+        for tell in self.hooks.recognised:
+            tell(self, lane, guess, time)
+        self._flush()
+
+    def _reader(self, lane: Lane, guess: recognise.Guess) -> FactReader | None:
+        """What goes on reading a direction that speaks another protocol, where rules want to know what it says."""
+        if not self.hooks.told:
+            return None
+        client = lane.direction == CLIENT
+        if guess.kind == "tls":
+            from blynkscope.wire.tls import TlsReader
+
+            return TlsReader(client)
+        if guess.kind in {"http", "websocket"}:
+            from blynkscope.wire.http import HttpReader
+
+            return HttpReader(client)
+        return None
+
+    def _tell(self, lane: Lane, facts: list[Fact]) -> None:
+        """Facts of another protocol, for the rules."""
+        for fact in facts:
+            if fact.kind == "tls-client-hello" and fact.detail.get("sni") and self.host is None:
+                self.called(str(fact.detail["sni"]))
+            elif fact.kind == "http-request" and fact.detail.get("host") and self.host is None:
+                self.called(str(fact.detail["host"]).partition(":")[0])
+            for tell in self.hooks.told:
+                tell(self, lane, fact)
+        self._flush()
 
     def _begin(self, lane: Lane, dialect: Dialect, *, joined: bool, offset: int = 0) -> Framer:
         """From here on the direction is cut into frames."""
@@ -289,14 +321,6 @@ class Conversation:
         self._label(lane, sender)
         return framer
 
-    def _label(self, lane: Lane, sender: Sender) -> None:
-        """The direction's sender is known (or known to be unknown): its frames say so from now on."""
-        lane.sender = sender.value
-        era = self.run.era
-        lane.facts = Facts(
-            self.number, lane.src, lane.dst, sender.value, lane.dialect.value, self.via, era.value if era else None
-        )
-
     # --- frames ---
 
     def _items(self, lane: Lane, items: list[Item]) -> None:
@@ -307,151 +331,6 @@ class Conversation:
             else:
                 self._trouble(lane, item)
 
-    def _frames(self, lane: Lane, cuts: list[Cut]) -> None:
-        """The one loop that every frame goes through; pin writes, the bulk of all traffic, are dealt with in place."""
-        if not self._roles_known:
-            if len(cuts) > 1:
-                # One by one: what is said of a frame must not depend on what came in the same segment behind it.
-                for cut in cuts:
-                    self._frames(lane, [cut])
-                return
-            self._guess_roles(lane, *cuts[0][:2], cuts[0][3])
-        run, pins, facts, direction, targeted = self.run, self.pins, lane.facts, lane.direction, lane.targeted
-        assert facts is not None
-        # TCP goes by who opened the connection, which is not always who turned out to be the client.
-        side = CLIENT if lane is self.lanes[CLIENT] else SERVER
-        add, find_pin, acked = run.out.append, pins.pins.get, pins.acked[side]
-        wait_for_ack, remember = pins.undelivered[side].append, lane.waiting.writes.append
-        n, target = run.frames, b""
-        for cmd, message_id, word, body, end, time in cuts:
-            n += 1
-            if cmd != _HW:
-                if cmd:
-                    self._request(lane, n, cmd, message_id, word, body, time)
-                else:
-                    self._response(lane, n, message_id, word, time)
-                continue
-            if targeted:
-                target, _, operation = body.partition(b"\0")
-                parts = operation.split(b"\0", 2)
-            else:
-                parts = body.split(b"\0", 2)
-            if len(parts) < 2 or parts[0] not in _WRITES:
-                if direction and parts[0] == _REPLAY and len(parts) > 1:
-                    # Several values for a virtual pin, which a server replays when it is asked to.
-                    key, values = b"vw" + parts[1], _kept(parts[2]) if len(parts) == 3 else None
-                    if self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
-                        continue
-                elif not direction:
-                    # Never answered when it is right; what is malformed is refused.
-                    row = commands.find(_HW, lane.dialect, run.era)
-                    lane.waiting.ask(Request(n, _HW, message_id, time, row))
-                add(Observed(facts, n, time, _HW, message_id, word, body, None, None, None, _NONE))
-                continue
-            key = parts[0] + parts[1]
-            values = parts[2] if len(parts) == 3 else None
-            if word > limits.VALUES_KEPT:
-                key, values = key[: limits.VALUES_KEPT], _kept(values)
-            if direction and self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
-                continue
-            if targeted:
-                key = target + b"\0" + key
-            state = SENT if end > acked else DELIVERED
-            write = Write(n, message_id, end, time, direction, key, values, state, state, None, None, False)
-            if not direction or not self._roles_known:
-                remember(write)
-            wait_for_ack(write)
-            pin = find_pin(key) or pins.new_pin(key)
-            last, pin.last = pin.last, write
-            add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _NONE))
-            if last is not None:
-                pins.finish(pin, last)
-        run.frames = n
-
-    def _sync_answer(
-        self, lane: Lane, facts: Facts, n: int, message_id: int, word: int, body: bytes, key: bytes,
-        values: bytes | None, time: float | None,
-    ) -> bool:  # fmt: skip
-        """A server's write that carries the id of a sync answers it."""
-        request = lane.peer.waiting.answered_by_sync(message_id, key, time)
-        if request is None:
-            return False
-        rtt = _elapsed(request.sent_at, time)
-        self.run.out.append(Observed(facts, n, time, _HW, message_id, word, body, request.n, rtt, None, _NONE))
-        self.pins.passed(request.n, n, time)
-        self.pins.synchronised(key, values, request.n, n, time)
-        return True
-
-    def _request(
-        self, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes, time: float | None
-    ) -> None:
-        """Any other frame: it may answer one of the peer, and it may ask for an answer."""
-        facts = lane.facts
-        assert facts is not None
-        answered = lane.peer.waiting.answered_by_frame(cmd, message_id) if lane.direction == SERVER else None
-        answers = rtt = None
-        if answered is not None:
-            answers, rtt = answered.n, _elapsed(answered.sent_at, time)
-        self.run.out.append(Observed(facts, n, time, cmd, message_id, word, body, answers, rtt, None, _NONE))
-        if answered is not None:
-            self.pins.passed(answered.n, n, time)
-            return
-        row = commands.find(cmd, lane.dialect, self.run.era)
-        # Devices answer a server's PING and what they do not know.
-        if lane.direction == CLIENT or not self._roles_known or row is None or cmd == commands.PING or cmd in _LOGINS:
-            request = Request(n, cmd, message_id, time, row)
-            if cmd == commands.HW_SYNC:
-                operation, *wanted = body.split(b"\0")
-                if wanted and operation in _SYNC_WRITES:
-                    request.pins = {
-                        (_SYNC_WRITES[operation] + pin)[: limits.VALUES_KEPT] for pin in wanted[:_SYNC_PINS]
-                    }
-            elif cmd == commands.INTERNAL:
-                request.takes_frame = body.partition(b"\0")[0] in _ASKS_FOR_DATA
-            elif cmd in _LOGINS:
-                request.token = readable(body)
-            lane.waiting.ask(request)
-
-    def _response(self, lane: Lane, n: int, message_id: int, status: int, time: float | None) -> None:
-        """A RESPONSE: what does it answer, and what does that prove?"""
-        facts = lane.facts
-        assert facts is not None
-        found = lane.peer.waiting.answered_by_status(message_id, status)
-        answers = rtt = None
-        raised: list[FindingRecord] = []
-        if found is not None:
-            answers = found.n
-            rtt = _elapsed(found.sent_at, time)
-            if isinstance(found, Request):
-                raised = [made for rule in self._rules if (made := rule.answered(self, found, status, n, time))]
-        ids = tuple(made.id for made in raised)
-        self.run.out.append(Observed(facts, n, time, 0, message_id, status, b"", answers, rtt, None, ids))
-        if found is None:
-            return
-        self.run.out += raised
-        if isinstance(found, Write) and status != SUCCESS:
-            self.pins.rejected(found, n, time)
-        if lane.direction == SERVER:
-            self.pins.passed(found.n, n, time)
-
-    def _guess_roles(self, lane: Lane, cmd: int, message_id: int, body: bytes) -> None:
-        """No SYN and no telling port: who sends such a command, or such an answer?"""
-        if cmd == commands.RESPONSE:
-            # Devices hardly answer anything, servers nearly everything.
-            client = lane.peer if lane.peer.waiting.asked(message_id) else None
-        else:
-            row = commands.find(cmd, lane.dialect, self.run.era)
-            client = {True: lane, False: lane.peer, None: None}[sent_by_client(row, cmd, message_id, body)]
-        if client is None:
-            return
-        self._roles_known = True
-        if client.direction != CLIENT:
-            self.lanes[0].direction, self.lanes[1].direction = SERVER, CLIENT
-            self.client, self.server = self.server, self.client
-            self.pins.swap()
-        self._label(client, Sender.APP if client.dialect is Dialect.APP else Sender.DEVICE)
-        self._label(client.peer, Sender.SERVER)
-
     def _trouble(self, lane: Lane, item: Item) -> None:
         """What the framer cut that is no frame."""
         if isinstance(item, Skipped):
@@ -459,6 +338,8 @@ class Conversation:
             detail = {"reason": "no frame begins here", "offset": item.start, "looks_like": guess.label, **guess.detail}
             self.run.lost["bytes_skipped"] += item.size
             self._say("resync", item.time, lane, item.size, detail)
+            for tell in self.hooks.skipped:
+                tell(self, lane, item)
         elif isinstance(item, Malformed):
             facts: dict[str, Any] = {"reason": item.reason, "offset": item.start, "have": item.have}
             if item.cmd is not None:
@@ -471,19 +352,6 @@ class Conversation:
                 facts |= {"length": item.word if item.cmd else None}
             self.run.lost["frames_incomplete"] += 1
             self._say("malformed", item.time, lane, item.have, facts)
-
-    def _say(self, kind: str, time: float | None, lane: Lane | None, size: int, detail: dict[str, Any]) -> None:
-        sender = lane.sender if lane is not None else Sender.UNKNOWN.value
-        self.run.out.append(StreamRecord(kind, self.number, time, sender, size, detail))
-
-
-def _kept(values: bytes | None) -> bytes | None:
-    """Values as they are kept for a comparison: long ones as a digest, so that pins do not hold whole bodies."""
-    if values is None or len(values) <= limits.VALUES_KEPT:
-        return values
-    return blake2s(values).digest()
-
-
-def _elapsed(asked: float | None, answered: float | None) -> float | None:
-    """Milliseconds between two times, to the microsecond."""
-    return round((answered - asked) * 1000.0, 3) if asked is not None and answered is not None else None
+            for tell in self.hooks.malformed:
+                tell(self, lane, item)
+        self._flush()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from blynkscope.analysis.acks import Waiting
 from blynkscope.analysis.records import Facts
+from blynkscope.analysis.tempo import Tempo
+from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.wire import recognise
+from blynkscope.wire.facts import FactReader
 from blynkscope.wire.framing import Framer
 
 
@@ -13,8 +16,9 @@ class Lane:
     """One direction of a stream."""
 
     __slots__ = (
-        "chunks", "dialect", "direction", "dst", "facts", "framer", "guess", "hunted", "hunter", "peer", "prefix",
-        "seen", "sender", "src", "start", "targeted", "waiting", "whole",
+        "chunks", "counts", "dialect", "direction", "dst", "facts", "framer", "guess", "heard_at", "hunted", "hunter",
+        "next_id", "peer", "prefix", "reader", "room", "seen", "sender", "src", "start", "targeted", "tempo", "waiting",
+        "whole",
     )  # fmt: skip
 
     def __init__(self, direction: int, src: str | None, dst: str | None) -> None:
@@ -39,3 +43,14 @@ class Lane:
         self.whole = True
         """False once bytes of it were missing before it was recognised."""
         self.waiting = Waiting()
+        self.tempo = Tempo()
+        self.heard_at: float | None = None
+        """Time of its last bytes."""
+        self.counts: dict[int, int] = {}
+        """Frames by command; pin operations are the ones that are not counted here."""
+        self.next_id = 1
+        """The id that follows the last frame's."""
+        self.room = limits.HARDWARE_BODY_MAX
+        """The longest body that its sender can receive, as it announced; the dialect's limit before that."""
+        self.reader: FactReader | None = None
+        """Reads on where it speaks another protocol."""

@@ -32,6 +32,10 @@ def pin_name(key: bytes) -> str:
     return f"{readable(target)} {name}" if target else name
 
 
+class Digest(bytes):
+    """Stands for values that are too long to be kept."""
+
+
 class Write(msgspec.Struct, gc=False, eq=False):
     """A pin write: its frame (`n`, `id`, time, offset behind it) and how far it got.
 
@@ -57,16 +61,20 @@ class Write(msgspec.Struct, gc=False, eq=False):
 class Pin:
     """One pin of a stream: its last write while that is open, and the client's writes that were not confirmed.
 
-    `states` counts those by final state, `frames` lists the first of them.
+    `states` counts those by final state, `frames` lists the first of them. `writes` counts the writes of both
+    sides that are final, `values` are the last one's, and `lane` its direction.
     """
 
-    __slots__ = ("frames", "last", "room", "states")
+    __slots__ = ("frames", "lane", "last", "room", "states", "values", "writes")
 
     def __init__(self) -> None:
         self.last: Write | None = None
         self.states: dict[str, int] = {}
         self.frames: list[int] = []
         self.room = limits.PROVING_FRAMES_MAX
+        self.writes = 0
+        self.values: bytes | None = None
+        self.lane = 0
 
 
 class Pins:
@@ -157,13 +165,20 @@ class Pins:
         if pin is not None:
             self._settle(pin, write, REJECTED, by, time)
 
-    def synchronised(self, key: bytes, values: bytes | None, asked: int, by: int, time: float | None) -> None:
-        """The answer to sync `asked` carried the pin's value: it confirms or contradicts the client's last write."""
+    def synchronises(self, key: bytes, asked: int) -> Write | None:
+        """The client's write that the answer to sync `asked` tells about."""
         pin = self.pins.get(key)
         # The server answered before it read what the client wrote behind its sync: that says nothing about it.
         if pin is None or (write := pin.last) is None or write.lane != 0 or write.n > asked:
+            return None
+        return write
+
+    def synchronised(self, key: bytes, values: bytes | None, asked: int, by: int, time: float | None) -> None:
+        """The answer to sync `asked` carried the pin's value: it confirms or contradicts the client's last write."""
+        write = self.synchronises(key, asked)
+        if write is None:
             return
-        self._settle(pin, write, CONFIRMED if write.values == values else CONTRADICTED, by, time)
+        self._settle(self.pins[key], write, CONFIRMED if write.values == values else CONTRADICTED, by, time)
 
     def end(self, time: float | None, *, ended: bool, heard: tuple[bool, bool]) -> None:
         """The stream is over.
@@ -191,6 +206,9 @@ class Pins:
     def finish(self, pin: Pin, write: Write) -> None:
         """The write's state is final, its pin was written again or the stream is over."""
         write.final = True
+        pin.writes += 1
+        pin.values = write.values
+        pin.lane = write.lane
         state = write.state
         if state is not write.said:
             self._out.append(WriteRecord(write.n, state, write.by, write.time))

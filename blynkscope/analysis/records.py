@@ -106,7 +106,8 @@ class Observed(msgspec.Struct, frozen=True, gc=False, eq=False, array_like=True)
             fields = None
             if self.answers is None:
                 text = f"{name}, answers nothing"
-        length = self.word if cmd and facts.dialect != "web" else None
+        # A log may not tell the length (-1).
+        length = self.word if cmd and facts.dialect != "web" and self.word >= 0 else None
         return FrameRecord(
             SCHEMA, self.n, self.time, facts.stream, facts.src, facts.dst, facts.sender, facts.dialect, facts.via, cmd,
             facts.names[cmd], self.id, length, status, name, body.hex(), fields, text, self.answers, self.rtt_ms,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from blynkscope.analysis.catalogue import CATALOGUE, RANK, Severity
+from blynkscope.analysis.devices import Devices
+from blynkscope.analysis.names import Names
 from blynkscope.analysis.records import FindingRecord, Record
+from blynkscope.analysis.rule import Hooks
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect, Era
 
@@ -19,7 +23,10 @@ if TYPE_CHECKING:
 class Run:
     """What the streams of one analysis share: options, numbers, and the records that they make."""
 
-    __slots__ = ("_heavy", "dialect", "era", "findings", "frames", "hunted", "lost", "out", "severities")
+    __slots__ = (
+        "_heavy", "devices", "dialect", "era", "frames", "hooks", "hunted", "lost", "names", "out", "raised",
+        "severities", "source",
+    )  # fmt: skip
 
     def __init__(self, dialect: Dialect | None, era: Era | None) -> None:
         self.dialect = dialect
@@ -29,19 +36,34 @@ class Run:
         """Bytes that are kept because they may still turn out to be Blynk."""
         self.out: list[Record] = []
         self.lost: Counter[str] = Counter()
+        self.raised: list[FindingRecord] = []
+        """Findings that rules reported and that wait for the record that proves them."""
+        self.source = 0
+        """Number of the source that is being read."""
+        self.hooks = Hooks(())
+        self.names = Names()
+        self.devices = Devices()
         self.severities: Counter[str] = Counter()
         self._heavy: dict[Lane, tuple[Conversation, int]] = {}
 
     def finding(
-        self, name: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None
-    ) -> FindingRecord:
+        self, name: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None,
+        severity: str | None = None,
+    ) -> FindingRecord:  # fmt: skip
         """A finding of the catalogue with what proves it here; it is counted, and the caller sees to its place."""
         rule = CATALOGUE[name]
-        self.severities[rule.severity.value] += 1
+        weight = severity or rule.severity.value
+        self.severities[weight] += 1
+        proof = tuple(islice(frames, limits.PROVING_FRAMES_MAX))
         return FindingRecord(
-            rule.id, rule.slug, rule.severity.value, rule.group, stream, tuple(frames), count, rule.title, detail,
+            rule.id, rule.slug, weight, rule.group, stream, proof, count, rule.title, detail,
             fix if fix is not None else rule.fix,
         )  # fmt: skip
+
+    def release(self) -> None:
+        """What rules reported goes to the records."""
+        self.out += self.raised
+        self.raised.clear()
 
     def worst_at_least(self, severity: str) -> bool:
         """Was a finding raised that is at least as bad?"""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+HARDWARE_HEADER = 5
+"""Bytes of the hardware dialect's header, which count toward a device's announced buffer."""
+
+MESSAGE_ID_MAX = 0xFFFF
+"""Ids are 16 bits wide; correct clients go on with 1 behind it."""
+
 HARDWARE_BODY_MAX = 0xFFFF
 """The length field of the hardware dialect is 16 bits wide; the real server accepts a body of 65535 bytes."""
 

@@ -12,3 +12,6 @@ MQTT_PORTS = frozenset({1883, 8883})
 PARTICLE_PORT = 5683
 
 SERVER_PORTS = DEVICE_PORTS | TLS_PORTS | MQTT_PORTS | {PARTICLE_PORT}
+
+OLD_PORTS = frozenset({8442, 8441, 8443})
+"""Ports on which only old legacy servers listen."""

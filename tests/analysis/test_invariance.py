@@ -60,6 +60,10 @@ def joined(events):
 
 
 def without_times(rows):
+    for row in rows:
+        if session := row.get("detail", {}).get("session") if row["record"] == "stream" else None:
+            for timed in ("latency", "rate", "heartbeat"):
+                del session[timed]
     return [{key: value for key, value in row.items() if key not in {"time", "rtt_ms"}} for row in rows]
 
 

@@ -1,17 +1,21 @@
-"""The rules that raise findings, one file a family."""
+"""The rules that raise findings, by family. What they say is in the catalogue."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blynkscope.analysis.rules.login import InvalidToken
-from blynkscope.analysis.rules.writes import UnacknowledgedWrites
+from blynkscope.analysis.rules import clouds, exposure, login, reaching, recording, update, writes
 
 if TYPE_CHECKING:
     from blynkscope.analysis.rule import StreamRule
     from blynkscope.analysis.run import Run
 
+_RULES: tuple[type[StreamRule], ...] = (
+    *reaching.RULES, *login.RULES, *clouds.RULES, *update.RULES, *writes.RULES, *exposure.RULES, *recording.RULES,
+)  # fmt: skip
+"""In the order in which they are told: causes before consequences."""
+
 
 def make_rules(run: Run) -> tuple[StreamRule, ...]:
-    """The rules of one run, in the order in which they are asked."""
-    return (InvalidToken(run), UnacknowledgedWrites(run))
+    """The rules of one run."""
+    return tuple(rule(run) for rule in _RULES)

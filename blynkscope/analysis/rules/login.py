@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from blynkscope.analysis.rule import StreamRule
 from blynkscope.protocol.commands import HW_LOGIN, LOGIN
 from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.protocol.model import Dialect
@@ -13,8 +14,6 @@ from blynkscope.protocol.statuses import INVALID_TOKEN
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.conversation import Conversation
-    from blynkscope.analysis.records import FindingRecord
-    from blynkscope.analysis.run import Run
 
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _TOKEN = re.compile(r"[0-9A-Za-z_-]*\Z")
@@ -37,18 +36,13 @@ def token_form(token: str | None) -> str:
     return "its form (letters of both cases) is that of Blynk IoT and of newer legacy servers"
 
 
-class InvalidToken:
+class InvalidToken(StreamRule):
     """BS201: a login was answered with STA_INVALID_TOKEN."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def answered(
-        self, stream: Conversation, request: Request, status: int, n: int, time: float | None
-    ) -> FindingRecord | None:
+    def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> None:
         """See `StreamRule`."""
         if status != INVALID_TOKEN or request.cmd not in {LOGIN, HW_LOGIN}:
-            return None
+            return
         server = stream.server.src
         told = token_form(request.token)
         if stream.client.dialect is Dialect.APP:
@@ -58,8 +52,7 @@ class InvalidToken:
             )
         detail = f"The server {server} refused" if server else "The server refused"
         detail += f" the login of frame {request.n} with STA_INVALID_TOKEN (frame {n}): {told}."
-        return self._run.finding("BS201", stream=stream.number, frames=(request.n, n), count=1, detail=detail)
+        self.report("BS201", stream, frames=(request.n, n), count=1, detail=detail, cause=True)
 
-    def ended(self, stream: Conversation) -> FindingRecord | None:
-        """See `StreamRule`."""
-        return None
+
+RULES: tuple[type[StreamRule], ...] = (InvalidToken,)

@@ -6,13 +6,11 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from blynkscope.analysis.pins import BAD, LADDER, Pin, pin_name
-from blynkscope.protocol import limits
+from blynkscope.analysis.rule import StreamRule
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.acks import Request
     from blynkscope.analysis.conversation import Conversation
-    from blynkscope.analysis.records import FindingRecord
-    from blynkscope.analysis.run import Run
+    from blynkscope.wire.events import Closed
 
 PINS_NAMED = 12
 """Pins that the detail names; further ones are counted."""
@@ -24,26 +22,20 @@ def strongest(pin: Pin) -> str:
     return ", ".join(f"{pin.states[state]} {state}" for state in order if pin.states.get(state))
 
 
-class UnacknowledgedWrites:
+class UnacknowledgedWrites(StreamRule):
     """BS301: when a stream is over, its writes that were not confirmed, pin by pin."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def answered(
-        self, stream: Conversation, request: Request, status: int, n: int, time: float | None
-    ) -> FindingRecord | None:
-        """See `StreamRule`."""
-        return None
-
-    def ended(self, stream: Conversation) -> FindingRecord | None:
+    def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
         pins = {key: pin for key, pin in stream.pins.pins.items() if sum(pin.states.values())}
         if not pins:
-            return None
+            return
         count = sum(sum(pin.states.values()) for pin in pins.values())
         named = [f"{pin_name(key)}: {strongest(pin)}" for key, pin in islice(pins.items(), PINS_NAMED)]
         if len(pins) > PINS_NAMED:
             named.append(f"and {len(pins) - PINS_NAMED} more pins")
-        frames = sorted(chain.from_iterable(pin.frames for pin in pins.values()))[: limits.PROVING_FRAMES_MAX]
-        return self._run.finding("BS301", stream=stream.number, frames=frames, count=count, detail="; ".join(named))
+        frames = sorted(chain.from_iterable(pin.frames for pin in pins.values()))
+        self.report("BS301", stream, frames=frames, count=count, detail="; ".join(named))
+
+
+RULES: tuple[type[StreamRule], ...] = (UnacknowledgedWrites,)

@@ -1,0 +1,7 @@
+"""BS6xx: exposure."""
+
+from __future__ import annotations
+
+from blynkscope.analysis.catalogue.model import Rule
+
+RULES: tuple[Rule, ...] = ()

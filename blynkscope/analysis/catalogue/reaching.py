@@ -1,0 +1,7 @@
+"""BS1xx: reaching the server."""
+
+from __future__ import annotations
+
+from blynkscope.analysis.catalogue.model import Rule
+
+RULES: tuple[Rule, ...] = ()

@@ -1,0 +1,7 @@
+"""BS9xx: the capture itself."""
+
+from __future__ import annotations
+
+from blynkscope.analysis.catalogue.model import Rule
+
+RULES: tuple[Rule, ...] = ()

@@ -1,0 +1,482 @@
+"""What the frames of one stream mean together: what answers what, how far each write got, and the session's state.
+
+`Conversation` turns bytes (and the messages of logs) into frames; here they are understood.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+from typing import TYPE_CHECKING, Any
+
+from blynkscope.analysis.acks import Request
+from blynkscope.analysis.era import FAIR, STRONG, WEAK, Evidence, era_of_host, era_of_token
+from blynkscope.analysis.lane import Lane
+from blynkscope.analysis.outline import outline
+from blynkscope.analysis.pins import DELIVERED, SENT, Digest, Pins, Write
+from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
+from blynkscope.analysis.roles import sent_by_client
+from blynkscope.analysis.session import Happening, Session
+from blynkscope.analysis.tempo import Heartbeat, Latency
+from blynkscope.protocol import bodies, commands, limits
+from blynkscope.protocol.model import Dialect, Era, Sender
+from blynkscope.protocol.ports import OLD_PORTS, SERVER_PORTS
+from blynkscope.protocol.schema import readable
+from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.wire.events import CLIENT, SERVER, Closed, Opened
+from blynkscope.wire.framing import Cut
+
+if TYPE_CHECKING:
+    from blynkscope.analysis.devices import Device
+    from blynkscope.analysis.run import Run
+
+_WRITES = frozenset(code.encode() for code, operation in bodies.OPERATIONS.items() if operation.writes)
+_SYNC_WRITES = {
+    read.encode(): write.encode()
+    for read, reading in bodies.OPERATIONS.items()
+    for write, writing in bodies.OPERATIONS.items()
+    if reading.shape == "pins" and writing.writes and reading.letter == writing.letter
+}
+"""The operation that answers each operation of a sync: vr by vw, and so on."""
+_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
+_HW = commands.HW
+_SYNC_PINS = 256
+"""Pins that one sync is remembered to have asked for: as many as virtual pins there are."""
+_ASKS_FOR_DATA = frozenset({b"rtc", b"utc", b"meta"})
+"""Keys of INTERNAL messages that an INTERNAL answers; the others get a status or nothing."""
+_REPLAY = b"vm"
+_NONE: tuple[str, ...] = ()
+_INFO_KEYS = frozenset(
+    {"ver", "mcu", "fw-type", "fw", "h-beat", "buff-in", "dev", "build", "blynk", "tmpl", "cpu", "con"}
+)
+_INFO_MAX = 1024
+"""Bytes of a device's introduction that are read."""
+
+
+class Dialogue:
+    """The frames of one stream, and what the analysis knows about it.
+
+    Args:
+        run: The analysis that it belongs to: numbers, options and the list of records.
+        opened: The event that began it.
+
+    Attributes:
+        client, server: The two directions, by role.
+        session: The states of both parties.
+        evidence: What speaks for an era.
+        host: Name of the server, where one is known.
+        device: The device whose connection this is; None before the stream is opened to the rules.
+        info: What the device said of itself (INTERNAL).
+        cause: Id of the finding that explains why the conversation failed as a whole; None while nothing does.
+        memories: What rules remember of this stream.
+        log: True where it comes from a log: then TCP, and bytes that no frame holds, are not known.
+        direct: True where an app talks to the device without a server between them.
+    """
+
+    __slots__ = (
+        "_roles_known",
+        "cause",
+        "client",
+        "device",
+        "direct",
+        "evidence",
+        "heartbeat",
+        "hooks",
+        "host",
+        "info",
+        "joined",
+        "lanes",
+        "latency",
+        "log",
+        "memories",
+        "number",
+        "opened",
+        "pins",
+        "run",
+        "server",
+        "session",
+        "source",
+        "via",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, opened: Opened) -> None:
+        self.run = run
+        self.hooks = run.hooks
+        self.opened = opened
+        self.number = opened.stream
+        self.source = run.source
+        self.via = opened.via
+        self.log = "log" in opened.via
+        self.joined = not opened.handshake
+        client = Lane(CLIENT, opened.client, opened.server)
+        server = Lane(SERVER, opened.server, opened.client)
+        client.peer, server.peer = server, client
+        self.lanes = (client, server)
+        self.client, self.server = client, server
+        known_ports = (opened.server_port in SERVER_PORTS) != (opened.client_port in SERVER_PORTS)
+        self._roles_known = opened.handshake or known_ports
+        self.pins = Pins(run.out)
+        self.session = Session()
+        self.evidence = Evidence()
+        self.heartbeat = Heartbeat()
+        self.latency: dict[int, Latency] = {}
+        self.memories: dict[int, Any] = {}
+        self.info: dict[str, str] = {}
+        self.cause: str | None = None
+        self.direct = False
+        self.device: Device | None = None
+        self.host = run.names.of(opened.server)
+        self._place(opened)
+
+    def _place(self, opened: Opened) -> None:
+        """What host and port tell."""
+        if self.log and opened.server:
+            self.called(opened.server.rpartition(":")[0] or opened.server)
+        elif self.host:
+            self.called(self.host)
+        if opened.server_port in OLD_PORTS:
+            self.evidence.server(Era.LEGACY, FAIR, f"port {opened.server_port} is one of old legacy servers")
+        elif opened.server_port in {8080, 9443}:
+            self.evidence.server(Era.LEGACY, WEAK, f"port {opened.server_port} is the default of self-hosted servers")
+
+    def called(self, host: str) -> None:
+        """The server's name is known: from DNS, SNI, an HTTP header or a log."""
+        self.host = host
+        era = era_of_host(host)
+        if era is not None:
+            cloud = "the legacy cloud" if era is Era.LEGACY else "Blynk IoT"
+            self.evidence.server(era, STRONG, f"the host {host[:64]} is {cloud}")
+
+    # --- frames ---
+
+    def _label(self, lane: Lane, sender: Sender) -> None:
+        """The direction's sender is known (or known to be unknown): its frames say so from now on."""
+        lane.sender = sender.value
+        era = self.run.era
+        lane.facts = Facts(
+            self.number, lane.src, lane.dst, sender.value, lane.dialect.value, self.via, era.value if era else None
+        )
+
+    def _flush(self) -> None:
+        """What rules reported follows the record that proves it."""
+        if self.run.raised:
+            self.run.release()
+
+    def _frames(self, lane: Lane, cuts: list[Cut]) -> None:
+        """The one loop that every frame goes through; pin writes, the bulk of all traffic, are dealt with in place."""
+        if not self._roles_known:
+            if len(cuts) > 1:
+                # One by one: what is said of a frame must not depend on what came in the same segment behind it.
+                for cut in cuts:
+                    self._frames(lane, [cut])
+                return
+            self._guess_roles(lane, *cuts[0][:2], cuts[0][3])
+        run, pins, facts, direction, targeted = self.run, self.pins, lane.facts, lane.direction, lane.targeted
+        assert facts is not None
+        # All of them came with one segment, so they have one time.
+        lane.tempo.take(len(cuts), cuts[0][5])
+        room, unsettled = lane.peer.room, not direction and not self.session.settled
+        # TCP goes by who opened the connection, which is not always who turned out to be the client.
+        side = CLIENT if lane is self.lanes[CLIENT] else SERVER
+        add, find_pin, acked = run.out.append, pins.pins.get, pins.acked[side]
+        wait_for_ack, remember = pins.undelivered[side].append, lane.waiting.writes.append
+        n, target = run.frames, b""
+        for cmd, message_id, word, body, end, time in cuts:
+            n += 1
+            if cmd != _HW:
+                if cmd:
+                    self._request(lane, n, cmd, message_id, word, body, time)
+                else:
+                    self._response(lane, n, message_id, word, time)
+                # The frame may have told who is who.
+                direction, facts = lane.direction, lane.facts or facts
+                room, unsettled = lane.peer.room, not direction and not self.session.settled
+                continue
+            if word > room:
+                self._oversized(lane, n, word)
+            if not direction:
+                if message_id != lane.next_id:
+                    self._numbered(lane, n, message_id)
+                lane.next_id = message_id + 1
+                if unsettled:
+                    self._early(lane, n, cmd, time)
+            if targeted:
+                target, _, operation = body.partition(b"\0")
+                parts = operation.split(b"\0", 2)
+            else:
+                parts = body.split(b"\0", 2)
+            if len(parts) < 2 or parts[0] not in _WRITES:
+                if direction and parts[0] == _REPLAY and len(parts) > 1:
+                    # Several values for a virtual pin, which a server replays when it is asked to.
+                    key, values = b"vw" + parts[1], _kept(parts[2]) if len(parts) == 3 else None
+                    if self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
+                        continue
+                elif not direction:
+                    # Never answered when it is right; what is malformed is refused.
+                    row = commands.find(_HW, lane.dialect, run.era)
+                    lane.waiting.ask(Request(n, _HW, message_id, time, row, body))
+                for tell in self.hooks.spoke:
+                    tell(self, lane, n, _HW, message_id, word, body, time)
+                raised = run.raised
+                add(
+                    Observed(
+                        facts, n, time, _HW, message_id, word, body, None, None, None, _ids(raised) if raised else _NONE
+                    )
+                )
+                self._flush()
+                continue
+            key = parts[0] + parts[1]
+            values = parts[2] if len(parts) == 3 else None
+            if len(body) > limits.VALUES_KEPT:
+                key, values = key[: limits.VALUES_KEPT], _kept(values)
+            if direction and self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
+                continue
+            if targeted:
+                key = target + b"\0" + key
+            state = SENT if end > acked else DELIVERED
+            write = Write(n, message_id, end, time, direction, key, values, state, state, None, None, False)
+            if not direction or not self._roles_known:
+                remember(write)
+            wait_for_ack(write)
+            pin = find_pin(key) or pins.new_pin(key)
+            last, pin.last = pin.last, write
+            if run.raised:
+                add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _ids(run.raised)))
+                self._flush()
+            else:
+                add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _NONE))
+            if last is not None:
+                pins.finish(pin, last)
+        run.frames = n
+
+    def _sync_answer(
+        self, lane: Lane, facts: Facts, n: int, message_id: int, word: int, body: bytes, key: bytes,
+        values: bytes | None, time: float | None,
+    ) -> bool:  # fmt: skip
+        """A server's write that carries the id of a sync answers it."""
+        request = lane.peer.waiting.answered_by_sync(message_id, key, time)
+        if request is None:
+            return False
+        rtt = _elapsed(request.sent_at, time)
+        write = self.pins.synchronises(key, request.n)
+        if write is not None and write.values != values:
+            for tell in self.hooks.contradicted:
+                tell(self, write, values, n, request.n)
+        raised = self.run.raised
+        ids = _ids(raised) if raised else _NONE
+        self.run.out.append(Observed(facts, n, time, _HW, message_id, word, body, request.n, rtt, None, ids))
+        self._flush()
+        if rtt is not None and request.rtt is None:
+            request.rtt = rtt
+            self._took(request.cmd, rtt)
+        self.pins.passed(request.n, n, time)
+        self.pins.synchronised(key, values, request.n, n, time)
+        return True
+
+    def _request(
+        self, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes, time: float | None
+    ) -> None:
+        """Any other frame: it may answer one of the peer, and it may ask for an answer."""
+        if self.log and cmd in _LOGINS and lane.direction == SERVER and not self.session.settled:
+            self._turn_round()
+        answered = lane.peer.waiting.answered_by_frame(cmd, message_id) if lane.direction == SERVER else None
+        answers = rtt = None
+        if answered is not None:
+            answers, rtt = answered.n, _elapsed(answered.sent_at, time)
+            self._was_answered(answered, rtt, time)
+        lane.counts[cmd] = lane.counts.get(cmd, 0) + 1
+        if word > lane.peer.room:
+            self._oversized(lane, n, word)
+        if lane.direction == CLIENT:
+            if message_id != lane.next_id:
+                self._numbered(lane, n, message_id)
+            lane.next_id = message_id + 1
+            if not self.session.settled and cmd not in _LOGINS:
+                self._early(lane, n, cmd, time)
+        self._take_in(lane, n, cmd, body, time)
+        for tell in self.hooks.spoke:
+            tell(self, lane, n, cmd, message_id, word, body, time)
+        facts, raised = lane.facts, self.run.raised
+        assert facts is not None
+        ids = _ids(raised) if raised else _NONE
+        self.run.out.append(Observed(facts, n, time, cmd, message_id, word, body, answers, rtt, None, ids))
+        self._flush()
+        if answered is not None:
+            self.pins.passed(answered.n, n, time)
+            return
+        row = commands.find(cmd, lane.dialect, self.run.era)
+        # Devices answer a server's PING and what they do not know.
+        if lane.direction == CLIENT or not self._roles_known or row is None or cmd == commands.PING or cmd in _LOGINS:
+            request = Request(n, cmd, message_id, time, row, body)
+            if cmd == commands.HW_SYNC:
+                operation, *wanted = body.split(b"\0")
+                if wanted and operation in _SYNC_WRITES:
+                    request.pins = {
+                        (_SYNC_WRITES[operation] + pin)[: limits.VALUES_KEPT] for pin in wanted[:_SYNC_PINS]
+                    }
+            elif cmd == commands.INTERNAL:
+                request.takes_frame = body.partition(b"\0")[0] in _ASKS_FOR_DATA
+            elif cmd in _LOGINS:
+                request.token = readable(body)
+            lane.waiting.ask(request)
+
+    def _take_in(self, lane: Lane, n: int, cmd: int, body: bytes, time: float | None) -> None:
+        """What a frame tells about its sender and the session."""
+        if cmd == commands.PING:
+            if lane.direction == CLIENT:
+                self.heartbeat.ping(time)
+        elif cmd in _LOGINS:
+            if lane.direction == CLIENT:
+                self.session.happens(Happening.LOGIN, time)
+                self._logs_in(lane, n, cmd, body)
+        elif cmd == commands.INTERNAL:
+            if lane.direction == CLIENT:
+                self._introduces(lane, body)
+        elif cmd == commands.REDIRECT and lane.direction == SERVER:
+            self.session.happens(Happening.REDIRECT, time)
+
+    def _logs_in(self, lane: Lane, n: int, cmd: int, body: bytes) -> None:
+        token = readable(body[: limits.PLAUSIBLE_TOKEN_BODY])
+        self.run.devices.logged_in(self, token, n)  # type: ignore[arg-type]
+        if lane.dialect is Dialect.HARDWARE and not self.direct:
+            era = era_of_token(token)
+            form = "hex digits only" if era is Era.LEGACY else "letters of both cases"
+            self.evidence.device(era, WEAK, f"the token's form ({form})")
+            if cmd == commands.LOGIN:
+                self.evidence.device(Era.LEGACY, WEAK, "the device logs in with MSG_LOGIN, as old libraries do")
+
+    def _introduces(self, lane: Lane, body: bytes) -> None:
+        parts = [readable(part) for part in body[:_INFO_MAX].split(b"\0")]
+        if parts[0] not in _INFO_KEYS:
+            return
+        pairs = {key: value for key, value in zip(parts[::2], parts[1::2], strict=False) if key in _INFO_KEYS}
+        self.info |= pairs
+        self.evidence.info(pairs)
+        if self.device is not None:
+            self.device.info = dict(self.info)
+        beat, room = _number(pairs.get("h-beat")), _number(pairs.get("buff-in"))
+        if beat:
+            self.heartbeat.announced = float(beat)
+        if room:
+            # A frame of the server must fit with its header; the lane keeps the longest body.
+            lane.room = max(room - limits.HARDWARE_HEADER, 0)
+
+    def _response(self, lane: Lane, n: int, message_id: int, status: int, time: float | None) -> None:
+        """A RESPONSE: what does it answer, and what does that prove?"""
+        facts = lane.facts
+        assert facts is not None
+        lane.counts[0] = lane.counts.get(0, 0) + 1
+        found = lane.peer.waiting.answered_by_status(message_id, status)
+        answers = rtt = None
+        if found is None:
+            for tell in self.hooks.unmatched:
+                tell(self, lane, n, message_id, status, time)
+        else:
+            answers = found.n
+            rtt = _elapsed(found.sent_at, time)
+            if isinstance(found, Request):
+                if found.cmd in _LOGINS and lane.direction == SERVER:
+                    self.session.login_answered(status, time)
+                self._was_answered(found, rtt, time)
+                for tell in self.hooks.answered:
+                    tell(self, found, status, n, time)
+            elif status != SUCCESS:
+                for tell in self.hooks.write_refused:
+                    tell(self, found, status, n, time)
+        raised = self.run.raised
+        ids = _ids(raised) if raised else _NONE
+        self.run.out.append(Observed(facts, n, time, 0, message_id, status, b"", answers, rtt, None, ids))
+        self._flush()
+        if found is None:
+            return
+        if isinstance(found, Write) and status != SUCCESS:
+            self.pins.rejected(found, n, time)
+        if lane.direction == SERVER:
+            self.pins.passed(found.n, n, time)
+
+    def _was_answered(self, request: Request, rtt: float | None, time: float | None) -> None:
+        """A request got its answer."""
+        if rtt is not None:
+            self._took(request.cmd, rtt)
+        if not self.session.settled and request.cmd not in _LOGINS:
+            self.session.happens(Happening.ANSWERED, time)
+
+    def _took(self, cmd: int, rtt: float) -> None:
+        latency = self.latency.get(cmd)
+        if latency is None:
+            latency = self.latency[cmd] = Latency()
+        latency.take(rtt)
+
+    def _early(self, lane: Lane, n: int, cmd: int, time: float | None) -> None:
+        for tell in self.hooks.early:
+            tell(self, lane, n, cmd, time)
+
+    def _numbered(self, lane: Lane, n: int, message_id: int) -> None:
+        before = lane.next_id - 1
+        if before == limits.MESSAGE_ID_MAX and message_id == 1:
+            return
+        for tell in self.hooks.numbered:
+            tell(self, lane, n, message_id, before)
+
+    def _oversized(self, lane: Lane, n: int, size: int) -> None:
+        for tell in self.hooks.oversized:
+            tell(self, lane, n, size + limits.HARDWARE_HEADER, lane.peer.room + limits.HARDWARE_HEADER)
+
+    def _turn_round(self) -> None:
+        """The login comes from the other side: a phone talks to the device directly, so the device is the server."""
+        self.direct = True
+        self._swap(self.server)
+        self._label(self.client, Sender.APP)
+        self._label(self.server, Sender.DEVICE)
+
+    def _guess_roles(self, lane: Lane, cmd: int, message_id: int, body: bytes) -> None:
+        """No SYN and no telling port: who sends such a command, or such an answer?"""
+        if cmd == commands.RESPONSE:
+            # Devices hardly answer anything, servers nearly everything.
+            client = lane.peer if lane.peer.waiting.asked(message_id) else None
+        else:
+            row = commands.find(cmd, lane.dialect, self.run.era)
+            client = {True: lane, False: lane.peer, None: None}[sent_by_client(row, cmd, message_id, body)]
+        if client is None:
+            return
+        self._roles_known = True
+        self._swap(client)
+        self._label(client, Sender.APP if client.dialect is Dialect.APP else Sender.DEVICE)
+        self._label(client.peer, Sender.SERVER)
+
+    def _swap(self, client: Lane) -> None:
+        """This direction turns out to be the client's."""
+        if client.direction != CLIENT:
+            client.direction, client.peer.direction = CLIENT, SERVER
+            self.client, self.server = client, client.peer
+            self.pins.swap()
+
+    def _over(self, event: Closed) -> dict[str, Any] | None:
+        """The conversation is over: what is to be said about it, where there was one."""
+        said = outline(self, event) if self.client.tempo.count or self.server.tempo.count else None
+        self.session.happens(Happening.CLOSED, event.time)
+        return said
+
+    def _say(self, kind: str, time: float | None, lane: Lane | None, size: int, detail: dict[str, Any]) -> None:
+        sender = lane.sender if lane is not None else Sender.UNKNOWN.value
+        self.run.out.append(StreamRecord(kind, self.number, time, sender, size, detail))
+
+
+def _kept(values: bytes | None) -> bytes | None:
+    """Values as they are kept for a comparison: long ones as a digest, so that pins do not hold whole bodies."""
+    if values is None or len(values) <= limits.VALUES_KEPT:
+        return values
+    return Digest(blake2s(values).digest())
+
+
+def _ids(raised: list[FindingRecord]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(made.id for made in raised))
+
+
+def _number(text: str | None) -> int | None:
+    """A small number out of a device's introduction; hostile ones are none."""
+    return int(text) if text is not None and len(text) <= 6 and text.isascii() and text.isdigit() else None
+
+
+def _elapsed(asked: float | None, answered: float | None) -> float | None:
+    """Milliseconds between two times, to the microsecond."""
+    return round((answered - asked) * 1000.0, 3) if asked is not None and answered is not None else None

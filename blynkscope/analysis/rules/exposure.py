@@ -1,0 +1,7 @@
+"""BS6xx: exposure."""
+
+from __future__ import annotations
+
+from blynkscope.analysis.rule import StreamRule
+
+RULES: tuple[type[StreamRule], ...] = ()

@@ -1,0 +1,7 @@
+"""BS9xx: the capture itself."""
+
+from __future__ import annotations
+
+from blynkscope.analysis.rule import StreamRule
+
+RULES: tuple[type[StreamRule], ...] = ()

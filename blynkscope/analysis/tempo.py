@@ -1,0 +1,169 @@
+"""How fast and how regularly: message rates, silences, heartbeats and round trips of a stream. All of it bounded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+BUCKETS = 120
+"""Points of a rate over time. When a stream grows past them, two become one and each covers twice the time."""
+SAMPLES = 512
+"""Round trips of one command that percentiles are taken from; of more, every second one is kept, then every fourth."""
+
+
+class Tempo:
+    """The messages of one direction in time.
+
+    Attributes:
+        count: Messages.
+        first, last: Times of the first and the last one.
+        longest: The longest silence between two messages in seconds; `longest_end` is when it ended.
+        peak: Most messages in one second (of the clock that began with the first one); `peak_at` is that second.
+    """
+
+    __slots__ = (
+        "_buckets", "_in_second", "_second", "bucket", "busy_seconds", "count", "first", "last", "longest",
+        "longest_end", "peak", "peak_at",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: float | None = None
+        self.last = 0.0
+        self.longest = 0.0
+        self.longest_end = 0.0
+        self.peak = 0
+        self.peak_at = 0.0
+        self.busy_seconds = 0
+        """Seconds in which anything was said."""
+        self.bucket = 1
+        self._buckets: list[int] = [0]
+        self._second = 0
+        self._in_second = 0
+
+    def take(self, count: int, time: float | None) -> None:
+        """So many messages at this time."""
+        self.count += count
+        if time is None:
+            return
+        if self.first is None:
+            self.first = self.last = self.peak_at = time
+            self.busy_seconds = 1
+        silence = time - self.last
+        if silence > 0.0:
+            if silence > self.longest:
+                self.longest, self.longest_end = silence, time
+            self.last = time
+        second = int(time - self.first)
+        if second > self._second:
+            self._next_second(second)
+        # A clock that goes back counts into the second that it is in.
+        self._in_second += count
+        if self._in_second > self.peak:
+            self.peak, self.peak_at = self._in_second, self.first + self._second
+        self._buckets[-1] += count
+
+    def _next_second(self, second: int) -> None:
+        self._second, self._in_second = second, 0
+        self.busy_seconds += 1
+        place = second // self.bucket
+        while place >= BUCKETS:
+            pairs = self._buckets
+            if len(pairs) % 2:
+                pairs.append(0)
+            self._buckets = [one + two for one, two in zip(pairs[::2], pairs[1::2], strict=True)]
+            self.bucket *= 2
+            # After a long silence many doublings follow each other: the list is short by then.
+            place = second // self.bucket
+        self._buckets += [0] * (place + 1 - len(self._buckets))
+
+    @property
+    def mean(self) -> float | None:
+        """Messages per second from the first to the last one; None for less than a second."""
+        if self.first is None or self.last - self.first < 1.0:
+            return None
+        return self.count / (self.last - self.first)
+
+    def summary(self) -> dict[str, Any]:
+        """Mean and peak rate, and the counts per bucket."""
+        mean = self.mean
+        return {
+            "mean": round(mean, 3) if mean is not None else None,
+            "peak": self.peak,
+            "per_second": list(self._buckets),
+            "bucket": self.bucket,
+        }
+
+
+class Latency:
+    """The round trips of one command, in milliseconds."""
+
+    __slots__ = ("_samples", "_step", "count", "longest")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.longest = 0.0
+        self._samples: list[float] = []
+        self._step = 1
+
+    def take(self, milliseconds: float) -> None:
+        """One round trip."""
+        if self.count % self._step == 0:
+            self._samples.append(milliseconds)
+            if len(self._samples) > SAMPLES:
+                self._samples = self._samples[::2]
+                self._step *= 2
+        self.count += 1
+        self.longest = max(self.longest, milliseconds)
+
+    def summary(self) -> dict[str, Any]:
+        """Count, median, 95th percentile (nearest rank) and the longest."""
+        ordered = sorted(self._samples)
+        return {
+            "count": self.count,
+            "p50": _rank(ordered, 0.50),
+            "p95": _rank(ordered, 0.95),
+            "max": self.longest,
+        }
+
+
+class Heartbeat:
+    """The pings of a device, against what it announced."""
+
+    __slots__ = ("_last", "_mean", "_squares", "announced", "gaps", "pings")
+
+    def __init__(self) -> None:
+        self.announced: float | None = None
+        """Seconds, from INTERNAL `h-beat`."""
+        self.pings = 0
+        self.gaps = 0
+        self._last: float | None = None
+        self._mean = 0.0
+        self._squares = 0.0
+
+    def ping(self, time: float | None) -> None:
+        """The device pinged. A ping is due after silence only, so other messages end the gap (`busy`)."""
+        self.pings += 1
+        if time is None:
+            return
+        if self._last is not None:
+            self.gaps += 1
+            gap = time - self._last
+            before = gap - self._mean
+            self._mean += before / self.gaps
+            self._squares += before * (gap - self._mean)
+        self._last = time
+
+    @property
+    def observed(self) -> float | None:
+        """Mean seconds between two pings; None where fewer than two were seen."""
+        return self._mean if self.gaps else None
+
+    @property
+    def jitter(self) -> float | None:
+        """Standard deviation of the seconds between pings."""
+        return math.sqrt(max(self._squares / self.gaps, 0.0)) if self.gaps > 1 else None
+
+
+def _rank(ordered: list[float], share: float) -> float | None:
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else None
