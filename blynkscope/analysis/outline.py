@@ -83,12 +83,14 @@ def _pins(stream: Dialogue) -> list[dict[str, Any]]:
 
 
 def _pin(stream: Dialogue, key: bytes, pin: Pin) -> dict[str, Any]:
-    values = pin.values
+    write = pin.settled
+    assert write is not None
+    values = write.values
     if isinstance(values, Digest):
         shown: str | None = "(long)"
     else:
         shown = ", ".join(readable(part) for part in values.split(b"\0"))[:VALUE_MAX] if values is not None else None
-    sender = stream.client.sender if pin.lane == stream.client.direction else stream.server.sender
+    sender = stream.client.sender if write.lane == stream.client.direction else stream.server.sender
     return {
         "pin": pin_name(key),
         "writes": pin.writes,

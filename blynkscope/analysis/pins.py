@@ -62,10 +62,10 @@ class Pin:
     """One pin of a stream: its last write while that is open, and the client's writes that were not confirmed.
 
     `states` counts those by final state, `frames` lists the first of them. `writes` counts the writes of both
-    sides that are final, `values` are the last one's, and `lane` its direction.
+    sides that are final; `settled` is the last of these.
     """
 
-    __slots__ = ("frames", "lane", "last", "room", "states", "values", "writes")
+    __slots__ = ("frames", "last", "room", "settled", "states", "writes")
 
     def __init__(self) -> None:
         self.last: Write | None = None
@@ -73,8 +73,7 @@ class Pin:
         self.frames: list[int] = []
         self.room = limits.PROVING_FRAMES_MAX
         self.writes = 0
-        self.values: bytes | None = None
-        self.lane = 0
+        self.settled: Write | None = None
 
 
 class Pins:
@@ -207,8 +206,7 @@ class Pins:
         """The write's state is final, its pin was written again or the stream is over."""
         write.final = True
         pin.writes += 1
-        pin.values = write.values
-        pin.lane = write.lane
+        pin.settled = write
         state = write.state
         if state is not write.said:
             self._out.append(WriteRecord(write.n, state, write.by, write.time))

@@ -15,58 +15,53 @@ class Tempo:
     """The messages of one direction in time.
 
     Attributes:
-        count: Messages.
         first, last: Times of the first and the last one.
         longest: The longest silence between two messages in seconds; `longest_end` is when it ended.
-        peak: Most messages in one second (of the clock that began with the first one); `peak_at` is that second.
     """
 
     __slots__ = (
-        "_buckets", "_in_second", "_second", "bucket", "busy_seconds", "count", "first", "last", "longest",
-        "longest_end", "peak", "peak_at",
+        "_buckets", "_in_second", "_peak", "_peak_at", "_second", "_until", "_untimed", "bucket", "busy_seconds",
+        "first", "last", "longest", "longest_end",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.count = 0
+        self._untimed = 0
         self.first: float | None = None
         self.last = 0.0
         self.longest = 0.0
         self.longest_end = 0.0
-        self.peak = 0
-        self.peak_at = 0.0
         self.busy_seconds = 0
         """Seconds in which anything was said."""
         self.bucket = 1
         self._buckets: list[int] = [0]
         self._second = 0
         self._in_second = 0
+        self._until = -math.inf
+        self._peak = 0
+        self._peak_at = 0.0
 
     def take(self, count: int, time: float | None) -> None:
         """So many messages at this time."""
-        self.count += count
         if time is None:
+            self._untimed += count
             return
-        if self.first is None:
-            self.first = self.last = self.peak_at = time
-            self.busy_seconds = 1
+        if time >= self._until:
+            self._next_second(time)
         silence = time - self.last
-        if silence > 0.0:
-            if silence > self.longest:
-                self.longest, self.longest_end = silence, time
-            self.last = time
-        second = int(time - self.first)
-        if second > self._second:
-            self._next_second(second)
+        if silence > self.longest:
+            self.longest, self.longest_end = silence, time
+        self.last = time
         # A clock that goes back counts into the second that it is in.
         self._in_second += count
-        if self._in_second > self.peak:
-            self.peak, self.peak_at = self._in_second, self.first + self._second
-        self._buckets[-1] += count
 
-    def _next_second(self, second: int) -> None:
-        self._second, self._in_second = second, 0
+    def _next_second(self, time: float) -> None:
+        if self.first is None:
+            self.first = self.last = self._peak_at = time
+        self._settle()
+        self._second = int(time - self.first)
+        self._until = self.first + self._second + 1.0
         self.busy_seconds += 1
-        place = second // self.bucket
+        place = self._second // self.bucket
         while place >= BUCKETS:
             pairs = self._buckets
             if len(pairs) % 2:
@@ -74,8 +69,34 @@ class Tempo:
             self._buckets = [one + two for one, two in zip(pairs[::2], pairs[1::2], strict=True)]
             self.bucket *= 2
             # After a long silence many doublings follow each other: the list is short by then.
-            place = second // self.bucket
+            place = self._second // self.bucket
         self._buckets += [0] * (place + 1 - len(self._buckets))
+
+    def _settle(self) -> None:
+        """The second that is being counted goes to the others."""
+        count = self._in_second
+        if count and self.first is not None:
+            if count > self._peak:
+                self._peak, self._peak_at = count, self.first + self._second
+            self._buckets[-1] += count
+            self._in_second = 0
+
+    @property
+    def count(self) -> int:
+        """Messages."""
+        return sum(self._buckets) + self._in_second + self._untimed
+
+    @property
+    def peak(self) -> int:
+        """Most messages in one second (of the clock that began with the first one)."""
+        return max(self._peak, self._in_second)
+
+    @property
+    def peak_at(self) -> float | None:
+        """When that second began."""
+        if self.first is None:
+            return None
+        return self._peak_at if self._peak >= self._in_second else self.first + self._second
 
     @property
     def mean(self) -> float | None:
@@ -86,11 +107,13 @@ class Tempo:
 
     def summary(self) -> dict[str, Any]:
         """Mean and peak rate, and the counts per bucket."""
-        mean = self.mean
+        mean, peak = self.mean, self.peak
+        counts = list(self._buckets)
+        counts[-1] += self._in_second
         return {
             "mean": round(mean, 3) if mean is not None else None,
-            "peak": self.peak,
-            "per_second": list(self._buckets),
+            "peak": peak,
+            "per_second": counts,
             "bucket": self.bucket,
         }
 

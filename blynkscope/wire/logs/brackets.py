@@ -1,0 +1,173 @@
+"""The C++ library's way to print bytes: `<[14|00|03|00|06]vw[00]1[00]5`.
+
+Printable bytes stand for themselves, runs of others are hex in brackets. `[`, `]` and `|` in a body are not escaped, so
+a group in brackets may be bytes or the very characters. A text is therefore read into *pieces*, some with a second
+reading, and `resolve` chooses those readings that give the declared length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from blynkscope.wire.events import CLIENT, SERVER
+
+_CHOICES_MAX = 64
+"""Pieces with a second reading that are tried; of more, the first readings are taken."""
+_SUMS_MAX = 1024
+"""Different lengths that are followed while readings are combined."""
+
+_DIRECTED = re.compile(r"(?P<raw><<|>>)[ ]?|(?P<plain>[<>])")
+_PAIRS = r"[0-9a-fA-F]{2}(?:[ ]?\|[ ]?[0-9a-fA-F]{2})*+"
+_GROUP = re.compile(rf"\[({_PAIRS})\]")
+_LOST_OPEN = re.compile(rf"[ ]?((?=[0-9a-fA-F]{{2}}[ ]?\|){_PAIRS})\]")
+_LOST_CLOSE = re.compile(rf"\[({_PAIRS})[ \t]*+\Z")
+_HEX = re.compile(r"[0-9a-fA-F]{2}")
+_SPECIAL = re.compile(r"[\[\u2013\u2014\u2026\u2018\u2019\u201c\u201d]")
+# What editors made of characters that the library prints as they are.
+_DAMAGE: dict[str, tuple[bytes, bytes | None]] = {
+    "\u2013": (b"--", b"-"), "\u2014": (b"---", b"--"), "\u2026": (b"...", None),
+    "\u2018": (b"'", None), "\u2019": (b"'", None), "\u201c": (b'"', None), "\u201d": (b'"', None),
+}  # fmt: skip
+_FRAME_LIKE = re.compile(rf"(?:<<|>>|[<>])?[ ]?[^\[\]|]?(?:\[|(?=[0-9a-fA-F]{{2}}[ ]?\|)){_PAIRS}\]?")
+_OPENING = 3
+"""Bytes of a group without a direction that make it look like a header."""
+
+
+class Piece(NamedTuple):
+    """Bytes of a print, and the other bytes that they may be instead."""
+
+    data: bytes
+    other: bytes | None = None
+
+
+Pieces = list[Piece]
+
+
+class Print(NamedTuple):
+    """One print of the library. `direction` is None where the arrow is lost, `raw` True for `>>` (a BLE chunk)."""
+
+    direction: int | None
+    text: str
+    raw: bool = False
+
+
+def directed(text: str) -> Print | None:
+    """A line that begins with an arrow, and what it prints; also one that lost its arrow but begins like a header."""
+    if match := _DIRECTED.match(text):
+        direction = CLIENT if text[0] == "<" else SERVER
+        return Print(direction, text[match.end() :], match["raw"] is not None)
+    if (match := _GROUP.match(text) or _LOST_OPEN.match(text)) and len(match[1]) >= 3 * _OPENING - 1:
+        return Print(None, text)
+    return None
+
+
+def frame_like(text: str) -> bool:
+    """Whether a line begins as a printed frame does, whatever is wrong with the rest."""
+    match = _FRAME_LIKE.match(text)
+    return match is not None and match.group().count("|") >= _OPENING - 1
+
+
+def has_bytes(text: str) -> bool:
+    """Whether a byte in brackets is in it."""
+    return _GROUP.search(text) is not None
+
+
+def read(text: str) -> Pieces:
+    """The pieces of a printed text."""
+    pieces: Pieces = []
+    at = 0
+    if match := _LOST_OPEN.match(text):
+        pieces.append(Piece(_hex(match[1])))
+        at = match.end()
+    while at < len(text):
+        special = _SPECIAL.search(text, at)
+        end = special.start() if special else len(text)
+        if end > at:
+            pieces.append(Piece(_plain(text[at:end])))
+        if special is None:
+            break
+        if special.group() != "[":
+            pieces.append(Piece(*_DAMAGE[special.group()]))
+            at = end + 1
+        elif match := _GROUP.match(text, end) or _LOST_CLOSE.match(text, end):
+            pieces.append(_group(match, first=not pieces))
+            at = match.end()
+        else:
+            pieces.append(Piece(b"["))
+            at = end + 1
+    return pieces
+
+
+def _plain(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _hex(pairs: str) -> bytes:
+    return bytes(int(pair, 16) for pair in _HEX.findall(pairs))
+
+
+def _group(match: re.Match[str], *, first: bool) -> Piece:
+    """A group in brackets: bytes, unless it holds some that the library prints as characters."""
+    data, literal = _hex(match[1]), _plain(match.group())
+    printable = any(0x20 < byte < 0x7F for byte in data)
+    if printable and not (first and len(data) >= _OPENING):
+        return Piece(literal, data)
+    return Piece(data, literal)
+
+
+def size(pieces: Sequence[Piece]) -> int:
+    """Bytes by the first readings."""
+    return sum(len(piece.data) for piece in pieces)
+
+
+def joined(pieces: Sequence[Piece]) -> bytes:
+    """The bytes by the first readings."""
+    return b"".join(piece.data for piece in pieces)
+
+
+def split(pieces: Sequence[Piece], count: int) -> tuple[bytes, Pieces]:
+    """The first `count` bytes by the first readings, and the pieces behind them."""
+    head = bytearray()
+    for index, piece in enumerate(pieces):
+        missing = count - len(head)
+        if len(piece.data) > missing:
+            head += piece.data[:missing]
+            # Behind a header a group goes on with bytes: `[14|00|01|00|03|00]`.
+            rest = piece if not missing else Piece(piece.data[missing:])
+            return bytes(head), [rest, *pieces[index + 1 :]]
+        head += piece.data
+    return bytes(head), []
+
+
+def resolve(pieces: Sequence[Piece], length: int) -> bytes | None:
+    """The bytes in those readings that are `length` long together; None where no readings are.
+
+    First readings are kept where that is possible, and given up from the end on where it is not.
+    """
+    plain = size(pieces)
+    if plain == length:
+        return joined(pieces)
+    choices = [index for index, piece in enumerate(pieces) if piece.other is not None][-_CHOICES_MAX:]
+    wanted = length - plain
+    # How each difference of length is reached: the choices made, as a chain from the last one back.
+    reached: dict[int, tuple[int, int] | None] = {0: None}
+    for index in reversed(choices):
+        piece = pieces[index]
+        assert piece.other is not None
+        step = len(piece.other) - len(piece.data)
+        for total in list(reached):
+            if step and total + step not in reached and len(reached) < _SUMS_MAX:
+                reached[total + step] = (index, total)
+        if wanted in reached:
+            break
+    if wanted not in reached:
+        return None
+    changed = set()
+    while (link := reached[wanted]) is not None:
+        changed.add(link[0])
+        wanted = link[1]
+    return b"".join(
+        (piece.other or b"") if index in changed else piece.data for index, piece in enumerate(pieces)
+    )  # fmt: skip
