@@ -9,25 +9,23 @@ from hashlib import blake2s
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.acks import Request
-from blynkscope.analysis.era import FAIR, STRONG, WEAK, Evidence, era_of_host, era_of_token
 from blynkscope.analysis.lane import Lane
 from blynkscope.analysis.outline import outline
-from blynkscope.analysis.pins import DELIVERED, SENT, Digest, Pins, Write
+from blynkscope.analysis.pins import DELIVERED, SENT, Digest, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
 from blynkscope.analysis.roles import sent_by_client
-from blynkscope.analysis.session import Happening, Session
-from blynkscope.analysis.tempo import Heartbeat, Latency
+from blynkscope.analysis.session import Happening
+from blynkscope.analysis.standing import LOGINS, Standing
+from blynkscope.analysis.tempo import Latency
 from blynkscope.protocol import bodies, commands, limits
-from blynkscope.protocol.model import Dialect, Era, Sender
-from blynkscope.protocol.ports import OLD_PORTS, SERVER_PORTS
+from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.protocol.schema import readable
 from blynkscope.protocol.statuses import SUCCESS
-from blynkscope.wire.events import CLIENT, SERVER, Closed, Opened
+from blynkscope.wire.events import CLIENT, SERVER, Closed
 from blynkscope.wire.framing import Cut
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.devices import Device
-    from blynkscope.analysis.run import Run
+    pass
 
 _WRITES = frozenset(code.encode() for code, operation in bodies.OPERATIONS.items() if operation.writes)
 _SYNC_WRITES = {
@@ -37,7 +35,6 @@ _SYNC_WRITES = {
     if reading.shape == "pins" and writing.writes and reading.letter == writing.letter
 }
 """The operation that answers each operation of a sync: vr by vw, and so on."""
-_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _HW = commands.HW
 _SYNC_PINS = 256
 """Pins that one sync is remembered to have asked for: as many as virtual pins there are."""
@@ -45,106 +42,12 @@ _ASKS_FOR_DATA = frozenset({b"rtc", b"utc", b"meta"})
 """Keys of INTERNAL messages that an INTERNAL answers; the others get a status or nothing."""
 _REPLAY = b"vm"
 _NONE: tuple[str, ...] = ()
-_INFO_KEYS = frozenset(
-    {"ver", "mcu", "fw-type", "fw", "h-beat", "buff-in", "dev", "build", "blynk", "tmpl", "cpu", "con"}
-)
-_INFO_MAX = 1024
-"""Bytes of a device's introduction that are read."""
 
 
-class Dialogue:
-    """The frames of one stream, and what the analysis knows about it.
+class Dialogue(Standing):
+    """The frames of one stream. See `Standing` for what is known about it."""
 
-    Args:
-        run: The analysis that it belongs to: numbers, options and the list of records.
-        opened: The event that began it.
-
-    Attributes:
-        client, server: The two directions, by role.
-        session: The states of both parties.
-        evidence: What speaks for an era.
-        host: Name of the server, where one is known.
-        device: The device whose connection this is; None before the stream is opened to the rules.
-        info: What the device said of itself (INTERNAL).
-        cause: Id of the finding that explains why the conversation failed as a whole; None while nothing does.
-        memories: What rules remember of this stream.
-        log: True where it comes from a log: then TCP, and bytes that no frame holds, are not known.
-        direct: True where an app talks to the device without a server between them.
-    """
-
-    __slots__ = (
-        "_roles_known",
-        "cause",
-        "client",
-        "device",
-        "direct",
-        "evidence",
-        "heartbeat",
-        "hooks",
-        "host",
-        "info",
-        "joined",
-        "lanes",
-        "latency",
-        "log",
-        "memories",
-        "number",
-        "opened",
-        "pins",
-        "run",
-        "server",
-        "session",
-        "source",
-        "via",
-    )  # fmt: skip
-
-    def __init__(self, run: Run, opened: Opened) -> None:
-        self.run = run
-        self.hooks = run.hooks
-        self.opened = opened
-        self.number = opened.stream
-        self.source = run.source
-        self.via = opened.via
-        self.log = "log" in opened.via
-        self.joined = not opened.handshake
-        client = Lane(CLIENT, opened.client, opened.server)
-        server = Lane(SERVER, opened.server, opened.client)
-        client.peer, server.peer = server, client
-        self.lanes = (client, server)
-        self.client, self.server = client, server
-        known_ports = (opened.server_port in SERVER_PORTS) != (opened.client_port in SERVER_PORTS)
-        self._roles_known = opened.handshake or known_ports
-        self.pins = Pins(run.out)
-        self.session = Session()
-        self.evidence = Evidence()
-        self.heartbeat = Heartbeat()
-        self.latency: dict[int, Latency] = {}
-        self.memories: dict[int, Any] = {}
-        self.info: dict[str, str] = {}
-        self.cause: str | None = None
-        self.direct = False
-        self.device: Device | None = None
-        self.host = run.names.of(opened.server)
-        self._place(opened)
-
-    def _place(self, opened: Opened) -> None:
-        """What host and port tell."""
-        if self.log and opened.server:
-            self.called(opened.server.rpartition(":")[0] or opened.server)
-        elif self.host:
-            self.called(self.host)
-        if opened.server_port in OLD_PORTS:
-            self.evidence.server(Era.LEGACY, FAIR, f"port {opened.server_port} is one of old legacy servers")
-        elif opened.server_port in {8080, 9443}:
-            self.evidence.server(Era.LEGACY, WEAK, f"port {opened.server_port} is the default of self-hosted servers")
-
-    def called(self, host: str) -> None:
-        """The server's name is known: from DNS, SNI, an HTTP header or a log."""
-        self.host = host
-        era = era_of_host(host)
-        if era is not None:
-            cloud = "the legacy cloud" if era is Era.LEGACY else "Blynk IoT"
-            self.evidence.server(era, STRONG, f"the host {host[:64]} is {cloud}")
+    __slots__ = ()
 
     # --- frames ---
 
@@ -276,7 +179,7 @@ class Dialogue:
         self, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes, time: float | None
     ) -> None:
         """Any other frame: it may answer one of the peer, and it may ask for an answer."""
-        if self.log and cmd in _LOGINS and lane.direction == SERVER and not self.session.settled:
+        if self.log and cmd in LOGINS and lane.direction == SERVER and not self.session.settled:
             self._turn_round()
         answered = lane.peer.waiting.answered_by_frame(cmd, message_id) if lane.direction == SERVER else None
         answers = rtt = None
@@ -290,7 +193,7 @@ class Dialogue:
             if message_id != lane.next_id:
                 self._numbered(lane, n, message_id)
             lane.next_id = message_id + 1
-            if not self.session.settled and cmd not in _LOGINS:
+            if not self.session.settled and cmd not in LOGINS:
                 self._early(lane, n, cmd, time)
         self._take_in(lane, n, cmd, body, time)
         for tell in self.hooks.spoke:
@@ -305,7 +208,7 @@ class Dialogue:
             return
         row = commands.find(cmd, lane.dialect, self.run.era)
         # Devices answer a server's PING and what they do not know.
-        if lane.direction == CLIENT or not self._roles_known or row is None or cmd == commands.PING or cmd in _LOGINS:
+        if lane.direction == CLIENT or not self._roles_known or row is None or cmd == commands.PING or cmd in LOGINS:
             request = Request(n, cmd, message_id, time, row, body)
             if cmd == commands.HW_SYNC:
                 operation, *wanted = body.split(b"\0")
@@ -315,50 +218,9 @@ class Dialogue:
                     }
             elif cmd == commands.INTERNAL:
                 request.takes_frame = body.partition(b"\0")[0] in _ASKS_FOR_DATA
-            elif cmd in _LOGINS:
+            elif cmd in LOGINS:
                 request.token = readable(body)
             lane.waiting.ask(request)
-
-    def _take_in(self, lane: Lane, n: int, cmd: int, body: bytes, time: float | None) -> None:
-        """What a frame tells about its sender and the session."""
-        if cmd == commands.PING:
-            if lane.direction == CLIENT:
-                self.heartbeat.ping(time)
-        elif cmd in _LOGINS:
-            if lane.direction == CLIENT:
-                self.session.happens(Happening.LOGIN, time)
-                self._logs_in(lane, n, cmd, body)
-        elif cmd == commands.INTERNAL:
-            if lane.direction == CLIENT:
-                self._introduces(lane, body)
-        elif cmd == commands.REDIRECT and lane.direction == SERVER:
-            self.session.happens(Happening.REDIRECT, time)
-
-    def _logs_in(self, lane: Lane, n: int, cmd: int, body: bytes) -> None:
-        token = readable(body[: limits.PLAUSIBLE_TOKEN_BODY])
-        self.run.devices.logged_in(self, token, n)  # type: ignore[arg-type]
-        if lane.dialect is Dialect.HARDWARE and not self.direct:
-            era = era_of_token(token)
-            form = "hex digits only" if era is Era.LEGACY else "letters of both cases"
-            self.evidence.device(era, WEAK, f"the token's form ({form})")
-            if cmd == commands.LOGIN:
-                self.evidence.device(Era.LEGACY, WEAK, "the device logs in with MSG_LOGIN, as old libraries do")
-
-    def _introduces(self, lane: Lane, body: bytes) -> None:
-        parts = [readable(part) for part in body[:_INFO_MAX].split(b"\0")]
-        if parts[0] not in _INFO_KEYS:
-            return
-        pairs = {key: value for key, value in zip(parts[::2], parts[1::2], strict=False) if key in _INFO_KEYS}
-        self.info |= pairs
-        self.evidence.info(pairs)
-        if self.device is not None:
-            self.device.info = dict(self.info)
-        beat, room = _number(pairs.get("h-beat")), _number(pairs.get("buff-in"))
-        if beat:
-            self.heartbeat.announced = float(beat)
-        if room:
-            # A frame of the server must fit with its header; the lane keeps the longest body.
-            lane.room = max(room - limits.HARDWARE_HEADER, 0)
 
     def _response(self, lane: Lane, n: int, message_id: int, status: int, time: float | None) -> None:
         """A RESPONSE: what does it answer, and what does that prove?"""
@@ -374,7 +236,7 @@ class Dialogue:
             answers = found.n
             rtt = _elapsed(found.sent_at, time)
             if isinstance(found, Request):
-                if found.cmd in _LOGINS and lane.direction == SERVER:
+                if found.cmd in LOGINS and lane.direction == SERVER:
                     self.session.login_answered(status, time)
                 self._was_answered(found, rtt, time)
                 for tell in self.hooks.answered:
@@ -397,7 +259,7 @@ class Dialogue:
         """A request got its answer."""
         if rtt is not None:
             self._took(request.cmd, rtt)
-        if not self.session.settled and request.cmd not in _LOGINS:
+        if not self.session.settled and request.cmd not in LOGINS:
             self.session.happens(Happening.ANSWERED, time)
 
     def _took(self, cmd: int, rtt: float) -> None:
@@ -470,11 +332,6 @@ def _kept(values: bytes | None) -> bytes | None:
 
 def _ids(raised: list[FindingRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(made.id for made in raised))
-
-
-def _number(text: str | None) -> int | None:
-    """A small number out of a device's introduction; hostile ones are none."""
-    return int(text) if text is not None and len(text) <= 6 and text.isascii() and text.isdigit() else None
 
 
 def _elapsed(asked: float | None, answered: float | None) -> float | None:
