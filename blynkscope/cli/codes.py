@@ -6,6 +6,7 @@ from typing import IO
 
 import click
 
+from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.cli.options import TextOutput
 from blynkscope.protocol.commands import COMMANDS
 from blynkscope.protocol.model import Command, Dialect, Era
@@ -15,7 +16,7 @@ from blynkscope.render.reference import write_codes
 
 
 @click.command("codes")
-@click.argument("tables", nargs=-1, type=click.Choice(["commands", "statuses"]))
+@click.argument("tables", nargs=-1, type=click.Choice(["commands", "statuses", "findings"]))
 @click.option(
     "--dialect", type=click.Choice([dialect.value for dialect in Dialect]), help="Only commands of this dialect."
 )
@@ -32,13 +33,14 @@ from blynkscope.render.reference import write_codes
 def command(
     *, tables: tuple[str, ...], dialect: str | None, era: str | None, form: str, output: IO[str], color: ColorWish
 ) -> None:
-    """List the commands and status codes of the protocol.
+    """List the commands and status codes of the protocol, and the findings.
 
-    TABLES limits the list to `commands` or `statuses`.
+    TABLES limits the list to `commands`, `statuses` or `findings`; without it the first two are listed.
     """
     commands = [row for row in COMMANDS if _holds(row, dialect, era)] if "commands" in tables or not tables else None
     statuses = list(STATUSES.values()) if "statuses" in tables or not tables else None
-    write_codes(output, form, commands, statuses, color)
+    findings = list(CATALOGUE.values()) if "findings" in tables else None
+    write_codes(output, form, commands, statuses, color, findings)
 
 
 def _holds(row: Command, dialect: str | None, era: str | None) -> bool:

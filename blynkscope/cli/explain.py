@@ -22,7 +22,7 @@ _SHOWN = 60
 
 
 @click.command("explain")
-@click.argument("topic", metavar="NAME|CODE|FINDING")
+@click.argument("topic", metavar="NAME|CODE|FINDING|session")
 @click.option(
     "--format",
     "form",
@@ -37,11 +37,16 @@ _SHOWN = 60
 )  # fmt: skip
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 def command(topic: str, form: str, output: IO[str], color: ColorWish) -> None:
-    """Explain a command, a status code or a finding.
+    """Explain a command, a status code, a finding, or the session.
 
     Names are taken in any case, with or without MSG_, STA_ and BLYNK_; numbers are decimal, or hexadecimal after 0x; a
-    finding is its id (BS301) or its short name.
+    finding is its id (BS301) or its short name. `session` is the state machine that a stream goes through.
     """
+    if topic.strip().lower() == "session":
+        from blynkscope.render.machine import write_machine
+
+        write_machine(output, form, color)
+        return
     page = find_page(topic)
     if not (page.commands or page.statuses or page.findings):
         raise click.UsageError(_unknown(topic, page.number))

@@ -38,7 +38,7 @@ _ANSWER_SENTENCES: dict[Ack, str] = {
     Ack.BY_BODY: "depending on the body",
     Ack.UNKNOWN: "in a way that is neither documented nor measured",
 }
-_PROSE = 100
+PROSE = 100
 """Columns after which a line of prose gets hard to read."""
 
 _ROOM_FOR_BODY = 110
@@ -134,13 +134,14 @@ def _plain(value: Any) -> Any:
 
 _CSV_COLUMNS = (
     "record", "code", "name", "dialects", "era", "senders", "ack", "failures", "body", "on_wire", "retired", "aliases",
-    "doc", "fix", "history", "source",
+    "doc", "fix", "history", "source", "id", "slug", "severity", "group", "title", "why", "section",
 )  # fmt: skip
 
 
 def write_codes(
-    stream: IO[str], form: str, commands: Sequence[Command] | None, statuses: Sequence[Status] | None, color: ColorWish
-) -> None:
+    stream: IO[str], form: str, commands: Sequence[Command] | None, statuses: Sequence[Status] | None, color: ColorWish,
+    findings: Sequence[Any] | None = None,
+) -> None:  # fmt: skip
     """Write the tables.
 
     Args:
@@ -148,18 +149,22 @@ def write_codes(
         form: "table", "json", "jsonl" or "csv".
         commands: Rows, or None to leave that table out.
         statuses: Rows, or None to leave that table out.
+        findings: Rules of the catalogue, or None to leave that table out.
         color: Wish for colour; only the table has any.
     """
     if form == "table":
         _codes_table(stream, commands, statuses, color)
+        if findings is not None:
+            _findings_table(stream, findings, color, first=commands is None and statuses is None)
         return
     named = {
         "commands": None if commands is None else [command_data(row) for row in commands],
         "statuses": None if statuses is None else [status_data(row) for row in statuses],
+        "findings": None if findings is None else [finding_data(rule) for rule in findings],
     }
     tables = {name: rows for name, rows in named.items() if rows is not None}
     if form == "json":
-        _write_json(stream, tables)
+        write_json(stream, tables)
         return
     records = [record for rows in tables.values() for record in rows]
     if form == "jsonl":
@@ -170,7 +175,8 @@ def write_codes(
     writer.writerows({key: _csv_cell(value) for key, value in record.items()} for record in records)
 
 
-def _write_json(stream: IO[str], value: Any) -> None:
+def write_json(stream: IO[str], value: Any) -> None:
+    """One indented JSON document."""
     stream.write(escaped(msgspec.json.format(msgspec.json.encode(value))).decode() + "\n")
 
 
@@ -191,18 +197,34 @@ def _codes_table(
         others = [row for row in commands if Dialect.HARDWARE not in row.dialects]
         for title, rows in ((_HARDWARE_TITLE, hardware), (_APP_TITLE, others)):
             if rows:
-                _headline(console, title)
+                headline(console, title)
                 _print(console, _commands_grid(rows, console.width))
                 console.print()
         if console.width >= _ROOM_FOR_BODY:
-            _prose(console, _LEGEND, "quiet")
+            prose(console, _LEGEND, "quiet")
         else:
-            _prose(console, f"{_LEGEND} A wider terminal shows the bodies too.", "quiet")
+            prose(console, f"{_LEGEND} A wider terminal shows the bodies too.", "quiet")
     if statuses is not None:
         if commands is not None:
             console.print()
-        _headline(console, "Statuses (the length field of MSG_RSP)")
+        headline(console, "Statuses (the length field of MSG_RSP)")
         _print(console, _statuses_grid(statuses))
+
+
+def _findings_table(stream: IO[str], rules: Sequence[Any], color: ColorWish, *, first: bool) -> None:
+    console = make_console(stream, color)
+    if not first:
+        console.print()
+    headline(console, "Findings")
+    table = _table("id", "severity", "group", "title")
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    table.columns[3].ratio = 1
+    for rule in rules:
+        severity = str(rule.severity)
+        table.add_row(_text(rule.id, "key"), _text(severity, severity), _text(rule.group), _text(rule.title))
+    _print(console, table)
+    prose(console, "`blynkscope explain ID` tells what one means and what to do about it.", "quiet")
 
 
 def _commands_grid(rows: Iterable[Command], width: int) -> Any:
@@ -261,7 +283,7 @@ def write_page(stream: IO[str], form: str, page: Page, color: ColorWish) -> None
         color: Wish for colour; only the text has any.
     """
     if form == "json":
-        _write_json(
+        write_json(
             stream,
             {
                 "query": page.query,
@@ -272,7 +294,7 @@ def write_page(stream: IO[str], form: str, page: Page, color: ColorWish) -> None
             },
         )
         return
-    console = make_console(stream, color, min(width_of(stream), _PROSE))
+    console = make_console(stream, color, min(width_of(stream), PROSE))
     sections = [
         *((_command_heading(row), row.doc, _command_facts(row)) for row in page.commands),
         *((_status_heading(row), row.doc, _status_facts(row)) for row in page.statuses),
@@ -281,14 +303,14 @@ def write_page(stream: IO[str], form: str, page: Page, color: ColorWish) -> None
     for number, (heading, doc, facts) in enumerate(sections):
         if number:
             console.print()
-        _headline(console, *heading)
-        _prose(console, doc)
+        headline(console, *heading)
+        prose(console, doc)
         console.print()
         _print(console, _facts_grid(facts))
     if page.trap:
         console.print()
-        _headline(console, "Length or status?", "warning")
-        _prose(console, page.trap)
+        headline(console, "Length or status?", "warning")
+        prose(console, page.trap)
 
 
 def _command_heading(row: Command) -> tuple[str, str]:
@@ -367,12 +389,20 @@ def _facts_grid(facts: Iterable[tuple[str, str]]) -> Any:
     return grid
 
 
-def _headline(console: Console, title: str, style: str = "strong") -> None:
+def headline(console: Console, title: str, style: str = "strong") -> None:
+    """A line in bold."""
     _print(console, _text(title, style))
 
 
-def _prose(console: Console, content: str, style: str = "") -> None:
-    _print(console, _text(content, style), min(console.width, _PROSE))
+def prose(console: Console, content: str, style: str = "") -> None:
+    """A paragraph, no wider than reads well."""
+    _print(console, _text(content, style), min(console.width, PROSE))
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Lines as they are."""
+    for line in lines:
+        _print(console, _text(line))
 
 
 def _print(console: Console, renderable: RenderableType, width: int | None = None) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from blynkscope.errors import CaptureError
-from blynkscope.sources.capture import Damage, read_capture
+from blynkscope.sources.capture import CaptureReader, Damage, is_capture, read_capture, unpacked
 from blynkscope.sources.fused import read_batch
 from blynkscope.sources.packets import LINK_TYPES, PacketReader
 from blynkscope.wire.events import Event
 
-__all__ = ["CaptureSource", "open_capture"]
+__all__ = ["CaptureSource", "Source", "open_capture", "open_input"]
 
 
 class CaptureSource:
@@ -25,15 +26,18 @@ class CaptureSource:
         stream: Binary input.
         name: What to call it in messages.
         general: True to take the general path for every packet (for tests).
+        reader: The reader of the capture, where the stream was looked into already.
 
     Raises:
         CaptureError: It is no capture.
     """
 
-    def __init__(self, stream: BinaryIO, name: str, *, general: bool = False) -> None:
+    def __init__(
+        self, stream: BinaryIO, name: str, *, general: bool = False, reader: CaptureReader | None = None
+    ) -> None:
         self.name = name
         try:
-            self._reader = read_capture(stream, name)
+            self._reader = reader or read_capture(stream, name)
         except BaseException:
             if stream is not sys.stdin.buffer:
                 stream.close()
@@ -123,6 +127,65 @@ class CaptureSource:
         if reader.events:
             yield reader.events.copy()
             reader.events.clear()
+
+
+class Source(Protocol):
+    """What yields events: a capture, a log, or either of them read by another process."""
+
+    name: str
+    size: int | None
+    on_read: Callable[[int], None] | None
+
+    @property
+    def damage(self) -> Damage | None:
+        """Where the input broke, if it did."""
+
+    @property
+    def packets(self) -> int:
+        """Packets, or lines, read so far."""
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was dropped or could not be read, by reason."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know about the input."""
+
+    def __iter__(self) -> Iterator[list[Event]]: ...
+
+    def close(self) -> None:
+        """Close the input."""
+
+
+def open_input(path: str | os.PathLike[str]) -> Source:
+    """The events of a capture, or of a log, a paste of bytes or the bytes themselves, told apart by content.
+
+    Raises:
+        CaptureError: It cannot be opened, or there is nothing in it.
+    """
+    name = os.fspath(path)
+    stream: BinaryIO = sys.stdin.buffer
+    try:
+        if name == "-":
+            name = "standard input"
+        else:
+            stream = open(name, "rb")  # noqa: SIM115  (the source closes it when it has been read)
+        source, first = unpacked(stream, name)
+        if is_capture(first):
+            return CaptureSource(stream, name, reader=CaptureReader(source, first, name))
+        if not first:
+            raise CaptureError(f"{name}: empty: there is neither a capture nor a log in it")
+        from blynkscope.sources.text import LOG_MAX, TextSource
+
+        data = first + source.read(LOG_MAX + 1 - len(first))
+    except OSError as error:
+        raise CaptureError(f"{name}: {error.strerror or error}") from error
+    except (EOFError, zlib.error) as error:
+        raise CaptureError(f"{name}: damaged gzip data ({error})") from None
+    if stream is not sys.stdin.buffer:
+        stream.close()
+    return TextSource(data, name)
 
 
 def open_capture(path: str | os.PathLike[str], *, general: bool = False) -> CaptureSource:

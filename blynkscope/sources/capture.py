@@ -297,20 +297,29 @@ class _Rejoined(RawIOBase):
         return len(chunk)
 
 
+def unpacked(stream: BinaryIO, name: str) -> tuple[BinaryIO, bytes]:
+    """The stream behind any gzip, and the first bytes that were already read from it.
+
+    Raises:
+        CaptureError: The gzip data is damaged at its beginning.
+    """
+    first = _at_least(stream, 4)
+    if first[:2] != _GZIP:
+        return stream, first
+    source: BinaryIO = gzip.GzipFile(fileobj=_Rejoined(first, stream))  # type: ignore[assignment]
+    try:
+        return source, _at_least(source, 4)
+    except (EOFError, zlib.error, OSError) as error:
+        raise CaptureError(f"{name}: damaged gzip data ({error})") from None
+
+
 def read_capture(stream: BinaryIO | BufferedIOBase, name: str) -> CaptureReader:
     """A reader for a binary stream.
 
     Raises:
         CaptureError: It is empty, or neither pcap nor pcapng.
     """
-    source: BinaryIO = stream  # type: ignore[assignment]
-    first = _at_least(source, 4)
-    if first[:2] == _GZIP:
-        source = gzip.GzipFile(fileobj=_Rejoined(first, source))  # type: ignore[assignment]
-        try:
-            first = _at_least(source, 4)
-        except (EOFError, zlib.error, OSError) as error:
-            raise CaptureError(f"{name}: damaged gzip data ({error})") from None
+    source, first = unpacked(stream, name)  # type: ignore[arg-type]
     if not first:
         raise CaptureError(f"{name}: empty: there is no capture in it")
     if not is_capture(first):
