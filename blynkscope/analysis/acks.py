@@ -16,6 +16,10 @@ from blynkscope.protocol.statuses import SUCCESS
 SYNC_SECONDS = 10.0
 """A sync's answers come at once; later a server's own numbering may have reached the same id."""
 
+SYNC_ALL_FACTOR, SYNC_ALL_SLACK = 1.25, 0.05
+"""A sync of all pins names none, so any write of the server with its id looks like an answer. It is one where it came
+no later than the slowest answer so far with a quarter and 50 ms to spare (the first one; the others come behind it)."""
+
 
 RECENT_WRITES = 64
 """Writes of one direction that an error status can still name by id: a third of a second of a flooding client."""
@@ -118,13 +122,26 @@ class Waiting:
         self._forget(request)
         return request
 
-    def answered_by_sync(self, message_id: int, pin: bytes, time: float | None) -> Request | None:
-        """The HW_SYNC that a pin's value with this id answers."""
+    def answered_by_sync(
+        self, message_id: int, pin: bytes, time: float | None, slowest: float | None = None
+    ) -> Request | None:
+        """The HW_SYNC that a pin's value with this id answers.
+
+        Args:
+            message_id: Its id.
+            pin: Its pin.
+            time: When it came.
+            slowest: The longest round trip on this stream so far, in ms.
+        """
         request = self._requests.get(message_id)
         if request is None or request.cmd != commands.HW_SYNC:
             return None
-        if time is not None and request.sent_at is not None and time - request.sent_at > SYNC_SECONDS:
-            return None
+        if time is not None and request.sent_at is not None:
+            took = time - request.sent_at
+            all_pins = request.pins is None and request.rtt is None and slowest is not None
+            limit = slowest / 1000.0 * SYNC_ALL_FACTOR + SYNC_ALL_SLACK if all_pins and slowest else SYNC_SECONDS
+            if took > limit:
+                return None
         if request.pins is not None:
             if pin not in request.pins:
                 return None

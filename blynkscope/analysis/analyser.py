@@ -11,7 +11,7 @@ from blynkscope.analysis.rule import Hooks
 from blynkscope.analysis.rules import make_rules
 from blynkscope.analysis.run import Run
 from blynkscope.protocol.model import Dialect, Era
-from blynkscope.wire.events import Acked, Closed, Data, Datagram, Event, Gap, Line, Message, Opened, Overlap
+from blynkscope.wire.events import LOG_END, Acked, Closed, Data, Datagram, Event, Gap, Line, Message, Opened, Overlap
 
 
 class Analyser:
@@ -75,7 +75,8 @@ class Analyser:
     def _line(self, event: Line) -> None:
         """A line that belongs to no connection."""
         run = self.run
-        run.out.append(LogRecord(None, event.time, event.line, event.kind, event.text))
+        if event.kind != LOG_END:
+            run.out.append(LogRecord(None, event.time, event.line, event.kind, event.text))
         for tell in run.hooks.logged:
             tell(None, event)
         run.release()

@@ -156,7 +156,7 @@ class Dialogue(Standing):
         values: bytes | None, time: float | None,
     ) -> bool:  # fmt: skip
         """A server's write that carries the id of a sync answers it."""
-        request = lane.peer.waiting.answered_by_sync(message_id, key, time)
+        request = lane.peer.waiting.answered_by_sync(message_id, key, time, self.slowest)
         if request is None:
             return False
         rtt = _elapsed(request.sent_at, time)
@@ -267,6 +267,8 @@ class Dialogue(Standing):
         if latency is None:
             latency = self.latency[cmd] = Latency()
         latency.take(rtt)
+        if self.slowest is None or rtt > self.slowest:
+            self.slowest = rtt
 
     def _early(self, lane: Lane, n: int, cmd: int, time: float | None) -> None:
         for tell in self.hooks.early:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from blynkscope.analysis.records import FrameRecord, LogRecord, Observed, Record
 from blynkscope.protocol import limits
-from blynkscope.wire.events import Closed, Event, Line, Message, Opened
+from blynkscope.wire.events import LOG_END, Closed, Event, Line, Message, Opened
 
 AHEAD = 64
 """Frames of the capture among which the next one of the log is looked for: more than a log leaves out at once."""
@@ -59,7 +59,11 @@ class Merge:
 
     def __init__(self, events: Iterable[Event], text_of: Callable[[int], str]) -> None:
         self._text_of = text_of
-        self._items = [event for event in events if isinstance(event, Message | Line)]
+        self._items = [
+            event
+            for event in events
+            if isinstance(event, Message) or (isinstance(event, Line) and event.kind != LOG_END)
+        ]
         self._seen: dict[tuple[int, int], list[_Seen]] = {}
         self._count = 0
         self._pairs: dict[int, _Seen] = {}

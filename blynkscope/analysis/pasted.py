@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blynkscope.analysis.records import SCHEMA, FrameRecord, Record, StreamRecord, SummaryRecord
@@ -12,6 +12,7 @@ from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect, Era, Sender
 from blynkscope.protocol.statuses import status_name
 from blynkscope.wire import recognise
+from blynkscope.wire.events import Event, Message
 from blynkscope.wire.framing import Framer, Item, Malformed, RawFrame, web_message
 
 _VIA = ("paste",)
@@ -125,13 +126,16 @@ def _sender_of(items: Iterable[Item], dialect: Dialect, era: Era | None) -> Send
 class _Reader:
     """Makes pieces out of what the framer cut."""
 
-    def __init__(self, data: bytes, dialect: Dialect, sender: Sender, era: Era | None) -> None:
+    def __init__(
+        self, data: bytes, dialect: Dialect, sender: Sender, era: Era | None, n: int = 0, time: float | None = None
+    ) -> None:
         self._data = data
         self._dialect = dialect
         self._sender = sender
         self._decode = derived.decoders(dialect, era)
         self._names = derived.names(dialect, era)
-        self._n = 0
+        self._n = n
+        self._time = time
 
     def piece(self, item: Item) -> Piece:
         """The piece of an item."""
@@ -168,6 +172,39 @@ class _Reader:
         length = None if not cmd or self._dialect is Dialect.WEB else word
         status, named = (None, None) if cmd else (word, text)
         return FrameRecord(
-            SCHEMA, self._n, None, 1, None, None, self._sender, self._dialect, _VIA, cmd, self._names[cmd], message_id,
-            length, status, named, body.hex(), fields, text, None, None, None, (),
+            SCHEMA, self._n, self._time, 1, None, None, self._sender, self._dialect, _VIA, cmd, self._names[cmd],
+            message_id, length, status, named, body.hex(), fields, text, None, None, None, (),
         )  # fmt: skip
+
+
+def read_log(events: Iterable[Event], *, dialect: Dialect | None = None, era: Era | None = None) -> Reading:
+    """Take apart the messages that a log tells, each with its sender; bytes are those that the log shows.
+
+    Args:
+        events: What a text source yields.
+        dialect: As in `read`.
+        era: As in `read`.
+    """
+    spoken = dialect or Dialect.HARDWARE
+    pieces: list[Piece] = []
+    n = at = 0
+    for event in events:
+        if not isinstance(event, Message):
+            continue
+        n += 1
+        sender = Sender.SERVER if event.direction else Sender.DEVICE
+        word = len(event.body) if event.word is None else event.word
+        raw = derived.HEADER_STRUCTS[spoken].pack(event.cmd, event.id, word) + event.body
+        reader = _Reader(raw, spoken, sender, era, n - 1, event.time)
+        missing = word - len(event.body) if event.cmd else 0
+        if missing:
+            shows = "fewer" if missing > 0 else "more"
+            reason = f"the log shows {shows} bytes than declared"
+            need = max(len(raw) + missing, 0)
+            item: Item = Malformed(0, len(raw), need, event.cmd, event.id, word, raw, reason, event.time)
+            pieces.append(replace(reader.piece(item), start=at))
+        else:
+            item = RawFrame(event.cmd, event.id, word, event.body, len(raw), event.time)
+            pieces.append(replace(reader.piece(item), start=at))
+        at += len(raw)
+    return Reading(spoken, Sender.UNKNOWN, pieces)

@@ -40,6 +40,8 @@ class Standing:
         evidence: What speaks for an era.
         host: Name of the server, where one is known.
         device: The device whose connection this is; None before the stream is opened to the rules.
+        latency: Round trips by command.
+        slowest: The longest of them in ms.
         info: What the device said of itself (INTERNAL).
         cause: Id of the finding that explains why the conversation failed as a whole; None while nothing does.
         memories: What rules remember of this stream.
@@ -50,7 +52,7 @@ class Standing:
     __slots__ = (
         "_roles_known", "cause", "client", "device", "direct", "evidence", "heartbeat", "hooks", "host", "info",
         "joined", "lanes", "latency", "log", "memories", "number", "opened", "pins", "run", "server", "session",
-        "source", "via",
+        "slowest", "source", "via",
     )  # fmt: skip
 
     def __init__(self, run: Run, opened: Opened) -> None:
@@ -74,6 +76,7 @@ class Standing:
         self.evidence = Evidence()
         self.heartbeat = Heartbeat()
         self.latency: dict[int, Latency] = {}
+        self.slowest: float | None = None
         self.memories: dict[int, Any] = {}
         self.info: dict[str, str] = {}
         self.cause: str | None = None

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from blynkscope.cli import INTERRUPTED, options
-from blynkscope.cli.reading import Reading
+from blynkscope.cli.reading import Reading, merged
+from blynkscope.render.formats import FORMATS
 
 CUT_SHORT = 3
 FOUND = 1
@@ -21,18 +22,28 @@ FOUND = 1
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["table", "tree", "jsonl", "json", "csv"]),
+    type=click.Choice(FORMATS),
     default="table",
     show_default=True,
 )
 @click.option(
     "--jobs", type=click.IntRange(1), metavar="N", help="Processes to use; without it, as many as help with long files."
 )
+@click.option(
+    "--log",
+    "log",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A log of the same run as the capture: its lines appear beside the frames that they belong to.",
+)
+@click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone.")
 @options.common
 def command(
     files: tuple[str, ...],
     format_: str,
     jobs: int | None,
+    log: str | None,
+    findings: bool,
     output: Path | None,
     filter_: str | None,
     streams: tuple[int, ...],
@@ -45,16 +56,19 @@ def command(
     quiet: bool,
     verbose: int,
 ) -> None:
-    """Read captures and say what was said.
+    """Read captures and logs: say what was said and what went wrong.
 
-    FILE is pcap or pcapng, plain or gzip, a pipe, or - for standard input (tcpdump -w - | blynkscope decode -). Several
-    files are one run. Without FILE standard input is read.
+    FILE is a capture (pcap or pcapng), a debug log or serial output as it was pasted, or raw bytes, each plain or gzip,
+    from a file, a pipe, or - for standard input (tcpdump -w - | blynkscope decode -), which is also read without FILE.
+    Several files are one run.
     """
     if not files:
         if sys.stdin.isatty():
-            raise click.UsageError("name a capture, or - to read standard input")
+            raise click.UsageError("name a capture or a log, or - to read standard input")
         files = ("-",)
-    options.spare_inputs(output, files)
+    options.spare_inputs(output, (*files, *([log] if log else [])))
+    if log and (len(files) > 1 or files == ("-",)):
+        raise click.UsageError("--log goes with one capture in a file: it is read twice")
     # The reading of a long file begins in its own process while this one still imports the analysis.
     read = Reading(files, jobs)
     from blynkscope.analysis.analyser import Analyser
@@ -65,7 +79,9 @@ def command(
     from blynkscope.render.redact import Redactor
 
     selection = Selection(filter_, streams)
-    analyser = Analyser(Dialect(dialect) if dialect else None, Era(era) if era else None)
+    spoken, generation = Dialect(dialect) if dialect else None, Era(era) if era else None
+    analyser = Analyser(spoken, generation, findings=findings)
+    merge = merged(log, files[0], Analyser(spoken, generation, findings=False)) if log else None
     if keylog is not None:
         click.echo("note: TLS streams are named, not opened: the key log is not used by this version", err=True)
     # Frames and their parts hold no cycles; what does (closed streams) is collected in good time all the same.
@@ -80,9 +96,15 @@ def command(
         progress = Progress(output is not None, files)
         try:
             for events in read.batches(analyser, progress):
-                out.write(selection.of(analyser.feed(events)))
+                if merge is None:
+                    out.write(selection.of(analyser.feed(events)))
+                else:
+                    out.write(selection.of(merge.records(analyser.feed(merge.events(events)))))
         except KeyboardInterrupt:
             status = INTERRUPTED
+        if merge is not None:
+            out.write(selection.of(merge.records(analyser.feed(merge.rest()))))
+            read.notes += merge.notes
         out.write(selection.of(analyser.finish(read.lost)))
         out.close()
     if missing := selection.unseen_streams:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from blynkscope.wire.notation import Parsed
 
 _CUT_SHORT = 3
+_LOG_MARKS = re.compile(r"[<>] ?\[|msg \d|[<>] +[A-Z\d]|Cmd:|command=|\"type\"|CMD:|Data")
+"""What no notation of bytes holds, and every line of a log that tells a message does."""
 _NAME_MAX = 255
 
 
@@ -41,23 +44,24 @@ def command(
 ) -> None:
     """Take bytes apart: each field's bytes, its name and its meaning.
 
-    BYTES may be hex in any style, b'…', \\x escapes, a C array, a decimal list, or a dump by xxd, hexdump, Wireshark or
-    tcpdump. Where the argument is both bytes and a file's name it is bytes; ./NAME is the file; - reads standard input.
+    BYTES may be hex in any style, b'…', \\x escapes, a C array, a decimal list, a dump by xxd, hexdump, Wireshark or
+    tcpdump, or lines of a library's log, like '>[14|00|0D|00|09]'. Where the argument is both bytes and a file's name,
+    it is bytes; ./NAME is the file; - reads standard input.
     """
-    from blynkscope.analysis.pasted import read
+    from blynkscope.analysis.pasted import read, read_log
     from blynkscope.protocol.model import Dialect, Era, Sender
     from blynkscope.render.redact import Redactor
+    from blynkscope.render.safe import safe
 
     options.spare_inputs(output, [source])
     parsed = _parsed(source)
     for note in parsed.notes:
-        click.echo(f"note: {note}", err=True)
-    reading = read(
-        parsed.data,
-        dialect=Dialect(dialect) if dialect else None,
-        sender=Sender(sender) if sender else None,
-        era=Era(era) if era else None,
-    )
+        click.echo(f"note: {safe(note)}", err=True)
+    spoken, meaning = Dialect(dialect) if dialect else None, Era(era) if era else None
+    if parsed.messages:
+        reading = read_log(parsed.messages, dialect=spoken, era=meaning)
+    else:
+        reading = read(parsed.data, dialect=spoken, sender=Sender(sender) if sender else None, era=meaning)
     redactor = Redactor(show_secrets)
     with options.opened(output) as stream:
         if format_ == "text":
@@ -76,7 +80,31 @@ def command(
         sys.exit(_CUT_SHORT)
 
 
-def _parsed(source: str) -> Parsed:
+class Input(NamedTuple):
+    """What is taken apart: bytes, or the messages that lines of a log tell."""
+
+    data: bytes
+    notes: list[str]
+    messages: list[Any]
+
+
+def _bytes(parsed: Parsed) -> Input:
+    return Input(parsed.data, parsed.notes, [])
+
+
+def _log(text: str) -> Input | None:
+    """The messages, where the text is in the notation of a library's log; None for any other text."""
+    from blynkscope.sources.text import TextSource
+    from blynkscope.wire.events import Message
+
+    if not _LOG_MARKS.search(text):
+        return None
+    source = TextSource(text.encode("utf-8", "replace"), "the text")
+    messages = [event for batch in source for event in batch if isinstance(event, Message)]
+    return Input(b"", source.notes, messages) if messages else None
+
+
+def _parsed(source: str) -> Input:
     """The bytes that the argument stands for.
 
     Raises:
@@ -87,8 +115,10 @@ def _parsed(source: str) -> Parsed:
 
     if source == "-":
         return _of_file(_bounded(sys.stdin.buffer))
+    if (told := _log(source)) is not None:
+        return told
     try:
-        return parse_bytes(source)
+        return _bytes(parse_bytes(source))
     except NotationError as error:
         path = Path(source)
         try:
@@ -122,15 +152,16 @@ def _bounded(file: IO[bytes]) -> bytes:
     return data
 
 
-def _of_file(data: bytes) -> Parsed:
+def _of_file(data: bytes) -> Input:
     """Text in a notation, or the bytes themselves."""
-    from blynkscope.wire.notation import Parsed, parse_bytes
+    from blynkscope.wire.notation import parse_bytes
     from blynkscope.wire.recognise import name_bytes
 
     binary = b"\0" in data or any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in data[:4096])
     if not binary:
         try:
-            return parse_bytes(data.decode("utf-8-sig"))
+            text = data.decode("utf-8-sig")
+            return _log(text) or _bytes(parse_bytes(text))
         except UnicodeDecodeError:
             pass
         except NotationError as error:
@@ -139,4 +170,4 @@ def _of_file(data: bytes) -> Parsed:
                 raise _refusal(error) from error
     if not data:
         raise click.UsageError("the input is empty")
-    return Parsed(data, "binary")
+    return Input(data, [], [])

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from blynkscope.errors import CaptureError
-from blynkscope.sources import open_capture
+from blynkscope.sources import CaptureSource, open_input
 
 LONG = 4 * 1024 * 1024
 """Bytes of input from which on a second process saves more time than it costs."""
@@ -25,7 +25,7 @@ class Reading:
     """The events of several inputs as one run.
 
     Args:
-        files: Names of captures; `-` is standard input.
+        files: Names of captures and logs; `-` is standard input.
         jobs: Processes to use; None for as many as help.
 
     Raises:
@@ -42,7 +42,12 @@ class Reading:
         self._first = self._open(files[0])
 
     def batches(self, analyser: Any, progress: Any) -> Iterator[list[Any]]:
-        """The events of all files, in batches; the analyser is told where a file ends."""
+        """The events of all files, in batches; the analyser is told where a file ends.
+
+        Args:
+            analyser: Has `next_source`.
+            progress: Shows how far the reading has come.
+        """
         for place, name in enumerate(self._files):
             if place:
                 analyser.next_source()
@@ -63,13 +68,13 @@ class Reading:
 
     def _open(self, name: str) -> Any:
         try:
-            source = open_capture(name)
+            source: Any = open_input(name)
         except CaptureError as error:
             if len(self._files) == 1:
                 raise
             self._fails(str(error))
             return None
-        if self.shared and source.size is not None and source.size >= LONG:
+        if self.shared and isinstance(source, CaptureSource) and (source.size or 0) >= LONG:
             from blynkscope.sources.ahead import Ahead
 
             return Ahead(source)
@@ -78,3 +83,31 @@ class Reading:
     def _fails(self, message: str) -> None:
         self.broken = True
         self.notes.append(f"Error: {message}")
+
+
+def merged(log: str, capture: str, analyser: Any) -> Any:
+    """A log tied to a capture, by a first pass over the capture.
+
+    Args:
+        log: Name of the log.
+        capture: Name of the capture.
+        analyser: An analyser for the first pass.
+
+    Raises:
+        CaptureError: One of them cannot be read; or the log is a capture, or the capture a log.
+    """
+    from blynkscope.analysis.merging import Merge
+    from blynkscope.sources.text import TextSource
+
+    lines = open_input(log)
+    if not isinstance(lines, TextSource):
+        raise CaptureError(f"{log}: this is a capture; name it as FILE, and the log with --log")
+    source = open_input(capture)
+    if not isinstance(source, CaptureSource):
+        raise CaptureError(f"{capture}: --log needs a capture to go with; this is a log itself")
+    merge = Merge([event for batch in lines for event in batch], lines.line)
+    for events in source:
+        merge.learn(analyser.feed(events))
+    merge.learn(analyser.finish())
+    merge.settle()
+    return merge

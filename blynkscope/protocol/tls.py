@@ -5,13 +5,16 @@ Names are those of RFC 8446, and of RFC 5246 for alerts that TLS 1.3 has no more
 
 from __future__ import annotations
 
+CHANGE_CIPHER_SPEC = 0x14
 ALERT = 0x15
 HANDSHAKE = 0x16
 APPLICATION_DATA = 0x17
+HEARTBEAT = 0x18
 
 TYPES = {0x14: "change cipher spec", ALERT: "alert", HANDSHAKE: "handshake", APPLICATION_DATA: "application data"}
 VERSIONS = {0: "SSL 3.0", 1: "TLS 1.0", 2: "TLS 1.1", 3: "TLS 1.2", 4: "TLS 1.3"}
 """By the second byte of the version; records of TLS 1.3 say 1.2."""
+CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
 HANDSHAKES = {
     1: "ClientHello",
     2: "ServerHello",
@@ -24,6 +27,18 @@ RECORD_MAX = 16384 + 2048
 HEADER_SIZE = 5
 ALERT_SIZE = 2
 """Bytes of an alert that is not encrypted: level and description."""
+
+EXT_SERVER_NAME, EXT_GROUPS, EXT_SIGNATURES, EXT_ALPN = 0, 10, 13, 16
+EXT_TICKET, EXT_PRE_SHARED_KEY, EXT_VERSIONS = 35, 41, 43
+"""Extensions of the hello messages whose content is read."""
+
+GROUPS = {
+    19: "secp192r1", 21: "secp224r1", 22: "secp256k1", 23: "secp256r1", 24: "secp384r1", 25: "secp521r1",
+    26: "brainpoolP256r1", 27: "brainpoolP384r1", 28: "brainpoolP512r1", 29: "x25519", 30: "x448", 41: "curveSM2",
+    256: "ffdhe2048", 257: "ffdhe3072", 258: "ffdhe4096", 259: "ffdhe6144", 260: "ffdhe8192",
+    4587: "SecP256r1MLKEM768", 4588: "X25519MLKEM768", 4589: "SecP384r1MLKEM1024",
+}  # fmt: skip
+"""Supported groups, as the IANA registry names them; curves that no one offers any more are left out."""
 
 LEVELS = {1: "warning", 2: "fatal"}
 ALERTS = {
@@ -93,6 +108,17 @@ def alert_of(record: bytes) -> tuple[int, int | None] | None:
     if record[5] not in LEVELS:
         return None
     return record[5], record[6] if len(record) > HEADER_SIZE + 1 else None
+
+
+def version_name(version: int) -> str:
+    """`TLS 1.2` for 0x0303; the number where it is none of SSL 3.0 to TLS 1.3."""
+    name = VERSIONS.get(version & 0xFF) if version >> 8 == 3 else None
+    return name or f"0x{version:04x}"
+
+
+def group_name(number: int) -> str:
+    """Name of a supported group; its number as `0x0123` where it is not in the table."""
+    return GROUPS.get(number, f"0x{number:04x}")
 
 
 def alert_name(number: int) -> str:

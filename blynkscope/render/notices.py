@@ -22,6 +22,7 @@ _ENDINGS = {
     "unanswered": "never answered",
     "end": "still open when the input ended",
 }
+_ERAS = {"legacy": "legacy server", "iot": "Blynk IoT"}
 _FRAMES_SHOWN = 6
 _VALUE_MAX = 200
 
@@ -131,6 +132,8 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
         server = server or detail.pop("dst", None)
         route = f" {_value(client)} → {_value(server)}" if client and server else ""
         joined = "" if detail.pop("handshake", True) else ", seen from the middle on"
+        if detail.pop("log", False):
+            return "told by a log" + (f", to {_value(server)}" if server else "")
         return f"opened{route}{joined}"
     if kind == "closed":
         how = detail.pop("how", None)
@@ -140,9 +143,11 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
         sent = detail.get("sent")
         if isinstance(sent, dict) and sent.keys() == {"client", "server"}:
             del detail["sent"]
-            size = f", {_value(sent['client'])} bytes there and {_value(sent['server'])} back"
+            told = sent["client"] or sent["server"]
+            size = f", {_value(sent['client'])} bytes there and {_value(sent['server'])} back" if told else ""
         else:
             size = ""
+        size += _standing(detail.pop("session", None))
         return words + (f" by {_value(by)}" if by and how in {"fin", "reset"} else "") + size
     if kind == "gap":
         return f"{size}{sender} are not in the input"
@@ -173,6 +178,16 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
     if kind == "undecodable":
         return f"{size}{sender} cannot be decoded"
     return f"{safe_line(kind, 20)}{sender}"
+
+
+def _standing(session: Any) -> str:
+    """How far the conversation got, with whom: `, online, Blynk IoT`."""
+    if not isinstance(session, dict):
+        return ""
+    state, era = session.get("state"), session.get("era")
+    said = f", {safe_line(str(state), 16)}" if state else ""
+    name = _ERAS.get(str(era.get("era"))) if isinstance(era, dict) else None
+    return said + (f", {name}" if name else "")
 
 
 def _more(detail: dict[str, Any]) -> str:

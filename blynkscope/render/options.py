@@ -20,6 +20,8 @@ class Options:
         verbose: 0, or more to show more.
         quiet: Leave out what is not a frame or a finding.
         background: Lines may be made by another process.
+        inputs: Names of the files that are read, as they were given; empty where they are not known.
+        fail_on: The severity from which on a report for programs calls a finding a failure.
     """
 
     color: bool = False
@@ -29,6 +31,8 @@ class Options:
     verbose: int = 0
     quiet: bool = False
     background: bool = False
+    inputs: tuple[str, ...] = ()
+    fail_on: str = "warning"
 
     @property
     def palette(self) -> Palette:

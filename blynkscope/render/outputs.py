@@ -13,11 +13,11 @@ from typing import IO, Any, BinaryIO, Protocol, TextIO, cast
 
 from blynkscope.analysis.records import Record
 from blynkscope.render.console import ColorWish, colored, is_terminal, width_of
+from blynkscope.render.formats import FORMATS
 from blynkscope.render.options import Options
 from blynkscope.render.redact import Redactor
 
-FORMATS = ("table", "tree", "jsonl", "json", "csv")
-"""Names that `make` knows; `table` is the one for people."""
+__all__ = ["FORMATS", "Output", "binary_of", "make", "options_for", "text_of"]
 
 
 class Output(Protocol):
@@ -40,6 +40,8 @@ def make(
     verbose: int = 0,
     quiet: bool = False,
     background: bool = False,
+    inputs: Sequence[str] = (),
+    fail_on: str | None = None,
 ) -> Output:
     """An output by the name of its format.
 
@@ -52,12 +54,14 @@ def make(
         verbose: 0, or more to show more.
         quiet: Leave out the closing summary and the lines about streams.
         background: Lines may be made by another process (jsonl only): for long input, where a processor is idle.
+        inputs: Names of the files that are read, for reports that point at them.
+        fail_on: note, warning or error: what `junit` calls a failure; None for warning.
 
     Raises:
         ValueError: There is no such format.
     """
     options = options_for(stream, color=color, width=width, redactor=redactor, verbose=verbose, quiet=quiet)
-    options = replace(options, background=background)
+    options = replace(options, background=background, inputs=tuple(inputs), fail_on=fail_on or options.fail_on)
     maker = _MAKERS.get(format)
     if maker is None:
         raise ValueError(f"no output format {format!r}; there are {', '.join(FORMATS)}")
@@ -171,10 +175,45 @@ def _csv(stream: IO[Any], options: Options) -> Output:
     return Csv(text_of(stream), options)
 
 
+def _ladder(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.ladder import Ladder
+
+    return Ladder(text_of(stream), options)
+
+
+def _mermaid(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.mermaid import Mermaid
+
+    return Mermaid(text_of(stream), options)
+
+
+def _summary(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.digest import Digest
+
+    return Digest(text_of(stream), options)
+
+
+def _sarif(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.sarif import Sarif
+
+    return Sarif(text_of(stream), options)
+
+
+def _junit(stream: IO[Any], options: Options) -> Output:
+    from blynkscope.render.junit import JUnit
+
+    return JUnit(text_of(stream), options)
+
+
 _MAKERS: dict[str, Callable[[IO[Any], Options], Output]] = {
     "table": _table,
     "tree": _tree,
+    "ladder": _ladder,
+    "mermaid": _mermaid,
+    "summary": _summary,
     "jsonl": _jsonl,
     "json": _json,
     "csv": _csv,
+    "sarif": _sarif,
+    "junit": _junit,
 }

@@ -176,9 +176,9 @@ def open_input(path: str | os.PathLike[str]) -> Source:
             return CaptureSource(stream, name, reader=CaptureReader(source, first, name))
         if not first:
             raise CaptureError(f"{name}: empty: there is neither a capture nor a log in it")
-        from blynkscope.sources.text import LOG_MAX, TextSource
+        from blynkscope.sources.text import INPUT_MAX, TextSource
 
-        data = first + source.read(LOG_MAX + 1 - len(first))
+        data = first + source.read(INPUT_MAX + 1)
     except OSError as error:
         raise CaptureError(f"{name}: {error.strerror or error}") from error
     except (EOFError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Packets in, TCP segments out: link layers, IPv4 with fragments, IPv6 with extension headers.
+"""Packets in, TCP segments and DNS datagrams out: link layers, IPv4 with fragments, IPv6 with extension headers.
 
 Checksums are not looked at: with offload, a host's own capture holds wrong ones, and segments larger than any wire
 allows.
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from blynkscope.protocol import limits
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.reassembly import Flows
-from blynkscope.wire.events import Event
+from blynkscope.wire.dns import PORT as DNS_PORT
+from blynkscope.wire.events import Datagram, Event
 
-_TCP = 6
+_TCP, _UDP = 6, 17
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _VLANS = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
 _PPPOE_SESSION = 0x8864
@@ -38,10 +39,10 @@ LINK_TYPES = {
 
 @dataclass(slots=True)
 class Unused:
-    """Packets that gave no TCP segment, counted by reason."""
+    """Packets that gave no event, counted by reason."""
 
     other: int = 0
-    """Not IP, or not TCP: ARP, UDP, ICMP, 802.11 management."""
+    """Not IP, or neither TCP nor DNS: ARP, other UDP, ICMP, 802.11 management."""
     unknown_link: dict[int, int] = field(default_factory=dict)
     """Of a link type that is not known, by its number."""
     encrypted: int = 0
@@ -101,6 +102,7 @@ def address_name(address: bytes, port: int) -> str:
 
 
 _TCP_HEADER = struct.Struct(">HHIIBB").unpack_from
+_UDP_HEADER = struct.Struct(">HHH2x")
 _IPV4_HEADER = struct.Struct(">BxHHHxB2x4s4s").unpack_from
 _IPV6_HEADER = struct.Struct(">IHBx16s16s").unpack_from
 
@@ -240,6 +242,8 @@ class PacketReader:
             self._fragment(data, time, key, begin, min(stop, end), (fragment & 0x1FFF) * 8, last=last)
         elif protocol == _TCP:
             self._tcp(data, time, source + target, begin, min(stop, end), max(0, min(stop, end + cut) - end))
+        elif protocol == _UDP:
+            self._udp(data, time, source + target, begin, min(stop, end))
         else:
             self.unused.other += 1
 
@@ -272,6 +276,8 @@ class PacketReader:
                 at += (data[at + 1] + 2) * 4 if kind == _AUTHENTICATION else (data[at + 1] + 1) * 8
         if following == _TCP:
             self._tcp(data, time, addresses, at, limit, missing)
+        elif following == _UDP:
+            self._udp(data, time, addresses, at, limit)
         else:
             self.unused.other += 1
 
@@ -315,6 +321,22 @@ class PacketReader:
             missing = max(0, missing - (begin - end))
             begin = end
         self.flows.segment(time, addresses + data[at : at + 4], seq, ack, flags, data[begin:end], missing)
+
+    def _udp(self, data: bytes, time: float, addresses: bytes, at: int, end: int) -> None:
+        """A datagram of DNS; all other UDP is passed over. Fragments of UDP never come here."""
+        if end - at < _UDP_HEADER.size:
+            self.unused.other += 1
+            return
+        source, target, length = _UDP_HEADER.unpack_from(data, at)
+        if DNS_PORT not in (source, target):
+            self.unused.other += 1
+            return
+        # A length below the header's own means nothing; padding behind the datagram is none of it.
+        stop = min(end, at + length) if length > _UDP_HEADER.size else end
+        width = len(addresses) // 2
+        source_name = address_name(addresses[:width], source)
+        target_name = address_name(addresses[width:], target)
+        self.events.append(Datagram(time, source_name, target_name, data[at + _UDP_HEADER.size : stop]))
 
 
 def _u16(data: bytes, at: int, end: int) -> int:

@@ -14,6 +14,9 @@ import msgspec
 
 CLIENT, SERVER = 0, 1
 
+LOG_END = "log-end"
+"""Kind of the line that comes behind a log and sums it up."""
+
 
 class Opened(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A connection was seen for the first time.

@@ -11,12 +11,13 @@ from pathlib import Path
 import faults
 import files
 import links
+import others
 
 
 def main() -> None:
     if len(sys.argv) > 1:
         files.FOLDER = Path(sys.argv[1])
-    for make in (*links.ALL, *faults.ALL):
+    for make in (*links.ALL, *faults.ALL, *others.ALL):
         make()
 
 

@@ -1,22 +1,49 @@
-"""BS2xx: logging in."""
+"""BS2xx: logging in. What follows from several connections is in `reconnects`, redirects are in `redirects`."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.words import (
+    FRAMES_KEPT,
+    closed_by_server,
+    command,
+    end_of,
+    explains,
+    failed,
+    first_time,
+    is_login,
+    seconds,
+    some,
+    status,
+    unheard,
+)  # fmt: skip
+from blynkscope.analysis.session import State
+from blynkscope.analysis.standing import LOGINS
+from blynkscope.protocol import commands
 from blynkscope.protocol.commands import HW_LOGIN, LOGIN
 from blynkscope.protocol.limits import TOKEN_LENGTH
-from blynkscope.protocol.model import Dialect
-from blynkscope.protocol.statuses import INVALID_TOKEN
+from blynkscope.protocol.model import Dialect, Era
+from blynkscope.protocol.statuses import ALREADY_REGISTERED, INVALID_TOKEN, STATUSES, SUCCESS
+from blynkscope.wire.events import SERVER
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.conversation import Conversation
+    from blynkscope.analysis.lane import Lane
+    from blynkscope.wire.events import Closed, Gap, Line
+
+LOGIN_TIMEOUT = 6.0
+"""Seconds after which every library has given a login up (they wait 3 to 6 s)."""
+SHORTEST_TIMEOUT = 3.0
+"""The shortest of their timeouts: a client that hangs up earlier has other reasons."""
 
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _TOKEN = re.compile(r"[0-9A-Za-z_-]*\Z")
+_BEFORE_APP_LOGIN = frozenset({commands.REGISTER, commands.GET_SERVER, commands.SHARE_LOGIN, 58, 63, 81})
+"""What an app may say without being logged in: register, ask for its server, open what was shared, reset a password."""
 
 
 def token_form(token: str | None) -> str:
@@ -36,23 +63,268 @@ def token_form(token: str | None) -> str:
     return "its form (letters of both cases) is that of Blynk IoT and of newer legacy servers"
 
 
+def wrong_world(stream: Conversation) -> tuple[str, str | None]:
+    """Do server and device belong to different eras? What speaks for it, and what to do; ("", None) otherwise."""
+    server, device = stream.run.era or stream.evidence.of_server, stream.evidence.of_device
+    if server is None or device is None or server is device:
+        return "", None
+    why = "; ".join(stream.evidence.told)
+    if server is Era.LEGACY:
+        return (
+            f" The server is probably a legacy one and the device made for Blynk IoT ({why}): a legacy server knows no "
+            "tokens of Blynk IoT.",
+            'Point the device to the cloud that issued its token: Blynk.begin(auth, ssid, pass, "blynk.cloud", 80), with '
+            "BLYNK_TEMPLATE_ID and BLYNK_TEMPLATE_NAME above the include. Or stay with this legacy server, and take the "
+            "token from the project in the legacy app that is logged in to it.",
+        )
+    return (
+        f" The server is Blynk IoT and the device made for a legacy server ({why}): Blynk IoT knows no legacy tokens.",
+        "Create the device in the console of Blynk IoT and use the token (and template id) that it shows; or point the "
+        "device to the legacy server that issued its token: Blynk.begin(auth, ssid, pass, HOST, 8080).",
+    )
+
+
 class InvalidToken(StreamRule):
-    """BS201: a login was answered with STA_INVALID_TOKEN."""
+    """BS201: a login was answered with STA_INVALID_TOKEN, or a log says so."""
 
     def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> None:
         """See `StreamRule`."""
         if status != INVALID_TOKEN or request.cmd not in {LOGIN, HW_LOGIN}:
             return
+        memory = self.of(stream)
+        if memory.get("line"):
+            return  # the log said so in words already
+        memory["seen"] = True
+        if not first_time(stream, "BS201"):
+            explains(stream, "BS201")
+            return
         server = stream.server.src
-        told = token_form(request.token)
+        told, fix = token_form(request.token), None
         if stream.client.dialect is Dialect.APP:
             told = (
                 "the login has the 7-byte header of the app dialect, but this port answers as a device port does; "
                 "devices log in with HW_LOGIN and their token, apps connect to port 9443 or 443"
             )
-        detail = f"The server {server} refused" if server else "The server refused"
-        detail += f" the login of frame {request.n} with STA_INVALID_TOKEN (frame {n}): {told}."
-        self.report("BS201", stream, frames=(request.n, n), count=1, detail=detail, cause=True)
+            eras = ""
+        else:
+            eras, fix = wrong_world(stream)
+        name = stream.host if stream.host and not stream.log else None
+        where = f" {name} ({server})" if server and name else f" {server}" if server else ""
+        detail = f"The server{where} refused the login of frame {request.n} with STA_INVALID_TOKEN (frame {n}): {told}."
+        self.report("BS201", stream, frames=(request.n, n), count=1, detail=detail + eras, fix=fix, cause=True)
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if line.kind == "auth-failed" and line.facts.get("status") != INVALID_TOKEN:
+            return
+        if line.kind not in {"invalid-token", "auth-failed"}:
+            return
+        if stream is None:
+            self.report("BS201", None, detail=f"Line {line.line} of the log says that the token is invalid.")
+        elif stream.cause is None and not self.of(stream).get("seen"):
+            self.of(stream)["line"] = True
+            if not first_time(stream, "BS201"):
+                explains(stream, "BS201")
+                return
+            where = f" of {stream.host}" if stream.host else ""
+            eras, fix = wrong_world(stream)
+            detail = (
+                f"Line {line.line} of the log says that the token is invalid; the answer{where} itself is not in it."
+            )
+            self.report("BS201", stream, detail=detail + eras, fix=fix, cause=True)
 
 
-RULES: tuple[type[StreamRule], ...] = (InvalidToken,)
+class RefusedLogin(StreamRule):
+    """BS203, BS205, BS210: a login was answered with another error status."""
+
+    def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> None:
+        """See `StreamRule`."""
+        if not is_login(request):
+            return
+        memory = self.of(stream)
+        if status == SUCCESS:
+            memory["accepted"] = request.n
+        elif status == ALREADY_REGISTERED:
+            self._again(stream, request, n, memory.get("accepted"))
+        elif status != INVALID_TOKEN:
+            self._refused(stream, status, (request.n, n), f"The login of frame {request.n} was answered with")
+
+    def _again(self, stream: Conversation, request: Request, n: int, accepted: int | None) -> None:
+        frames = (request.n, n)
+        if accepted is not None or stream.joined or request.cmd == HW_LOGIN:
+            before = (
+                f"It is logged in since frame {accepted}" if accepted else "Its first login is not in the recording"
+            )
+            if stream.cause is None and first_time(stream, "BS205"):
+                detail = (
+                    f"{before}; the login of frame {request.n} was answered with STA_ALREADY_REGISTERED (frame {n})."
+                )
+                self.report("BS205", stream, frames=frames, count=1, detail=detail)
+        elif first_time(stream, "BS210"):
+            self.report("BS210", stream, frames=frames, count=1, detail=_mismatch(f"(frames {request.n} and {n})"))
+
+    def _refused(self, stream: Conversation, code: int, frames: tuple[int, ...], words: str) -> None:
+        if not first_time(stream, f"BS203 {code}"):
+            explains(stream, "BS203")
+            return
+        row = STATUSES.get(code)
+        meaning = f" {row.doc}" if row else ""
+        self.report(
+            "BS203", stream, frames=frames, count=1, detail=f"{words} {status(code)}.{meaning}",
+            fix=row.fix if row and row.fix else None, cause=True,
+        )  # fmt: skip
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if line.kind == "auth-failed" and stream is not None and stream.cause is None:
+            code = line.facts.get("status")
+            if code == ALREADY_REGISTERED:
+                if first_time(stream, "BS210"):
+                    detail = _mismatch(f"(line {line.line} of the log)") + " The library takes the 4 for a failure."
+                    self.report("BS210", stream, detail=detail, cause=True)
+                else:
+                    explains(stream, "BS210")
+            elif isinstance(code, int) and code != INVALID_TOKEN:
+                self._refused(stream, code, (), f"Line {line.line} of the log says that the login was answered with")
+        elif line.kind == "invalid-header-type" and stream is not None and stream.cause is None:
+            kind = line.facts.get("type")
+            if kind in LOGINS and first_time(stream, "BS210"):
+                other = commands.HW_LOGIN if kind == commands.LOGIN else commands.LOGIN
+                self.report(
+                    "BS210", stream, detail=f"Line {line.line}: the library does not take {command(stream, int(kind))} "
+                    f"({kind}) for a login; it waits for {command(stream, other)} ({other}).",
+                    severity="error", cause=True,
+                )  # fmt: skip
+
+
+def _mismatch(where: str) -> str:
+    return (
+        f"The first login on this connection was answered with STA_ALREADY_REGISTERED {where}. The client logs in with "
+        "MSG_LOGIN (2), as old libraries do; a server of Blynk IoT wants MSG_HW_LOGIN (29)."
+    )
+
+
+class UnansweredLogin(StreamRule):
+    """BS202: a login got no answer, although there was time for one."""
+
+    def fresh(self) -> dict[str, Any]:
+        """See `StreamRule`."""
+        return {"kinds": {}, "last": None, "gap": False}
+
+    def gap(self, stream: Conversation, lane: Lane, event: Gap) -> None:
+        """See `StreamRule`."""
+        if lane.direction == SERVER:
+            self.of(stream)["gap"] = True
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if stream is not None:
+            memory = self.of(stream)
+            memory["kinds"].setdefault(line.kind, line.line)
+            memory["last"] = line.time if line.time is not None else memory["last"]
+
+    def ended(self, stream: Conversation, event: Closed) -> None:
+        """See `StreamRule`."""
+        memory = self.of(stream)
+        kinds: dict[str, int] = memory["kinds"]
+        if stream.cause is not None or memory["gap"] or unheard(stream, stream.server, event):
+            return
+        if not stream.client.tempo.count:
+            if "login-timeout" in kinds and not kinds.keys() & {"ready", "redirecting", "already-registered"}:
+                where = f" to {stream.host}" if stream.host else ""
+                detail = f'Line {kinds["login-timeout"]}: "Login timeout" on the connection{where}.'
+                self._told(stream, (), detail)
+            return
+        if stream.session.state is not State.LOGGING_IN or "ready" in kinds:
+            return
+        logins = [request for request in stream.client.waiting.open() if is_login(request)]
+        if not logins:
+            return
+        detail = self._waited(stream, event, logins, memory)
+        if detail is not None:
+            self._told(stream, [request.n for request in logins], detail)
+
+    def _waited(self, stream: Conversation, event: Closed, logins: list[Request], memory: dict[str, Any]) -> str | None:
+        """How long it waited; None where the recording ends too early to judge."""
+        asked = logins[0].sent_at
+        ends = [time for time in (end_of(stream, event), memory["last"]) if time is not None]
+        waited = max(ends) - asked if ends and asked is not None else None
+        detail = f"The login of frame {logins[0].n} got no answer"
+        if "login-timeout" in memory["kinds"]:
+            detail += f': "Login timeout" in line {memory["kinds"]["login-timeout"]} of the log.'
+        elif closed_by_server(stream, event):
+            after = f" after {seconds(waited)}" if waited is not None else ""
+            detail += f": the server closed the connection{after} instead."
+        elif len(logins) > 1:
+            detail += f", nor did its repetition in {some([request.n for request in logins[1:]])}."
+        elif waited is not None and waited >= (LOGIN_TIMEOUT if event.how == "end" else SHORTEST_TIMEOUT):
+            then = "and the client gave up" if event.how in {"fin", "reset"} else "and the connection stayed silent"
+            detail += f" for {seconds(waited)}, {then}."
+        else:
+            return None
+        return detail
+
+    def _told(self, stream: Conversation, frames: Any, detail: str) -> None:
+        if not first_time(stream, "BS202"):
+            explains(stream, "BS202")
+            return
+        fix = None
+        if stream.server.tempo.count:
+            detail += f" Other messages of the server came ({stream.server.tempo.count})."
+        elif stream.log:
+            detail += (
+                " No byte at all was received: the receive path of the module is suspect (baud rate, SoftwareSerial, "
+                "RX and TX swapped, a level shifter)."
+            )
+            fix = (
+                "With an AT modem or shield: AT+UART_DEF=9600,8,1,0,0 and 9600 baud, or a hardware serial port; check that "
+                "RX and TX are crossed. Without one: try the host and port from a computer with `blynkscope probe "
+                "HOST:PORT`."
+            )
+        self.report("BS202", stream, frames=frames, count=max(len(frames), 1), detail=detail, fix=fix, cause=True)
+
+
+class EarlyFrames(StreamRule):
+    """BS204: the client said something before it logged in."""
+
+    def fresh(self) -> dict[str, Any]:
+        """See `StreamRule`."""
+        return {"frames": [], "count": 0, "cmds": {}}
+
+    def early(self, stream: Conversation, lane: Lane, n: int, cmd: int, time: float | None) -> None:
+        """See `StreamRule`."""
+        # Behind a login that still waits for its answer, libraries may go on: servers take that.
+        if stream.session.state is not State.AWAITING_LOGIN or stream.direct:
+            return
+        if lane.dialect is Dialect.APP and cmd in _BEFORE_APP_LOGIN:
+            return
+        memory = self.of(stream)
+        memory["count"] += 1
+        memory["cmds"][cmd] = None
+        if len(memory["frames"]) < FRAMES_KEPT:
+            memory["frames"].append(n)
+
+    def ended(self, stream: Conversation, event: Closed) -> None:
+        """See `StreamRule`."""
+        memory = self.of(stream)
+        state = stream.session.state
+        login = any(stream.client.counts.get(cmd) for cmd in LOGINS)
+        # A log may begin in the middle; and whoever was answered had logged in before.
+        if not memory["count"] or failed(stream) or (not login and (stream.log or state is not State.AWAITING_LOGIN)):
+            return
+        if not first_time(stream, "BS204"):
+            if not login:
+                explains(stream, "BS204")
+            return
+        names = ", ".join(command(stream, cmd) for cmd in list(memory["cmds"])[:5])
+        detail = f"{names} in {some(memory['frames'])}, before any login."
+        if closed_by_server(stream, event):
+            detail += " The server hung up without an answer."
+        if not login:
+            detail += " No login followed."
+        self.report(
+            "BS204", stream, frames=memory["frames"], count=memory["count"], detail=detail, cause=not login,
+        )  # fmt: skip
+
+
+RULES: tuple[type[StreamRule], ...] = (InvalidToken, RefusedLogin, EarlyFrames, UnansweredLogin)

@@ -7,10 +7,13 @@ when it is known what stands there. A message whose body may still go on keeps i
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 
-from blynkscope.protocol import commands, derived, limits
+from blynkscope.protocol import commands, derived
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.wire import recognise
 from blynkscope.wire.events import SERVER
 from blynkscope.wire.framing import Framer, RawFrame
@@ -22,6 +25,7 @@ HEADER = derived.HEADER_STRUCTS[Dialect.HARDWARE]
 _LONGEST = derived.longest_bodies(Dialect.HARDWARE)
 _STATUS_MAX = 0xFF
 """Statuses are below this, also those that this program does not know."""
+_BLANK, _DELETE = 0x20, 0x7F
 _LOST_BLANK = 0x20
 """The low byte of a length that is a blank gets lost at the end of a line."""
 _WRAPS_MAX = 4
@@ -30,18 +34,24 @@ _NOISE_MAX = 64 * 1024
 """Bytes out of step that are kept before frames are looked for in them."""
 _TOKEN_TAIL = re.compile(rb"[\x02\x1d]\x00[\x01-\x09]\x00 [!-~]*+\Z")
 """A login whose token goes on behind the last byte that was printed."""
+_COMMENT = re.compile(r"(?<![ \t])[ \t]+(?://|#|<-|←|\(|--)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]|\\x[89a-f]")
+_FRAMES_MAX = 64
+"""Messages of one print that are taken with their readings (a BLE chunk holds four); those behind are cut as bytes."""
 _SAMPLE = 160
-"""Characters of skipped text that are shown."""
+"""Bytes of skipped text that are shown."""
+_PROVING = 4096
+"""Bytes of it that are looked at to name it."""
 
 
 class Slot:
     """A place in the order of the log.
 
-    `message` is a draft, `told` holds texts (a print that is no frame); both may be None or empty. `open` is True while
-    more may come.
+    `drafts` are messages (one, but for bytes out of step), `told` holds texts (a print that is no frame). `open` is
+    True while more may come, `alias` another slot that tells the same message better.
     """
 
-    __slots__ = ("dropped", "line", "message", "open", "stream", "time", "told")
+    __slots__ = ("alias", "drafts", "dropped", "line", "open", "stream", "time", "told")
 
     def __init__(self, line: int, time: float | None) -> None:
         self.line = line
@@ -49,8 +59,14 @@ class Slot:
         self.stream = 0
         self.open = True
         self.dropped = False
-        self.message: Draft | None = None
+        self.alias: Slot | None = None
+        self.drafts: list[Draft] = []
         self.told: list[Told] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether what stands here is not known yet."""
+        return self.alias.waits if self.alias is not None else self.open
 
 
 class Draft:
@@ -97,6 +113,8 @@ Begin = Callable[[Slot], None]
 def believable(header: bytes, *, alone: bool = False) -> bool:
     """Whether five bytes are the header of a message; `alone`: nothing else was printed with them."""
     cmd, _, word = HEADER.unpack(header)
+    if all(_BLANK <= byte < _DELETE for byte in header):
+        return False  # text: as a header it would announce a body of 8 KiB
     if not cmd:
         return bool(word <= _STATUS_MAX) if alone else word in derived.KNOWN_STATUSES
     return bool(word <= _LONGEST[cmd])
@@ -116,7 +134,8 @@ class Lane:
         self.slot: Slot | None = None
         """The message whose body may go on."""
         self._last: list[str] = []
-        self._settled: tuple[Pieces, int] = ([], 0)
+        self._settled = (0, 0)
+        # Pieces of the body from earlier prints, and bytes of a header in the last print: what a wrapped line goes on.
         self._noise: list[tuple[bytes, Slot]] = []
         self._noise_size = 0
         self.skipped = 0
@@ -136,12 +155,27 @@ class Lane:
 
     def feed(self, text: str, line: int, time: float | None) -> None:
         """A print in bracket notation."""
-        pieces = brackets.read(text)
+        pieces = self._without_comment(text) or brackets.read(text)
         if not pieces:
             return
         self._chunk(pieces, line, time)
         if self.slot is not None:
             self._last = [text]
+
+    def _without_comment(self, text: str) -> Pieces | None:
+        """The print alone, where the length says that a comment was written behind it."""
+        match = _COMMENT.search(text)
+        if match is None:
+            return None
+        pieces = brackets.read(text[: match.start()])
+        count = brackets.size(pieces)
+        if self.slot is not None and count == self.slot.drafts[0].missing:
+            return pieces
+        head, rest = brackets.split(pieces, HEADER.size)
+        if len(head) < HEADER.size or not self.begins(pieces):
+            return None
+        word = HEADER.unpack(head)[2] if head[0] else 0
+        return pieces if not rest or brackets.resolve(rest, word) is not None else None
 
     def feed_bytes(self, data: bytes, line: int, time: float | None) -> None:
         """A print whose bytes are certain."""
@@ -150,51 +184,52 @@ class Lane:
 
     def wrapped(self, text: str) -> bool:
         """A line without a stamp: does the print go on in it? True if it was taken."""
-        slot = self.slot
-        if slot is None or slot.message is None or not self._last or len(self._last) > _WRAPS_MAX:
+        slot, last, self._last = self.slot, self._last, []
+        if slot is None or not last or len(last) > _WRAPS_MAX:
             return False
-        draft = slot.message
-        settled, at = self._settled
+        draft = slot.drafts[0]
+        count, at = self._settled
+        settled = draft.pieces[:count]
         for glue in ("", " "):
-            whole = glue.join([*self._last, text]) if glue else "".join([*self._last, text])
+            whole = glue.join([*last, text])
             pieces = [*settled, *brackets.split(brackets.read(whole), at)[1]]
             if (body := brackets.resolve(pieces, draft.word or 0)) is not None:
                 draft.pieces, draft.have, draft.body = pieces, len(body), body
                 self.close()
                 return True
         if brackets.has_bytes(text) and not brackets.frame_like(text):
-            joined = "".join([*self._last, text])
-            pieces = [*settled, *brackets.split(brackets.read(joined), at)[1]]
+            whole = "".join([*last, text])
+            pieces = [*settled, *brackets.split(brackets.read(whole), at)[1]]
             if brackets.size(pieces) < (draft.word or 0):
-                self._last.append(text)
+                self._last = [whole]
                 draft.pieces, draft.have = pieces, brackets.size(pieces)
                 return True
         return False
 
     def _chunk(self, pieces: Pieces, line: int, time: float | None) -> None:
-        slot = self.slot
-        if slot is not None and slot.message is not None:
-            rest = self._goes_on(slot.message, pieces)
+        if self.slot is not None:
+            rest = self._goes_on(self.slot.drafts[0], pieces)
             if rest is None:
                 return
             pieces = rest
-        while pieces:
-            if not self._header(pieces):
-                self._out_of_step(pieces, line, time)
-                return
+        for _ in range(_FRAMES_MAX):
+            if not pieces or not self.begins(pieces) or (self._noise and _doubtful(pieces)):
+                break
             pieces = self._frame(pieces, line, time)
+        if pieces:
+            self._out_of_step(pieces, line, time)
 
     def _goes_on(self, draft: Draft, pieces: Pieces) -> Pieces | None:
         """Add a print to the open message. What is no part of it any more, or None where all was taken."""
         count, missing = brackets.size(pieces), draft.missing
-        fresh = self._header(pieces)
+        fresh = self.begins(pieces)
         if (fresh and (draft.pieces or count != missing)) or (draft.pieces and count > missing):
             behind = self._behind(pieces, missing)
             if fresh or behind is None:
                 self.close()
                 return pieces
         behind = self._behind(pieces, missing) if count > missing else None
-        self._settled = (list(draft.pieces), 0)
+        self._settled = (len(draft.pieces), 0)
         if behind is not None:
             head, _ = brackets.split(pieces, missing)
             draft.add([Piece(head)])
@@ -210,10 +245,11 @@ class Lane:
         if brackets.size(pieces) <= count:
             return None
         _, rest = brackets.split(pieces, count)
-        return rest if self._header(rest) else None
+        return rest if self.begins(rest) else None
 
     @staticmethod
-    def _header(pieces: Pieces) -> bool:
+    def begins(pieces: Pieces) -> bool:
+        """Whether a message begins here."""
         head, rest = brackets.split(pieces, HEADER.size)
         if len(head) == HEADER.size:
             if believable(head, alone=not rest):
@@ -232,13 +268,14 @@ class Lane:
         lost = len(head) < HEADER.size
         cmd, number, word = HEADER.unpack(head + bytes([_LOST_BLANK]) if lost else head)
         slot = Slot(line, time)
-        slot.message = draft = Draft(self.direction, cmd, number, word)
-        self._settled = ([], HEADER.size)
+        draft = Draft(self.direction, cmd, number, word)
+        slot.drafts.append(draft)
+        self._settled = (0, HEADER.size)
         self._begin(slot)
         self.slot = slot
         if not cmd or not word:
             self.close()
-            if rest and not self._header(rest) and cmd:
+            if rest and not self.begins(rest) and cmd:
                 draft.add(rest)  # more than was declared, as it was printed
                 return []
             return rest
@@ -285,24 +322,25 @@ class Lane:
         if not noise:
             return
         data = b"".join(chunk for chunk, _ in noise)
+        ends = list(accumulate(len(chunk) for chunk, _ in noise))
+        slots = [slot for _, slot in noise]
         at = 0
-        for start, frame in _found(data):
-            self._name(noise, at, data[at:start])
-            slot = _slot_at(noise, start)
-            if slot.message is None:
-                draft = Draft(self.direction, frame.cmd, frame.id, frame.word)
-                draft.body = frame.body
-                slot.message = draft
+        for start, frame in _found(data, answers=self.direction == SERVER):
+            self._name(slots[_place(ends, at)], data[at:start])
+            draft = Draft(self.direction, frame.cmd, frame.id, frame.word)
+            draft.body = frame.body
+            slots[_place(ends, start)].drafts.append(draft)
             at = start + HEADER.size + len(frame.body)
-        self._name(noise, at, data[at:])
-        for _, slot in noise:
+        self._name(slots[_place(ends, at)], data[at:])
+        for slot in slots:
             slot.open = False
 
-    def _name(self, noise: list[tuple[bytes, Slot]], at: int, data: bytes) -> None:
+    def _name(self, slot: Slot, data: bytes) -> None:
+        """Say what skipped bytes are."""
         if not data.strip():
             return
         text = data[:_SAMPLE].decode("utf-8", "backslashreplace")
-        guess = recognise.name_bytes(data)
+        guess = recognise.name_bytes(data[:_PROVING])
         if data.startswith(b"OK+"):
             told = Told("ble-module", text, {"text": text})
         elif guess.label == "AT modem chatter":
@@ -311,32 +349,30 @@ class Lane:
             told = Told("tls-record", guess.label, {"bytes": data[:_SAMPLE].hex()})
         else:
             told = Told("user-print", text)
-            if any(byte < 0x20 and byte not in b"\r\n\t" for byte in data):
-                self.skipped += 1
-        _slot_at(noise, at).told.append(told)
+            self.skipped += _CONTROL.search(text) is not None
+        slot.told.append(told)
 
 
-def _slot_at(noise: list[tuple[bytes, Slot]], offset: int) -> Slot:
-    for chunk, slot in noise:
-        if offset < len(chunk):
-            return slot
-        offset -= len(chunk)
-    return noise[-1][1]
+def _doubtful(pieces: Pieces) -> bool:
+    """Whether a header behind bytes out of step may be the middle of something: an answer that is no success."""
+    head, _ = brackets.split(pieces, HEADER.size)
+    return not head[0] and head[3:] != SUCCESS.to_bytes(2, "big")
 
 
-def _found(data: bytes) -> list[tuple[int, RawFrame]]:
+def _place(ends: list[int], offset: int) -> int:
+    """The print that holds the byte at an offset of all prints together."""
+    return min(bisect_right(ends, offset), len(ends) - 1)
+
+
+def _found(data: bytes, *, answers: bool) -> list[tuple[int, RawFrame]]:
     """The messages in bytes that begin anywhere, with the offsets of their headers."""
-    framer = Framer(Dialect.HARDWARE, joined=True, answers=False)
+    framer = Framer(Dialect.HARDWARE, joined=True, answers=answers)
     items = [*framer.feed(data), *framer.finish()]
-    frames = [
-        (item.end - len(item.body) - HEADER.size, item)
-        for item in items
-        if isinstance(item, RawFrame) and len(item.body) == (item.word if item.cmd else 0)
-    ]
+    frames = [(item.end - len(item.body) - HEADER.size, item) for item in items if isinstance(item, RawFrame)]
     if not frames and (match := _TOKEN_TAIL.search(data)):
         cmd, number, word = HEADER.unpack_from(data, match.start())
-        body = data[match.start() + HEADER.size : match.start() + HEADER.size + limits.TOKEN_LENGTH]
-        frames = [(match.start(), RawFrame(cmd, number, word, body, len(data), None))]
+        begin = match.start() + HEADER.size
+        frames = [(match.start(), RawFrame(cmd, number, word, data[begin : begin + word], len(data), None))]
     return frames
 
 

@@ -31,6 +31,8 @@ _DAMAGE: dict[str, tuple[bytes, bytes | None]] = {
     "\u2018": (b"'", None), "\u2019": (b"'", None), "\u201c": (b'"', None), "\u201d": (b'"', None),
 }  # fmt: skip
 _FRAME_LIKE = re.compile(rf"(?:<<|>>|[<>])?[ ]?[^\[\]|]?(?:\[|(?=[0-9a-fA-F]{{2}}[ ]?\|)){_PAIRS}\]?")
+_HEADER = 5
+_COMMON = frozenset(b"\0\n\r\t ")
 _OPENING = 3
 """Bytes of a group without a direction that make it look like a header."""
 
@@ -77,10 +79,10 @@ def has_bytes(text: str) -> bool:
 def read(text: str) -> Pieces:
     """The pieces of a printed text."""
     pieces: Pieces = []
-    at = 0
+    at, behind = 0, -1
     if match := _LOST_OPEN.match(text):
         pieces.append(Piece(_hex(match[1])))
-        at = match.end()
+        at = behind = match.end()
     while at < len(text):
         special = _SPECIAL.search(text, at)
         end = special.start() if special else len(text)
@@ -92,12 +94,23 @@ def read(text: str) -> Pieces:
             pieces.append(Piece(*_DAMAGE[special.group()]))
             at = end + 1
         elif match := _GROUP.match(text, end) or _LOST_CLOSE.match(text, end):
-            pieces.append(_group(match, first=not pieces))
+            adjacent = behind == end
+            if adjacent and _swapped(pieces, _hex(match[1])):
+                pieces[-1], adjacent = Piece(pieces[-1].other or b"", pieces[-1].data), False
+            pieces.append(_group(match, first=not pieces, behind=adjacent))
             at = match.end()
+            behind = at if pieces[-1].data[:1] != b"[" else -1
         else:
             pieces.append(Piece(b"["))
             at = end + 1
     return pieces
+
+
+def _swapped(pieces: Pieces, data: bytes) -> bool:
+    """Of two groups side by side one is characters: whether that is rather the first one."""
+    last = pieces[-1]
+    header = len(pieces) == 1 and len(last.data) >= _OPENING
+    return last.other is not None and not header and not _likely(last.data) and _likely(data)
 
 
 def _plain(text: str) -> bytes:
@@ -108,11 +121,17 @@ def _hex(pairs: str) -> bytes:
     return bytes(int(pair, 16) for pair in _HEX.findall(pairs))
 
 
-def _group(match: re.Match[str], *, first: bool) -> Piece:
-    """A group in brackets: bytes, unless it holds some that the library prints as characters."""
+def _group(match: re.Match[str], *, first: bool, behind: bool) -> Piece:
+    """A group in brackets: bytes, unless the library would have printed them otherwise.
+
+    Args:
+        match: The group.
+        first: It begins the print, as headers do.
+        behind: Another group ends where it begins; the library would have made one of the two.
+    """
     data, literal = _hex(match[1]), _plain(match.group())
     printable = any(0x20 < byte < 0x7F for byte in data)
-    if printable and not (first and len(data) >= _OPENING):
+    if behind or (printable and not (first and len(data) >= _OPENING)):
         return Piece(literal, data)
     return Piece(data, literal)
 
@@ -141,10 +160,20 @@ def split(pieces: Sequence[Piece], count: int) -> tuple[bytes, Pieces]:
     return bytes(head), []
 
 
+def whole(text: str) -> bool:
+    """Whether a print holds a header and at least the body that it declares."""
+    head, body = split(read(text), _HEADER)
+    if len(head) < _HEADER:
+        return False
+    length = int.from_bytes(head[3:], "big") if head[0] else 0
+    return size(body) >= length or resolve(body, length) is not None
+
+
 def resolve(pieces: Sequence[Piece], length: int) -> bytes | None:
     """The bytes in those readings that are `length` long together; None where no readings are.
 
-    First readings are kept where that is possible, and given up from the end on where it is not.
+    First readings are kept where that is possible. Where it is not, control characters are given up first, which no
+    text holds, then from the end on.
     """
     plain = size(pieces)
     if plain == length:
@@ -153,7 +182,7 @@ def resolve(pieces: Sequence[Piece], length: int) -> bytes | None:
     wanted = length - plain
     # How each difference of length is reached: the choices made, as a chain from the last one back.
     reached: dict[int, tuple[int, int] | None] = {0: None}
-    for index in reversed(choices):
+    for index in sorted(choices, key=lambda at: (_likely(pieces[at].data), -at)):
         piece = pieces[index]
         assert piece.other is not None
         step = len(piece.other) - len(piece.data)
@@ -168,6 +197,9 @@ def resolve(pieces: Sequence[Piece], length: int) -> bytes | None:
     while (link := reached[wanted]) is not None:
         changed.add(link[0])
         wanted = link[1]
-    return b"".join(
-        (piece.other or b"") if index in changed else piece.data for index, piece in enumerate(pieces)
-    )  # fmt: skip
+    return b"".join((piece.other or b"") if at in changed else piece.data for at, piece in enumerate(pieces))
+
+
+def _likely(data: bytes) -> bool:
+    """Whether bytes are what bodies hold beside text: separators, blanks, line ends, UTF-8."""
+    return all(byte in _COMMON or byte >= 0x80 for byte in data)

@@ -9,14 +9,21 @@ from __future__ import annotations
 import html
 import re
 from calendar import timegm
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import msgspec
+
+from blynkscope.wire.logs import brackets
 
 _PREFIXES_MAX = 6
 """Prefixes that are taken off one line: forum quote, container, wall clock, level, board clock, and one to spare."""
 
-_MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
+}
 _YEAR_UNKNOWN = 2000
 """Stands in for the year where a stamp has none: a leap year, so that every date exists in it."""
 
@@ -28,34 +35,47 @@ _ZONE = r"(?:[ ]?(?P<zone>Z|[+-][01]\d:?[0-5]\d)(?=[\]\s]|$))?"
 _BEHIND = r"(?:[ ]?(?:->|=>|→|\u2013>|\u2014>|-&gt;)[ ]?|[ ]*>[ ](?=\[)|[ ]?[|][ ]|[ ]-[ ]|:[ ]|[ ]+|$)"
 
 _DATED = re.compile(rf"\[?{_DATE}[T ,]+{_TIME}{_ZONE}\]?{_BEHIND}")
-_NAMED = re.compile(rf"\[?(?:(?P<D>\d{{1,2}})[ ]{_MONTH}|{_MONTH.replace('mon', 'mon2')}[ ]+(?P<D2>\d{{1,2}})){{1}}[ ]{_TIME}\]?{_BEHIND}")
-_WALL = re.compile(rf"(?:\[{_TIME}\][ ]?(?:->[ ]?)?|{_TIME.replace('<h>', '<h2>').replace('<m>', '<m2>').replace('<s>', '<s2>').replace('<f>', '<f2>')}{_BEHIND})")
+_CLOCK = rf"{_TIME}\]?{_BEHIND}"
+_NAMED = re.compile(rf"\[?(?P<D>\d{{1,2}})[ ]{_MONTH}[ ]{_CLOCK}")
+_SYSLOG_DATE = re.compile(rf"\[?{_MONTH}[ ]+(?P<D>\d{{1,2}})[ ]{_CLOCK}")
+_BRACED = re.compile(rf"\[{_TIME}\][ ]?(?:->[ ]?)?")
+_WALL = re.compile(rf"{_TIME}{_BEHIND}")
 _EPOCH = re.compile(r"(?P<e>1\d{9})(?:\.(?P<f>\d{1,6}))?[ ]+(?:LOG|WARN|EVT|ERR|DBG|INFO)?[ ]?")
 _BOARD = re.compile(r"\[(\d{1,10})\](?:[ ]|(?=[<>])|$)")
 _IDF = re.compile(r"[EWIDV] \((\d{1,10})\)(?:[ ]|$)")
 _ARDUINO_IDF = re.compile(r"\[[ ]*(\d{1,10})\](?=\[[EWIDV]\])")
 _SYSLOG = re.compile(r"(?:[A-Za-z][\w.-]{0,63}[ ])?[A-Za-z][\w./-]{0,63}\[\d{1,7}\]:[ ]")
-_CONTAINER = re.compile(r"(?:\d{1,3}\|[\w.-]{1,40}|[A-Za-z][\w.-]{0,60}_\d{1,3}|[A-Za-z][\w.-]{0,60}-\d{1,3})[ ]*\|[ ]")
-_LOGGING = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.]{1,60}:|(?:[\w.]{1,60} - )?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) - ")
-_ARROW = re.compile(r"(?:—|–|--?|=)>[ ]?(?:Blynk Log:[ ]?)?|Blynk Log:[ ]?")
+_CONTAINER = re.compile(r"(?:\d{1,3}\|[\w.-]{1,40}|[A-Za-z][\w.-]{0,60}[_-]\d{1,3})[ ]*\|[ ]")
+_LOGGING = re.compile(
+    r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[\w.]{1,60}:|(?:[\w.]{1,60} - )?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
+)
+_ARROW = re.compile(r"(?:\u2014|\u2013|--?|=)>[ ]?(?:Blynk Log:[ ]?)?|Blynk Log:[ ]?")
 # What forums put in front of a line; taken for that only where a stamp or a frame follows.
 _QUOTE = re.compile(
-    r"(?:>[ ]?|[-*+\u2022][ ]|\d{1,4}[.)][ ]|\*\*|__|`{1,3}|[|][ ])(?=[ >*`]*(?:\[\d{1,10}\](?:[ ]|$)|[<>][ ]?[^\s\[]?\[[0-9a-fA-F]{2}[|\]]|[<>]msg[ ]\d|\d\d:\d\d:\d\d))"
+    r"(?:>[ ]?|[-*+\u2022][ ]|\d{1,4}[.)][ ]|\*\*|__|`{1,3}|[|][ ])"
+    r"(?=[ >*`]*(?:\[\d{1,10}\](?:[ ]|$)|[<>][ ]?[^\s\[]?\[[0-9a-fA-F]{2}[|\]]|[<>]msg[ ]\d|\d\d:\d\d:\d\d))"
 )
 _ANSI = re.compile(r"\x1b\[[0-9;?]{0,16}[ -/]?[@-~]")
 _GLUED = re.compile(
     r"\[(\d{1,10})\][ ]?(?=[<>]|Connect|Ready|Redirect|Login|Free RAM|IP|My IP|Packet too|Invalid|Cmd |Heartbeat"
     r"|Disconn|Sent |BLE |Bad hdr|Blynk|AT version|[ \t]*$)"
 )
+_BYTES = re.compile(r"\[[0-9a-fA-F]{2}\|")
 _GROUP_LIKE = 2
 """Digits of a stamp that could as well be a byte in a body."""
+_QUOTED = re.compile(r"['\"\u2018\u2019\u201c\u201d{]")
+_FOREIGN = re.compile(r"[^\x00-\x7e\u2018\u2019\u201c\u201d]")
+_NOISE_MIN = 3
+"""Characters of boot noise that make a line's beginning noise."""
+_PRINT_MAX = 2048
+"""Characters of a print that are read to tell whether a message ends with it."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
     """A line without its prefixes.
 
     `board` is the board's clock in milliseconds since boot (`clock` names it: `ms` for `[1234]`, `idf` for
-    `I (1234)`), `wall` the outer clock in seconds: since the epoch if `dated`, else since a midnight or an unknown year.
+    `I (1234)`), `wall` the outer clock in seconds: since the epoch if `dated`, else since some midnight.
     """
 
     text: str
@@ -78,20 +98,33 @@ def clean(line: str) -> str:
 
 def split_glued(line: str) -> list[str]:
     """Cut where the board's clock stands in the middle: after boot noise, or where a line break was lost."""
-    cuts = []
+    cuts: list[int] = []
     for match in _GLUED.finditer(line):
         at = match.start()
         if not line[:at].strip():
             continue
-        follows = line[match.end() : match.end() + 1]
-        if len(match.group(1)) == _GROUP_LIKE and (not follows.strip() or "|" in line[max(at - 40, 0) : at]):
-            continue  # `[00] ` in a body is a byte
+        if not _ends_here(line, cuts[-1] if cuts else 0, match):
+            continue
         if not _before_cut(line, at):
             continue
         cuts.append(at)
     if not cuts:
         return [line]
     return [line[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(line)], strict=True)]
+
+
+def _ends_here(line: str, begin: int, match: re.Match[str]) -> bool:
+    """Whether the line may end before this stamp: `[00] ` and `[12]` in a body are bytes."""
+    follows = line[match.end() : match.end() + 1]
+    before = line[max(begin, match.start() - _PRINT_MAX) : match.start()]
+    text = peel(before).text
+    if not follows.strip():
+        return text in ("<", ">")  # the board restarted while it printed
+    if not text.startswith(("<", ">")):
+        if _QUOTED.search(text) is not None and len(_FOREIGN.findall(before)) < _NOISE_MIN:
+            return False
+        return len(match.group(1)) != _GROUP_LIKE or _BYTES.search(before) is None
+    return brackets.whole(text[1:]) or (follows in "<>" and len(match.group(1)) != _GROUP_LIKE)
 
 
 def _before_cut(line: str, at: int) -> bool:
@@ -120,19 +153,19 @@ def peel(line: str) -> Stamp:
         elif wall is None and (match := _DATED.match(text)):
             wall, dated = _dated(match), True
             text = text[match.end() :].lstrip(" ")
-        elif wall is None and (match := _NAMED.match(text)):
+        elif wall is None and (match := _NAMED.match(text) or _SYSLOG_DATE.match(text)):
             wall = _named(match)
             text = text[match.end() :].lstrip(" ")
-        elif wall is None and (match := _WALL.match(text)):
+        elif wall is None and (match := _WALL.match(text) or _BRACED.match(text)):
             wall = _wall(match)
             text = text[match.end() :]
             text = text if text[:1] != " " else text.lstrip(" ")
         elif wall is None and (match := _EPOCH.match(text)):
             wall, dated = int(match["e"]) + _fraction(match["f"]), True
             text = text[match.end() :]
-        elif match := _CONTAINER.match(text) or _ARROW.match(text) or _LOGGING.match(text):
-            text = text[match.end() :]
-        elif wall is not None and (match := _SYSLOG.match(text)) and not text.startswith("socat"):
+        elif (match := _CONTAINER.match(text) or _ARROW.match(text) or _LOGGING.match(text)) or (
+            wall is not None and (match := _SYSLOG.match(text)) and not text.startswith("socat")
+        ):
             text = text[match.end() :]
         else:
             break
@@ -150,9 +183,9 @@ def _of_day(hours: str, minutes: str, seconds: str, fraction: str | None) -> flo
 def _day(year: int, month: int, day: int) -> float:
     """Seconds since the epoch of a midnight, UTC; of the nearest date where there is no such one."""
     try:
-        return float(timegm(datetime(year, month, day, tzinfo=timezone.utc).timetuple()))
+        return float(timegm(datetime(year, month, day, tzinfo=UTC).timetuple()))
     except ValueError:
-        return float(timegm(datetime(max(year, 1970), max(1, min(month, 12)), 1, tzinfo=timezone.utc).timetuple()))
+        return float(timegm(datetime(max(year, 1970), max(1, min(month, 12)), 1, tzinfo=UTC).timetuple()))
 
 
 def _dated(match: re.Match[str]) -> float:
@@ -161,15 +194,12 @@ def _dated(match: re.Match[str]) -> float:
     shift = 0
     if zone and zone != "Z":
         shift = (int(zone[1:3]) * 60 + int(zone[-2:])) * 60 * (-1 if zone[0] == "-" else 1)
-    return midnight - shift + _of_day(match["h"], match["m"], match["s"], match["f"])
+    return midnight - shift + _wall(match)
 
 
 def _named(match: re.Match[str]) -> float:
-    month = _MONTHS[(match["mon"] or match["mon2"]).lower()]
-    day = int(match["D"] or match["D2"])
-    return _day(_YEAR_UNKNOWN, month, day) + _of_day(match["h"], match["m"], match["s"], match["f"])
+    return _day(_YEAR_UNKNOWN, _MONTHS[match["mon"].lower()], int(match["D"])) + _wall(match)
 
 
 def _wall(match: re.Match[str]) -> float:
-    inner = "" if match["h"] else "2"
-    return _of_day(match["h" + inner], match["m" + inner], match["s" + inner], match["f" + inner])
+    return _of_day(match["h"], match["m"], match["s"], match["f"])

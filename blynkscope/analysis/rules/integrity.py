@@ -1,0 +1,177 @@
+"""BS319 to BS321: messages that are not whole, and devices that fall over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.bodies import too_big
+from blynkscope.analysis.rules.words import command, failed, times
+from blynkscope.protocol import commands
+from blynkscope.wire.events import CLIENT
+
+if TYPE_CHECKING:
+    from blynkscope.analysis.conversation import Conversation
+    from blynkscope.analysis.lane import Lane
+    from blynkscope.wire.events import Closed, Gap, Line
+    from blynkscope.wire.framing import Malformed, Skipped
+
+_AT_THE_END = "the stream ended"
+"""The framer's reason for a frame whose rest never came."""
+_SIGNS = {
+    "packet-too-big": "Packet too big", "invalid-header-type": "Invalid header type", "bad-header-length": "Bad hdr len",
+}  # fmt: skip
+_FAILURES = frozenset({"cmd-error", "cmd-skipped"})
+_MASKS = (b"***", b"XXX", b"xxx", b"...")
+"""What people put in place of what they do not want to show."""
+_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
+_LIFE = frozenset({"connecting", "connected", "ready", "wifi", "ip", "ble-connect"})
+"""Lines that only a running sketch prints."""
+CAUSE_MAX = 120
+"""Characters of a crash's text that are shown."""
+
+
+class BrokenFraming(StreamRule):
+    """BS319: bytes that form no whole messages, where nothing else explains them."""
+
+    def fresh(self) -> dict[str, Any]:
+        """See `StreamRule`."""
+        return {"skipped": 0, "bytes": 0, "incomplete": [], "gap": False, "signs": []}
+
+    def gap(self, stream: Conversation, lane: Lane, event: Gap) -> None:
+        """See `StreamRule`."""
+        self.of(stream)["gap"] = True
+
+    def malformed(self, stream: Conversation, lane: Lane, item: Malformed) -> None:
+        """See `StreamRule`."""
+        memory = self.of(stream)
+        if len(memory["incomplete"]) < 16:
+            memory["incomplete"].append((lane, item))
+
+    def skipped(self, stream: Conversation, lane: Lane, item: Skipped) -> None:
+        """See `StreamRule`."""
+        memory = self.of(stream)
+        if not item.start and stream.joined:
+            return  # joined in the middle of a frame
+        memory["skipped"] += 1
+        memory["bytes"] += item.size
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if stream is None or line.kind not in _SIGNS:
+            return
+        size = line.facts.get("size")
+        if line.kind == "packet-too-big" and isinstance(size, int) and too_big(stream, size):
+            return
+        signs = self.of(stream)["signs"]
+        if len(signs) < 16:
+            values = [value for value in line.facts.values() if isinstance(value, int)]
+            signs.append((line.line, _SIGNS[line.kind], values[0] if values else None))
+
+    def ended(self, stream: Conversation, event: Closed) -> None:
+        """See `StreamRule`."""
+        memory = self.of(stream)
+        if memory["gap"] or failed(stream) or any(one.id in {"BS310", "BS318", "BS320"} for one in self.run.raised):
+            return
+        parts = []
+        count = memory["skipped"]
+        if count:
+            parts.append(f"{memory['bytes']} bytes in {times(count).replace('once', 'one place')} belong to no message")
+        for lane, item in memory["incomplete"]:
+            if item.reason == _AT_THE_END and not self._cut_off(stream, lane, event):
+                continue
+            count += 1
+            if item.cmd is not None:
+                parts.append(f"a {command(stream, item.cmd)} has {item.have} of {item.need} bytes")
+            else:
+                parts.append(f"{item.have} bytes are too few for a header")
+        for line, text, value in memory["signs"]:
+            count += 1
+            parts.append(f'line {line}: "{text}{f": {value}" if value is not None else ""}"{_letters(value)}')
+        if not count:
+            return
+        detail = "; ".join(parts[:6]) + "."
+        self.report("BS319", stream, count=count, detail=detail[0].upper() + detail[1:])
+
+    @staticmethod
+    def _cut_off(stream: Conversation, lane: Lane, event: Closed) -> bool:
+        """Did the sender itself end in the middle of a frame, rather than the recording or the other side?"""
+        if stream.log:
+            return True
+        return event.how == "fin" and event.by is not None and stream.lanes[event.by] is lane
+
+
+def _letters(value: int | None) -> str:
+    """A length that is text: 17231 is "CO"."""
+    if value is None or not 0 <= value <= 0xFFFF:
+        return ""
+    high, low = value >> 8, value & 0xFF
+    if not (0x20 <= high < 0x7F and 0x20 <= low < 0x7F):
+        return ""
+    return f" (0x{value:04X} is the text {chr(high) + chr(low)!r})"
+
+
+class CutShort(StreamRule):
+    """BS320: a frame stops inside its body, and then the library says that it failed."""
+
+    def altered(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes, cut: bool) -> None:
+        """See `StreamRule`."""
+        if not cut or lane.direction != CLIENT or cmd in _LOGINS or not body or any(mask in body for mask in _MASKS):
+            return
+        self.of(stream)["cut"] = (n, cmd, word, len(body))
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if stream is None or line.kind not in _FAILURES:
+            return
+        memory = self.of(stream)
+        cut = memory.pop("cut", None)
+        # Where nothing was ever received, it is the way to the server that is blocked.
+        if cut is None or memory.get("told") or not stream.server.tempo.count:
+            return
+        memory["told"] = True
+        n, cmd, word, have = cut
+        skipped = ' "Cmd skipped"' if line.kind == "cmd-skipped" else ' "Cmd error"'
+        self.report(
+            "BS320", stream, frames=(n,), count=1, detail=f"The {command(stream, cmd)} of frame {n} declares {word} bytes and "
+            f"stops after {have}; then line {line.line} says{skipped}. The login before it worked, so the line is good and "
+            "the device's memory or send buffer is suspect.",
+            cause=True,
+        )  # fmt: skip
+
+
+class Crashes(StreamRule):
+    """BS321: crashes and new boots in the middle of a log; one finding for the run."""
+
+    def __init__(self, run: Any) -> None:
+        super().__init__(run)
+        self._count = 0
+        self._first: tuple[int | None, int, str, str] | None = None
+        self._alive = self._down = False
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if line.kind not in {"crash", "reset"}:
+            if line.kind in _LIFE:
+                self._alive, self._down = True, False
+            return
+        # The first boot is how every log begins; and of one crash many lines tell.
+        talked = stream is not None and stream.client.tempo.count + stream.server.tempo.count > 0
+        if self._down or (line.kind == "reset" and not self._alive and not talked):
+            return
+        self._down = True
+        self._count += 1
+        if self._first is None:
+            cause = str(line.facts.get("cause") or line.text)
+            self._first = (stream.number if stream is not None else None, line.line, line.kind, cause[:CAUSE_MAX])
+
+    def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
+        """See `StreamRule`."""
+        if self._first is None:
+            return
+        number, line, kind, cause = self._first
+        what = "A crash" if kind == "crash" else "A new boot"
+        self.report("BS321", number, count=self._count, detail=f"{what} in line {line} of the log: {cause}.")
+
+
+RULES: tuple[type[StreamRule], ...] = (BrokenFraming, CutShort, Crashes)

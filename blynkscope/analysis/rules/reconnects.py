@@ -1,0 +1,146 @@
+"""BS206, BS209: what only several connections of one device show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from blynkscope.analysis.catalogue import CATALOGUE
+from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.words import closed_by_server, first_time, is_login, middle, seconds
+from blynkscope.analysis.session import State
+from blynkscope.protocol.statuses import ALREADY_REGISTERED, SUCCESS
+
+if TYPE_CHECKING:
+    from blynkscope.analysis.acks import Request
+    from blynkscope.analysis.conversation import Conversation
+    from blynkscope.analysis.devices import Connection, Device
+    from blynkscope.wire.events import Closed, Line
+
+LOOP_MIN = 3
+"""Connections that make a loop: two gaps are the fewest that can be compared."""
+LOOP_PERIOD = 120.0
+"""Seconds between two connections of a loop at most: libraries try again within seconds, modems within a minute or two."""
+EVEN = 0.25
+"""Share of the period by which single gaps may differ from it in an even loop."""
+EVEN_LEAST = 0.5
+"""Seconds that they may always differ."""
+ENDINGS_MAX = 65536
+"""Connections whose ends are remembered: those of a few days of a loop."""
+
+
+class TwoConnections(StreamRule):
+    """BS206: a login is accepted while the same token is logged in elsewhere."""
+
+    def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> None:
+        """See `StreamRule`."""
+        device = stream.device
+        if not is_login(request) or status not in {SUCCESS, ALREADY_REGISTERED} or device is None or stream.log:
+            return
+        others = [one for one in device.connections if one.stream in device.open and one.login is not None]
+        others = [one for one in others if one.stream != stream.number]
+        if not others or not first_time(stream, "BS206"):
+            return
+        frames = [one.login for one in others if one.login is not None]
+        named = ", ".join(str(one.stream) for one in others[:5])
+        self.report(
+            "BS206", stream, frames=(*frames, request.n), count=len(others) + 1,
+            detail=f"The token of frame {request.n} is logged in on stream {named} too, and that is still open.",
+        )  # fmt: skip
+
+
+class _Ending:
+    """How a connection of a device went."""
+
+    __slots__ = ("cause", "good", "online")
+
+    def __init__(self, cause: str | None, *, online: bool, good: bool) -> None:
+        self.cause = cause
+        self.online = online
+        self.good = good
+
+
+class ReconnectLoops(StreamRule):
+    """BS209: when the run is over, the devices that connected again and again."""
+
+    def __init__(self, run: Any) -> None:
+        super().__init__(run)
+        self._endings: dict[int, _Ending] = {}
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if stream is not None and line.kind in {"ready", "redirecting", "reset", "crash"}:
+            self.of(stream)[line.kind] = True
+
+    def ended(self, stream: Conversation, event: Closed) -> None:
+        """See `StreamRule`."""
+        memory = self.of(stream)
+        refused = event.how in {"refused", "unanswered"}
+        blynk = any(lane.facts is not None for lane in stream.lanes) and bool(stream.client.tempo.count)
+        if not (blynk or refused or stream.log or stream.cause is not None):
+            return  # HTTP and the like: many short connections are how it works
+        state = stream.session.state
+        redirected = state is State.REDIRECTED or "redirecting" in memory
+        online = state is State.ONLINE or "ready" in memory
+        left = event.how == "fin" and not stream.log and not closed_by_server(stream, event)
+        good = redirected or (online and stream.cause is None and left)
+        if len(self._endings) >= ENDINGS_MAX:
+            del self._endings[next(iter(self._endings))]
+        self._endings[stream.number] = _Ending(stream.cause, online=online, good=good)
+
+    def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
+        """See `StreamRule`."""
+        for device in self.run.devices.all():
+            if device.count >= LOOP_MIN:
+                self._judge(device)
+
+    def _judge(self, device: Device) -> None:
+        bad = [
+            (one, ending) for one in device.connections
+            if (ending := self._endings.get(one.stream)) is not None and not ending.good
+        ]  # fmt: skip
+        if len(bad) < LOOP_MIN:
+            return
+        gaps = _gaps([one for one, _ in bad])
+        every_failed = not any(ending.online for _, ending in bad)
+        period = middle(gaps) if len(gaps) >= LOOP_MIN - 1 else None
+        if period is not None and period > LOOP_PERIOD:
+            return
+        even = period is not None and _even(gaps, period)
+        if not (every_failed or even):
+            return
+        count = max(device.count - (len(device.connections) - len(bad)), len(bad))
+        detail = f"Device {device.number} connected {count} times"
+        if period is not None:
+            detail += f", every {seconds(period)} (median"
+            detail += ")" if even else f"; {seconds(min(gaps))} to {seconds(max(gaps))})"
+        host = next((one.host or one.end for one, _ in reversed(bad) if one.host or one.end), None)
+        detail += f", last to {host}" if host else ""
+        detail += "; it never got in." if every_failed else "; it got in, and the connection did not last."
+        causes = Counter(ending.cause for _, ending in bad if ending.cause is not None)
+        fix = None
+        if causes:
+            name, times = causes.most_common(1)[0]
+            rule = CATALOGUE[name]
+            each = "Each time" if times == len(bad) else f"{times} of {len(bad)} times"
+            detail += f" {each}: {rule.title.lower()} ({name})."
+            fix = f"Remove the cause, {name}: {rule.fix}"
+        frames = [one.login for one, _ in bad if one.login is not None]
+        self.report("BS209", bad[0][0].stream, frames=frames, count=count, detail=detail, fix=fix)
+
+
+def _gaps(connections: list[Connection]) -> list[float]:
+    """Seconds from each connection to the next; a clock that began anew (a board restarted) makes none."""
+    starts = [one.opened for one in connections]
+    return [
+        later - earlier for earlier, later in pairwise(starts)
+        if earlier is not None and later is not None and later > earlier
+    ]  # fmt: skip
+
+
+def _even(gaps: list[float], period: float) -> bool:
+    return max(abs(gap - period) for gap in gaps) <= max(EVEN * period, EVEN_LEAST)
+
+
+RULES: tuple[type[StreamRule], ...] = (TwoConnections, ReconnectLoops)

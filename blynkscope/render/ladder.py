@@ -1,0 +1,317 @@
+"""The conversation as a sequence diagram, written as it comes: a lifeline for each party, an arrow for each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from blynkscope.analysis.records import (
+    FindingRecord,
+    FrameRecord,
+    LogRecord,
+    Record,
+    StreamRecord,
+    SummaryRecord,
+    WriteRecord,
+)
+from blynkscope.protocol import limits
+from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.render.console import MARKS, cells, fit, wrapped
+from blynkscope.render.glyphs import missing_glyphs
+from blynkscope.render.lifelines import STYLES, Lifelines, Piece
+from blynkscope.render.notices import _frames as frames_of
+from blynkscope.render.notices import _happening as happening
+from blynkscope.render.options import Options
+from blynkscope.render.parties import Parties
+from blynkscope.render.rows import PROOFS
+from blynkscope.render.rows import _duration as duration
+from blynkscope.render.safe import safe, safe_line
+from blynkscope.render.summary import Tally
+
+_WIDEST = 200
+"""Columns beyond which lifelines stand no farther apart: the eye does not follow an arrow further."""
+_NARROW = 80
+"""Below this width numbers and times are kept short."""
+_BOX_WIDEST = 100
+_CALM = frozenset({"opened", "closed", "tls"})
+_SETTLED_SHOWN = 8
+"""Lines of a batch about writes that no arrow speaks of; a connection that breaks may lose a thousand at once."""
+_ADVICE_MAX = 1000
+_UNPROVEN_FROM_SERVER = frozenset({"sent", "delivered"})
+
+
+class Ladder:
+    """The output `ladder`.
+
+    Args:
+        stream: Where to.
+        options: Width, colour and the rest.
+    """
+
+    def __init__(self, stream: TextIO, options: Options) -> None:
+        self._stream = stream
+        self._options = options
+        self._palette = options.palette
+        self._plain = missing_glyphs(stream)
+        self._width = min(options.width, _WIDEST)
+        self._gutter = 14 if self._width < _NARROW else 18
+        self._tally = Tally()
+        self._streams: dict[int, Parties] = {}
+        self._headed: set[int] = set()
+        self._nowhere = Lifelines(("", ""), self._gutter, self._width - 1, self._palette, hidden=True)
+        self._drawn: dict[tuple[str, ...], Lifelines] = {}
+        self._now = self._nowhere
+        self._shown: tuple[int | None, tuple[str, ...]] = (None, ())
+        self._first: float | None = None
+        self._advised: set[str] = set()
+        self._lines: list[str] = []
+        # Of the batch that is being written, as in the table.
+        self._told: set[int] = set()
+        self._settled = 0
+        self._untold: dict[str, int] = {}
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Draw a batch of records."""
+        proofs: dict[int | None, list[WriteRecord]] = {}
+        for record in records:
+            if type(record) is WriteRecord and record.state in PROOFS:
+                proofs.setdefault(record.by, []).append(record)
+        self._told.clear()
+        self._untold.clear()
+        self._settled = 0
+        for record in records:
+            if isinstance(record, WriteRecord):
+                self._write(record)
+                continue
+            shown = self._options.redactor.apply(record)
+            if isinstance(shown, FrameRecord):
+                self._tally.frame(shown)
+                self._frame(shown, proofs.get(shown.n, ()))
+            elif isinstance(shown, StreamRecord):
+                self._tally.stream(shown)
+                self._happened(shown)
+            elif isinstance(shown, LogRecord):
+                self._logged(shown)
+            elif isinstance(shown, FindingRecord):
+                self._tally.finding(shown)
+                self._found(shown)
+            elif isinstance(shown, SummaryRecord):
+                self._tally.summary = shown
+        for state, count in self._untold.items():
+            self._beside(state, f"and {count} more {state}")
+        self._flush()
+
+    def close(self) -> None:
+        """Write the closing summary."""
+        if not self._options.quiet:
+            self._lines += self._tally.lines(self._options)
+        self._flush()
+        self._stream.flush()
+
+    def _flush(self) -> None:
+        if self._lines:
+            text = "\n".join([*self._lines, ""])
+            self._lines.clear()
+            self._stream.write(text.translate(self._plain) if self._plain else text)
+            self._stream.flush()
+
+    # --- what is drawn ---
+
+    def _frame(self, record: FrameRecord, proved: Sequence[WriteRecord]) -> None:
+        stream = self._stream_of(record.stream)
+        sender, receiver = stream.sides(record)
+        self._select(record.stream, stream, {sender: record.src, receiver: record.dst})
+        failed = record.status is not None and record.status != SUCCESS
+        label = [
+            ("strong", safe(record.name.removeprefix("MSG_"))),
+            ("quiet", f" {record.id}"),
+            (self._reading_style(record), f"  {self._reading(record)}".rstrip()),
+        ]
+        style = "error" if failed else STYLES.get(sender, "quiet")
+        if proved:
+            self._told.add(record.n)
+        now = self._now
+        line = now.arrow(now.place(sender), now.place(receiver), label, self._tails(record, proved), style)
+        self._lines.append(self._margin(record.n, record.time) + line)
+
+    def _reading(self, record: FrameRecord) -> str:
+        # Long values are cut before they are looked at.
+        text = record.text if len(record.text) <= self._width else record.text[: self._width] + "…"
+        text = safe(text)
+        if record.status is None:
+            return text
+        text = text.removesuffix(", answers nothing") or safe(f"{record.status} {record.status_name or ''}").rstrip()
+        return text if record.status == SUCCESS else f"✗ {text}"
+
+    def _reading_style(self, record: FrameRecord) -> str:
+        if record.status is None:
+            return ""
+        return "good" if record.status == SUCCESS else "error"
+
+    def _tails(self, record: FrameRecord, proved: Sequence[WriteRecord]) -> list[Piece]:
+        """What became of a frame, in words of several lengths, longest first."""
+        tails: list[Piece] = []
+        if record.answers is not None:
+            took = f" {duration(record.rtt_ms)}" if record.rtt_ms is not None else ""
+            tails = [("quiet", f"↩ #{record.answers}{took}"), ("quiet", f"↩{took}"), ("quiet", "↩")]
+        elif record.write in MARKS:
+            state = str(record.write)
+            if record.sender != "server" or state not in _UNPROVEN_FROM_SERVER:
+                tails = [(state, f"{MARKS[state]} {state}"), (state, MARKS[state])]
+        elif record.status is not None:
+            tails = [("warning", "answers nothing"), ("warning", "↩ none"), ("warning", "?")]
+        if proved:
+            first = min(proved, key=lambda one: tuple(PROOFS).index(one.state))
+            more = f" +{len(proved) - 1}" if len(proved) > 1 else ""
+            proof = f"{MARKS[first.state]} #{first.frame}{more}"
+            beside = [
+                f"{MARKS[first.state]} {PROOFS[first.state]} #{first.frame}{more} · {text}" for _, text in tails[:2]
+            ]
+            tails = [(first.state, text) for text in (*beside, proof, MARKS[first.state])]
+        return [*tails, ("", "")]
+
+    def _happened(self, record: StreamRecord) -> None:
+        stream = self._stream_of(record.stream)
+        self._clock(record.time)
+        detail = dict(record.detail)
+        if record.kind == "opened":
+            stream.opened(record)
+            return
+        if record.sender in {"device", "app"}:
+            stream.take(record.sender, "server")
+        if not (self._options.quiet and record.kind in _CALM):
+            self._select(record.stream, stream)
+            self._broken(record, detail)
+        if record.kind == "closed":
+            self._streams.pop(record.stream, None)
+            self._headed.discard(record.stream)
+
+    def _broken(self, record: StreamRecord, detail: dict[str, object]) -> None:
+        """A stream ends, or something is missing between two frames."""
+        advice = safe_line(str(detail.pop("advice", "") or ""), _ADVICE_MAX)
+        style = "quiet" if record.kind in _CALM else "warning"
+        text = happening(record, detail).lstrip(", ")
+        ends = record.kind == "closed"
+        room = self._now.room()
+        first, *rest = [text] if cells(text) <= room or ends else wrapped(text, room)
+        self._lines.append(self._margin(None, record.time) + self._now.across(first, style, ends=ends))
+        self._lines += [self._blank + self._now.note([(style, line)]) for line in rest]
+        if advice and not self._options.quiet and advice not in self._advised:
+            if len(self._advised) < limits.OPEN_WRITES_MAX:
+                self._advised.add(advice)
+            self._lines += [self._blank + self._now.note([("quiet", line)]) for line in wrapped(advice, room)]
+
+    def _logged(self, record: LogRecord) -> None:
+        self._clock(record.time)
+        if self._options.quiet:
+            return
+        if record.stream is not None:
+            self._select(record.stream, self._stream_of(record.stream))
+        now = self._now if record.stream is not None else self._nowhere
+        text = f"╌ {safe_line(record.kind, 24)}: {safe_line(record.text, self._width)} (line {record.line})"
+        place = now.place("device" if "device" in now.parties else "client")
+        self._lines.append((self._margin(None, record.time) + now.note([("quiet", text)], place)).rstrip())
+
+    def _found(self, record: FindingRecord) -> None:
+        """A finding, boxed: why and what to do in it, advice once."""
+        now = self._nowhere
+        if record.stream is not None:
+            self._select(record.stream, self._stream_of(record.stream))
+            now = self._now
+        style = record.severity if record.severity in MARKS else "note"
+        room = min(now.room(), _BOX_WIDEST)
+        lines: list[Piece] = [("strong", line) for line in wrapped(safe(record.title), room - 2)]
+        if frames := frames_of(record):
+            lines += [("quiet", line) for line in wrapped(frames, room - 2)]
+        if not self._options.quiet:
+            lines += [
+                ("", line) for text in record.detail.split("\n") if text for line in wrapped(safe(text), room - 2)
+            ]
+            if record.fix and (self._options.verbose or record.id + record.fix not in self._advised):
+                if len(self._advised) < limits.OPEN_WRITES_MAX:
+                    self._advised.add(record.id + record.fix)
+                fix = wrapped(safe(record.fix.replace("\n", " ")), room - 4)
+                lines += [("good", ("  " if at else "→ ") + line) for at, line in enumerate(fix)]
+        title = f"{MARKS[style]} {safe_line(record.id, 8)} {safe_line(record.severity, 8)}"
+        painted = [self._palette.paint(kind, line) if kind else line for kind, line in lines]
+        box = now.boxed(painted, [cells(line) for _, line in lines], style, (style, title), room)
+        self._lines += [(self._blank + line).rstrip() for line in box]
+
+    def _write(self, record: WriteRecord) -> None:
+        """Count the state, and tell it where no arrow does."""
+        pin = self._tally.settled(record)
+        state = record.state
+        if state not in MARKS or self._options.quiet:
+            return
+        told = record.by in self._told if state in PROOFS else state != "lost"
+        if told and not self._options.verbose:
+            return
+        if self._settled >= _SETTLED_SHOWN and not self._options.verbose:
+            self._untold[state] = self._untold.get(state, 0) + 1
+            return
+        self._settled += 1
+        by = f" by #{record.by}" if record.by is not None else ""
+        words = [f"#{record.frame}", safe_line(pin, 16) if pin else "", state]
+        self._beside(state, " ".join(word for word in words if word) + by)
+
+    def _beside(self, state: str, text: str) -> None:
+        line = self._now.note([(state, MARKS[state]), ("quiet", f" {text}")])
+        self._lines.append((self._blank + line).rstrip())
+
+    # --- where it is drawn ---
+
+    def _stream_of(self, number: int) -> Parties:
+        stream = self._streams.get(number)
+        if stream is None:
+            if len(self._streams) >= limits.STREAMS_MAX:
+                oldest = next(iter(self._streams))
+                del self._streams[oldest]
+                self._headed.discard(oldest)
+            stream = self._streams[number] = Parties()
+        return stream
+
+    def _select(self, number: int, stream: Parties, addresses: dict[str, str | None] | None = None) -> None:
+        """What comes now belongs to this stream: a heading where something else stood before."""
+        parties = stream.columns()
+        if self._shown == (number, parties):
+            return
+        lifelines = self._drawn.get(parties)
+        if lifelines is None:
+            lifelines = Lifelines(parties, self._gutter, self._width - 1, self._palette)
+            self._drawn[parties] = lifelines
+        again = number in self._headed and self._shown[0] != number
+        known = {party: address for party, address in (addresses or {}).items() if address}
+        labels = [] if again else [
+            safe_line(known.get(party) or stream.address(party), 80) for party in parties
+        ]  # fmt: skip
+        if self._shown[0] is not None:
+            self._lines.append("")
+        self._lines += lifelines.heading(f"stream {number}", labels)
+        if stream.joined and number not in self._headed:
+            self._lines.append(self._blank + lifelines.across("seen from the middle on", "quiet", ends=False))
+        self._headed.add(number)
+        self._now = lifelines
+        self._shown = number, parties
+
+    # --- the left margin ---
+
+    @property
+    def _blank(self) -> str:
+        return " " * self._gutter
+
+    def _clock(self, time: float | None) -> None:
+        if self._first is None:
+            self._first = time
+
+    def _margin(self, number: int | None, time: float | None) -> str:
+        """Number and seconds, as many decimals as there is room for."""
+        self._clock(time)
+        front = "" if number is None else f"{number:{4 if self._gutter < 18 else 5}}"
+        room = self._gutter - 2 - max(len(front), 4 if self._gutter < 18 else 5)
+        clock = ""
+        if time is not None and self._first is not None:
+            shown = (f"{time - (self._first or 0.0):.{places}f}" for places in (3, 2, 1, 0))
+            clock = next((text for text in shown if len(text) < room), "")
+        front = front.ljust(4 if self._gutter < 18 else 5)
+        text = fit(f"{front}{clock:>{max(room, 0)}}", self._gutter - 1)
+        return self._palette.paint("quiet", text.ljust(self._gutter - 1)) + " "

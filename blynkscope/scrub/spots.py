@@ -1,0 +1,131 @@
+"""Where secrets stand in bytes, told by what stands around them. Linear in the length; never fails.
+
+The expressions are those that keep secrets out of every output (`render.patterns`), in ASCII, and a few for what only
+files hold that people share: sketches with Wi-Fi passwords, lines of modems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from blynkscope.protocol import commands
+from blynkscope.protocol.model import Dialect
+from blynkscope.render import patterns
+from blynkscope.render.redact import PACKED_COMMANDS, SECRET_COMMANDS
+from blynkscope.scrub.vault import Kind
+
+Spot = tuple[int, int, Kind]
+"""Start, end, kind."""
+
+_ASCII = re.IGNORECASE | re.ASCII
+
+
+def _bytes(pattern: re.Pattern[str]) -> re.Pattern[bytes]:
+    return re.compile(pattern.pattern.encode("ascii"), pattern.flags & re.IGNORECASE)
+
+
+_MEMBER, _PARAMETER, _HEADER = _bytes(patterns.MEMBER), _bytes(patterns.PARAMETER), _bytes(patterns.HEADER)
+_SPOKEN, _PATH = _bytes(patterns.SPOKEN), _bytes(patterns.PATH)
+_LOCAL = rb"[A-Za-z0-9._+%~-]"
+_MAIL = re.compile(
+    rb"(?<!" + _LOCAL + rb")([A-Za-z0-9._+~-](?:[A-Za-z0-9._+~-]|%(?!40))*+(?:@|%40)[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++)"
+)
+_MQTT_LOGIN = re.compile(rb"\x00\x06device\x00([\x10-\x40])([A-Za-z0-9_-]{16,64})")
+
+_SSID_NAMES = rb"(?:wifi[_-]?ssid|ssid|wifi[_-]?name|sta[_-]?ssid|ap[_-]?ssid)"
+_PASS_NAMES = rb"(?:wifi[_-]?(?:pass(?:word|wd|phrase)?|pwd|psk|key)|pass(?:word|wd|phrase)?|pwd|psk|apn[_-]?pass)"
+_TOKEN_NAMES = rb"(?:blynk[_-]?auth(?:[_-]?token)?|auth[_-]?token|auth|token)"
+_ASSIGNED = rb"(?:[ \t]*+\[[ \t]*+\d{0,3}[ \t]*+\])?[\"']?[ \t]*+(?:[:=][ \t]*+|[ \t]++)\\?[\"']([^\"'\r\n\\]++)"
+_SKETCH = [
+    (Kind.SSID, re.compile(rb"(?<![A-Za-z0-9])" + _SSID_NAMES + _ASSIGNED, re.IGNORECASE)),
+    (Kind.PASSWORD, re.compile(rb"(?<![A-Za-z0-9])" + _PASS_NAMES + _ASSIGNED, re.IGNORECASE)),
+    (Kind.TOKEN, re.compile(rb"(?<![A-Za-z0-9])" + _TOKEN_NAMES + _ASSIGNED, re.IGNORECASE)),
+    (Kind.SSID, re.compile(rb"(?<![A-Za-z0-9])" + _SSID_NAMES + rb"[ \t]*+[:=][ \t]*+([^\s\"',;&]++)", re.IGNORECASE)),
+    (
+        Kind.PASSWORD,
+        re.compile(rb"(?<![A-Za-z0-9])" + _PASS_NAMES + rb"[ \t]*+[:=][ \t]*+([^\s\"',;&]++)", re.IGNORECASE),
+    ),
+]
+_JOIN = re.compile(rb"AT\+CW(?:JAP|SAP)[A-Z_]*+(?::|=)\"([^\"\r\n]*+)\",\"([^\"\r\n]*+)\"", re.IGNORECASE)
+_CONNECTING = re.compile(rb"\] Connecting to (?!WiFi\b|[\w.-]++:\d)([^\r\n]{1,32}?)[ .]*+[\r\n]")
+_JOINED = re.compile(rb"(?:Connected to|Connecting to) (?:WiFi|SSID|network|AP):? [\"']?([^\"'\r\n]{1,32}?)[\"']?[ .]*+[\r\n]")
+
+_OCTET = rb"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_IPV4 = re.compile(rb"(?<![\w.])((?!127\.|0\.0\.0\.0)" + _OCTET + rb"(?:\." + _OCTET + rb"){3})(?![\w.]*\.\d|\d|\w)")
+_URL_HOST = re.compile(rb"://(?:[^/\s@\"'<>]{1,256}@)?([A-Za-z][A-Za-z0-9_.-]{0,253})")
+_HOST_HEADER = re.compile(rb"(?:^|\n)host:[ \t]*+([A-Za-z][A-Za-z0-9_.-]*+)", re.IGNORECASE)
+_HOST_PORT = re.compile(rb"(?:Connecting to|Redirecting to|Connect\(\S?|openssl-connect:) ?([A-Za-z][A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+)[:,\"]")
+_USERINFO = re.compile(rb"://([^/\s@:\"'<>]{1,128}):([^/\s@\"'<>]{1,128})@")
+_MAC = re.compile(rb"(?<![\w:-])((?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2})(?![\w:-])")
+_IMEI = re.compile(rb"(?:IMEI|GSN|CCID|ICCID|IMSI|CIMI)[^\d\r\n]{0,12}[\r\n]{0,4}(\d{14,20})(?!\d)", re.IGNORECASE)
+
+_WORTH = re.compile(rb"[@=:/\"]|token|%40", re.IGNORECASE)
+"""Without one of these no expression finds anything."""
+
+
+def spots(data: bytes, *, hosts: bool) -> Iterator[Spot]:
+    """Secrets that words and signs around them tell.
+
+    Args:
+        data: Text, or bytes with text in them.
+        hosts: True to find host names, addresses and hardware numbers too.
+    """
+    if _WORTH.search(data) is None:
+        return
+    for pattern in (_MEMBER, _PARAMETER):
+        for match in pattern.finditer(data):
+            if match[2]:
+                secret = match[1].lower().decode() in patterns.PASSWORD_NAMES
+                yield *match.span(2), Kind.PASSWORD if secret else Kind.TOKEN
+    for match in _HEADER.finditer(data):
+        yield *match.span(2), Kind.CREDENTIALS
+    for match in _SPOKEN.finditer(data):
+        yield *match.span(2), Kind.TOKEN
+    for kind, pattern in ((Kind.TOKEN, _PATH), (Kind.MAIL, _MAIL), *_SKETCH):
+        for match in pattern.finditer(data):
+            yield *match.span(1), kind
+    for match in _MQTT_LOGIN.finditer(data):
+        yield match.start(2), min(match.end(2), match.start(2) + match[1][0]), Kind.TOKEN
+    for match in _JOIN.finditer(data):
+        yield *match.span(1), Kind.SSID
+        if match[2]:
+            yield *match.span(2), Kind.PASSWORD
+    for pattern in (_CONNECTING, _JOINED):
+        for match in pattern.finditer(data):
+            yield *match.span(1), Kind.SSID
+    for match in _USERINFO.finditer(data):
+        yield *match.span(1), Kind.PASSWORD
+        yield *match.span(2), Kind.PASSWORD
+    if hosts:
+        for kind, pattern in (
+            (Kind.ADDRESS, _IPV4), (Kind.HOST, _URL_HOST), (Kind.HOST, _HOST_HEADER), (Kind.HOST, _HOST_PORT),
+            (Kind.HARDWARE, _MAC), (Kind.HARDWARE, _IMEI),
+        ):  # fmt: skip
+            for match in pattern.finditer(data):
+                yield *match.span(1), kind
+
+
+_SCHEMA_KINDS = {"token": Kind.TOKEN, "email": Kind.MAIL, "password": Kind.PASSWORD}
+_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
+
+
+def frame_spots(cmd: int, body: bytes, dialect: Dialect, *, hosts: bool) -> Iterator[Spot]:
+    """Secrets in the body of a frame: those that its schema declares, and those that text in it tells."""
+    if cmd in SECRET_COMMANDS:
+        row = commands.find(cmd, dialect)
+        if cmd in _LOGINS and (b"@" in body.partition(b"\0")[0] or body.count(b"\0") > 1):
+            # The login of an app, in whichever dialect it was read.
+            row = commands.find(commands.LOGIN, Dialect.APP)
+        for span in row.body.secrets(body) if row else ():
+            kind = _SCHEMA_KINDS.get(span.secret or "", Kind.TOKEN)
+            yield span.start, span.end, Kind.MAIL if b"@" in span.raw and kind is Kind.TOKEN else kind
+    if cmd in PACKED_COMMANDS and body[:1] == b"\x78":
+        yield 0, len(body), Kind.PACKED
+        return
+    if hosts and cmd == commands.REDIRECT:
+        end = body.find(b"\0")
+        host = body if end < 0 else body[:end]
+        if host.strip(b"0123456789."):
+            yield 0, len(host), Kind.HOST
+    yield from spots(body, hosts=hosts)

@@ -1,0 +1,265 @@
+"""What was learned to be secret, and the placeholder of each: as long as the secret, plain ASCII, in its alphabet.
+
+Numbers are given in the order of learning, when the first placeholder is asked for: then everything is known, and no
+number is given that stands in the input already, as it does in a file that was cleaned before.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections import Counter
+from enum import StrEnum
+
+from blynkscope.errors import CaptureError
+
+SECRETS_MAX = 20_000
+"""Different secrets of one file: more than any recording of real devices, and few enough to keep."""
+SHORTEST_KNOWN = 6
+"""A shorter secret is replaced only where its place tells that it is one: elsewhere it would be found by accident."""
+
+
+class Kind(StrEnum):
+    """What a secret is; the values are the keys of the count."""
+
+    TOKEN = "token"
+    MAIL = "email"
+    PASSWORD = "password"
+    CREDENTIALS = "credentials"
+    """The value of an HTTP header that lets somebody in: Authorization, Cookie."""
+    SSID = "ssid"
+    HOST = "host"
+    ADDRESS = "address"
+    """An IP address."""
+    HARDWARE = "hardware-id"
+    """A MAC address, or the IMEI or ICCID of a modem."""
+    PACKED = "compressed-body"
+
+
+_HEX = re.compile(rb"[0-9a-f]++|[0-9A-F]++")
+_SCHEME = re.compile(rb"([A-Za-z]++[ \t]++)(.*+)", re.DOTALL)
+_BLANK = re.compile(rb"([*xX.?\x00#-])\1*+")
+_OWN_HEX = "c0de"
+_WORDS = {Kind.TOKEN: "TOKEN", Kind.MAIL: "mail", Kind.PASSWORD: "PASS", Kind.SSID: "SSID", Kind.HOST: "host",
+          Kind.CREDENTIALS: "SECRET"}  # fmt: skip
+_PUBLIC_CLOUDS = re.compile(rb"(?:[a-z0-9-]+\.)?blynk\.cloud|blynk-cloud\.com|cloud\.blynk\.cc|localhost", re.IGNORECASE)
+_PRIVATE_SECOND = range(16, 32)
+
+
+def is_masked(value: bytes) -> bool:
+    """True where nothing is left to hide: stars, dots, one letter throughout, or stars for half of it."""
+    return not value or _BLANK.fullmatch(value) is not None or 2 * value.count(b"*") >= len(value)
+
+
+def is_public_name(host: bytes) -> bool:
+    """True for the names of Blynk's own clouds, which tell of nobody and on which findings rest."""
+    return _PUBLIC_CLOUDS.fullmatch(host) is not None
+
+
+class Vault:
+    """Secrets and their placeholders.
+
+    Args:
+        hosts: True to replace host names, addresses and hardware numbers too.
+    """
+
+    def __init__(self, hosts: bool = False) -> None:
+        self.hosts = hosts
+        self.known: dict[bytes, Kind] = {}
+        self.replaced: Counter[Kind] = Counter()
+        """Places in which something was replaced."""
+        self._used: dict[Kind, set[bytes]] = {}
+        self._placeholders: dict[bytes, bytes] = {}
+        self._issued: set[bytes] = set()
+        self._numbers: Counter[str] = Counter()
+        self._addresses: dict[bytes, bytes] = {}
+
+    def wants(self, kind: Kind) -> bool:
+        """Whether secrets of this kind are replaced."""
+        return self.hosts or kind not in {Kind.HOST, Kind.ADDRESS, Kind.HARDWARE}
+
+    def learn(self, kind: Kind, value: bytes) -> None:
+        """Remember a secret.
+
+        Raises:
+            CaptureError: There are more than can be kept.
+        """
+        if not self.wants(kind) or is_masked(value) or value in self.known or kind is Kind.PACKED:
+            return
+        if kind is Kind.HOST and is_public_name(value):
+            return
+        if len(self.known) >= SECRETS_MAX:
+            raise CaptureError(f"more than {SECRETS_MAX} different secrets: split the input")
+        if kind is Kind.CREDENTIALS:
+            for part, inner in _inside(value):
+                self.learn(part, inner)
+        self.known[value] = kind
+
+    def placeholder(self, kind: Kind, value: bytes) -> bytes:
+        """What stands for a secret: as many bytes, the same for the same secret."""
+        if kind is Kind.PACKED:
+            return b"*" * len(value)
+        if not self.wants(kind) or is_masked(value) or (kind is Kind.HOST and is_public_name(value)):
+            return value
+        found = self._placeholders.get(value)
+        if found is None:
+            found = self._placeholders[value] = self._make(self.known.get(value, kind), value)
+            self._issued.add(found)
+        return found
+
+    def is_placeholder(self, kind: Kind, value: bytes) -> bool:
+        """Whether this is what a secret was replaced by, or nothing that was to be replaced."""
+        if value in self._issued or is_masked(value) or not self.wants(kind) or value.upper() in self._issued:
+            return True
+        if kind is Kind.PACKED:
+            return not value.strip(b"*")
+        if kind is Kind.HOST and is_public_name(value):
+            return True
+        return any(value in issued for issued in self._issued) if len(value) >= SHORTEST_KNOWN else _is_fill(value)
+
+    def counted(self, kind: Kind, value: bytes) -> None:
+        """One place was replaced."""
+        self.replaced[kind] += 1
+        self._used.setdefault(kind, set()).add(value)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By kind: places, and different secrets among them."""
+        return {
+            kind.value: {"places": count, "different": len(self._used[kind])}
+            for kind in Kind
+            if (count := self.replaced[kind])
+        }
+
+    # --- addresses in headers ---
+
+    def address(self, raw: bytes) -> bytes:
+        """The placeholder of an IP address of 4 or 16 bytes; its kind (private, public, group) stays.
+
+        Public addresses become ones of the ranges for measurements and documentation. Loopback, groups and the
+        unspecified address belong to nobody and stay.
+        """
+        found = self._addresses.get(raw)
+        if found is None:
+            number = len(self._addresses) + 1
+            found = self._addresses[raw] = _address4(raw, number) if len(raw) == 4 else _address6(raw, number)
+        return found
+
+    def is_address_placeholder(self, raw: bytes) -> bool:
+        """Whether an address may stand in the output."""
+        return raw in self._addresses.values()
+
+    @property
+    def addresses(self) -> dict[bytes, bytes]:
+        """The addresses that were met in headers, with what stands for them."""
+        return self._addresses
+
+    # --- making ---
+
+    def _make(self, kind: Kind, value: bytes) -> bytes:
+        if kind is Kind.CREDENTIALS:
+            return self._credentials(value)
+        if kind in {Kind.ADDRESS, Kind.HARDWARE}:
+            return self._digits(value)
+        while True:
+            made = self._next(kind, value)
+            # A number that the input has already (it was cleaned before) belongs to that placeholder.
+            if made == value or made not in self.known:
+                return made
+
+    def _next(self, kind: Kind, value: bytes) -> bytes:
+        size, word = len(value), _WORDS[kind]
+        if kind is Kind.TOKEN and size >= 16 and _HEX.fullmatch(value) and value.strip(b"0123456789"):
+            self._numbers[_OWN_HEX] += 1
+            text = f"{_OWN_HEX}{self._numbers[_OWN_HEX]:04x}"
+            text = text.upper() if value.isupper() else text
+            return text.encode().ljust(size, b"0")[:size]
+        if size < SHORTEST_KNOWN:
+            return re.sub(rb"[^@.]", b"x", value) if kind in {Kind.MAIL, Kind.HOST} else b"x" * size
+        self._numbers[word] += 1
+        mark = f"{word}{self._numbers[word]}".encode()
+        if kind in {Kind.MAIL, Kind.HOST}:
+            return _in_longest(value, mark)
+        return mark.ljust(size, b"x") if len(mark) <= size else b"x" * size
+
+    def _digits(self, value: bytes) -> bytes:
+        """Zeros for the digits, and a number at their end."""
+        places = [match.start() for match in re.finditer(rb"[0-9A-Fa-f]", value)]
+        self._numbers["digits"] += 1
+        number = str(self._numbers["digits"]).encode()[-len(places) :].rjust(len(places), b"0")
+        out = bytearray(value)
+        for place, digit in zip(places, number, strict=True):
+            out[place] = digit
+        return bytes(out)
+
+    def _credentials(self, value: bytes) -> bytes:
+        parts = _inside(value)
+        match = _SCHEME.fullmatch(value)
+        if match is None or not parts:
+            scheme = match[1] if match is not None and match[1].strip().lower() == b"bearer" else b""
+            rest = value[len(scheme) :]
+            self._numbers["SECRET"] += 1
+            mark = f"SECRET{self._numbers['SECRET']}".encode()
+            return scheme + (mark.ljust(len(rest), b"x") if len(mark) <= len(rest) else b"x" * len(rest))
+        if len(parts) == 1:
+            return match[1] + self.placeholder(*parts[0])
+        inner = b":".join(self.placeholder(kind, part) for kind, part in parts)
+        packed = base64.b64encode(inner)
+        size = len(match[2])
+        return match[1] + packed[:size].ljust(size, b"=")
+
+
+def _inside(value: bytes) -> list[tuple[Kind, bytes]]:
+    """User and password of `Basic …`, the token of `Bearer …`; nothing for anything else."""
+    match = _SCHEME.fullmatch(value)
+    if match is None:
+        return []
+    scheme, text = match[1].strip().lower(), match[2]
+    if scheme == b"bearer":
+        return [(Kind.TOKEN, text)] if text else []
+    if scheme != b"basic":
+        return []
+    try:
+        user, colon, password = base64.b64decode(text.strip() + b"=" * (-len(text.strip()) % 4), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return []
+    return [(Kind.MAIL if b"@" in user else Kind.PASSWORD, user), (Kind.PASSWORD, password)] if colon else []
+
+
+def _in_longest(value: bytes, mark: bytes) -> bytes:
+    """`x` for every letter, and the mark in the longest run between dots, at signs and escapes."""
+    text = re.sub(rb"%40|[^@.]", lambda match: b"%40" if match[0] == b"%40" else b"x", value)
+    runs = list(re.finditer(rb"x++", text))
+    if not runs:
+        return b"x" * len(value)
+    longest = max(runs, key=lambda run: run.end() - run.start())
+    first = runs[0] if runs[0].end() - runs[0].start() >= len(mark) else longest
+    start, room = first.start(), first.end() - first.start()
+    return text[:start] + mark[:room].ljust(room, b"x") + text[first.end() :] if len(mark) <= room else text
+
+
+def _is_fill(value: bytes) -> bool:
+    return not value.strip(b"x@.*")
+
+
+def _address4(raw: bytes, number: int) -> bytes:
+    first, second = raw[0], raw[1]
+    if first in {0, 127} or first >= 224:
+        return raw
+    if first == 10:
+        return bytes([10]) + number.to_bytes(3, "big")
+    shared = (first == 100 and 64 <= second < 128) or (first, second) in {(169, 254), (192, 168)}
+    if shared or (first == 172 and second in _PRIVATE_SECOND):
+        return raw[:2] + (number & 0xFFFF).to_bytes(2, "big")
+    return bytes([198, 18 + (number >> 16 & 1)]) + (number & 0xFFFF).to_bytes(2, "big")
+
+
+def _address6(raw: bytes, number: int) -> bytes:
+    if raw[0] == 0xFF or not any(raw[:15]):
+        return raw
+    tail = number.to_bytes(4, "big")
+    if raw[0] == 0xFE and raw[1] & 0xC0 == 0x80:
+        return raw[:8] + bytes(4) + tail
+    if raw[0] & 0xFE == 0xFC:
+        return raw[:1] + bytes(11) + tail
+    return bytes.fromhex("20010db8") + bytes(8) + tail

@@ -1,0 +1,335 @@
+"""One direction of an HTTP/1 connection, read passively: heads and the extent of bodies.
+
+A start line says itself whether it begins a request or an answer. Whoever only listens to one direction does not know
+what an answer answers: one to HEAD, which has no body, is told by the status line that follows where the body would be.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from hashlib import sha256
+from typing import Any
+
+from blynkscope.wire.facts import Fact
+from blynkscope.wire.http_heads import Head, read_head, starts
+
+HEAD_MAX = 32 * 1024
+"""Bytes of a head, and of the trailers of a chunked body: four times what servers take."""
+LINE_MAX = 1024
+"""Bytes of the line that begins a chunk; real ones have less than ten."""
+MULTIPART_WINDOW = 64 * 1024
+"""Bytes of a body in which the name of an uploaded file is looked for: it stands in front of the file."""
+_FILENAME = b"filename="
+_NEXT_ANSWER = b"HTTP/1."
+
+
+class _State(Enum):
+    START = auto()
+    """In front of a head."""
+    HEAD = auto()
+    SEARCH = auto()
+    """Bytes were missing or made no sense: a line that begins a head is looked for."""
+    PEEK = auto()
+    """At the beginning of an answer's body, which may be the next answer."""
+    LENGTH = auto()
+    CHUNK = auto()
+    """In the line that tells the size of a chunk."""
+    CHUNK_DATA = auto()
+    CHUNK_END = auto()
+    TRAILERS = auto()
+    CLOSE = auto()
+    """In a body that ends with the connection."""
+    OVER = auto()
+    """Another protocol goes on here."""
+
+
+class HttpReader:
+    """Reads one direction.
+
+    Facts:
+        `http-request`: method, target, path, host, upgrade, authorization, user, default_credentials, token,
+            content_type, multipart, multipart_file, length, chunked, user_agent.
+        `http-response`: status, reason, content_type, length, chunked, location, upgrade, server.
+        `http-body`, where a message has a body, at its end: bytes, complete, framing ("length", "chunked", "close"),
+            expected, missing (bytes that the capture lost), sha256 (of a complete one), multipart_file (does a part
+            carry a file, by the first 64 KiB of the body; None where the body is not multipart).
+        `http-skipped`, at the end: bytes that belonged to no message that could be read.
+    Absent facts are None. A head has `head_cut` where its end was not seen, `skipped` with the bytes in front of it
+    that belonged to no message, `after_gap` where bytes were missing there. `multipart_file` of a request is always
+    None: only its body tells, which comes later. A body that ends with the connection counts as complete.
+
+    Args:
+        client: True for the direction of the client: where a head has to be looked for, it is a request's.
+    """
+
+    def __init__(self, client: bool) -> None:
+        self._client = client
+        self._state = _State.START
+        self._line = bytearray()
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._skipped = 0
+        self._after_gap = False
+        self._upgraded = False
+        self._facts: list[Fact] = []
+        self._begin_body(None, None)
+
+    def feed(self, data: bytes, time: float | None) -> list[Fact]:
+        """The next bytes."""
+        at, end = 0, len(data)
+        while at < end and self._state is not _State.OVER:
+            if self._state in _LINEWISE:
+                at = self._by_line(data, at, time)
+            elif self._state is _State.PEEK:
+                at = self._peek(data, at, time)
+            else:
+                at = self._by_count(data, at, time)
+        return self._take()
+
+    def gap(self, missing: int, time: float | None) -> list[Fact]:
+        """Bytes are missing. In a body of known length the reader stays in step, else it looks for the next head."""
+        if self._state is _State.OVER:
+            return []
+        if self._state is _State.PEEK:
+            self._settle_peek(time)
+        if self._state is _State.CLOSE or (self._state in {_State.LENGTH, _State.CHUNK_DATA} and missing <= self._left):
+            self._missing += missing
+            if self._state is not _State.CLOSE:
+                self._left -= missing
+                self._counted(time)
+        else:
+            self._broken(time)
+            self._after_gap = True
+        return self._take()
+
+    def finish(self, time: float | None) -> list[Fact]:
+        """The direction is over."""
+        if self._state is _State.PEEK:
+            self._settle_peek(time)
+        state, self._state = self._state, _State.OVER
+        if state is _State.HEAD:
+            self._head(time, cut=True)
+        elif state is _State.CLOSE:
+            self._body_over(time, complete=not self._missing)
+        elif state in _IN_BODY:
+            self._body_over(time, complete=False)
+        elif self._line and (head := read_head([bytes(self._line)])) is not None:
+            self._say_head(head, time, cut=True)
+        else:
+            self._skipped += len(self._line)
+        if self._skipped:
+            self._facts.append(Fact("http-skipped", time, {"bytes": self._skipped}))
+        self._state = _State.OVER
+        return self._take()
+
+    def _take(self) -> list[Fact]:
+        facts, self._facts = self._facts, []
+        return facts
+
+    # --- lines ---
+
+    def _by_line(self, data: bytes, at: int, time: float | None) -> int:
+        """Take a line, or a piece of one."""
+        state = self._state
+        if state is _State.START and self._upgraded and not self._line and not _may_begin(data[at]):
+            self._state = _State.OVER
+            return at
+        stop = data.find(b"\n", at) + 1 or len(data)
+        limit = LINE_MAX if state is _State.CHUNK else HEAD_MAX
+        room = limit - self._size
+        piece = data[at : min(stop, at + room)]
+        if state is _State.SEARCH and not piece:
+            # Behind the limit of a line that begins no head: on to its end.
+            self._skipped += stop - at
+            if data[stop - 1] == 0x0A:
+                self._line, self._size = bytearray(), 0
+            return stop
+        self._line += piece
+        self._size += len(piece)
+        if piece.endswith(b"\n"):
+            line, self._line = bytes(self._line), bytearray()
+            if state is _State.SEARCH:
+                self._size = 0
+            self._whole_line(line, time)
+        elif self._size >= limit:
+            self._too_long(time)
+        return at + len(piece)
+
+    def _whole_line(self, line: bytes, time: float | None) -> None:
+        text = line.strip(b"\r\n")
+        if self._state is _State.CHUNK:
+            self._size = 0
+            self._chunk(text, time)
+        elif self._state is _State.CHUNK_END:
+            self._state, self._size = _State.CHUNK, 0
+            if text:
+                self._broken(time)
+        elif self._state is _State.TRAILERS:
+            if not text:
+                self._body_over(time, complete=not self._missing)
+        elif self._state is _State.HEAD:
+            if text:
+                self._lines.append(text)
+            else:
+                self._head(time)
+        elif self._state is _State.START and not text:
+            self._size = 0
+        elif self._begins(text):
+            self._state, self._lines, self._size = _State.HEAD, [text], len(line)
+        else:
+            self._state, self._size = _State.SEARCH, 0
+            self._skipped += len(line)
+
+    def _begins(self, text: bytes) -> bool:
+        kind = starts(text)
+        if self._state is _State.START:
+            return kind is not None
+        return kind == ("request" if self._client else "response")
+
+    def _too_long(self, time: float | None) -> None:
+        """A head or a line beyond all measure."""
+        if self._state is _State.HEAD:
+            self._head(time, cut=True)
+            self._search()
+        elif self._state in {_State.CHUNK, _State.TRAILERS}:
+            self._broken(time)
+        else:
+            self._state = _State.SEARCH
+            self._skipped += len(self._line)
+            self._line = bytearray()
+
+    def _search(self) -> None:
+        self._state, self._line, self._size = _State.SEARCH, bytearray(), 0
+
+    # --- heads ---
+
+    def _head(self, time: float | None, *, cut: bool = False) -> None:
+        head = read_head(self._lines)
+        self._lines, self._size, self._line = [], 0, bytearray()
+        assert head is not None
+        self._say_head(head, time, cut=cut)
+        if cut:
+            return
+        self._begin_body(head.length, head.boundary)
+        self._upgraded = head.upgraded
+        if head.over:
+            self._state = _State.OVER
+        elif not head.has_body:
+            self._state = _State.START
+        elif head.chunked:
+            self._state, self._framing = _State.CHUNK, "chunked"
+        elif head.length is None:
+            self._state, self._framing = _State.CLOSE, "close"
+        else:
+            self._left = head.length
+            self._state = _State.LENGTH if head.is_request else _State.PEEK
+
+    def _say_head(self, head: Head, time: float | None, *, cut: bool) -> None:
+        detail = dict(head.detail)
+        if cut:
+            detail["head_cut"] = True
+        if self._skipped:
+            detail["skipped"], self._skipped = self._skipped, 0
+        if self._after_gap:
+            detail["after_gap"], self._after_gap = True, False
+        self._facts.append(Fact("http-request" if head.is_request else "http-response", time, detail))
+
+    # --- bodies ---
+
+    def _begin_body(self, length: int | None, boundary: bool | None) -> None:
+        self._framing = "length"
+        self._expected = length
+        self._left = 0
+        self._bytes = 0
+        self._missing = 0
+        self._digest = sha256()
+        self._file: bool | None = False if boundary else None
+        self._tail = b""
+
+    def _peek(self, data: bytes, at: int, time: float | None) -> int:
+        """Is this a body, or the head of the next answer behind one that has none?"""
+        if data[at] != _NEXT_ANSWER[len(self._line)]:
+            self._settle_peek(time)
+            return at
+        self._line.append(data[at])
+        if len(self._line) == len(_NEXT_ANSWER):
+            self._state, self._size = _State.START, len(self._line)
+        return at + 1
+
+    def _settle_peek(self, time: float | None) -> None:
+        """What was looked at is the beginning of a body, or all of it with the beginning of what follows."""
+        looked, rest = bytes(self._line[: self._left]), self._line[self._left :]
+        self._state, self._line = _State.LENGTH, bytearray()
+        self._left -= len(looked)
+        self._count_body(looked)
+        self._counted(time)
+        if rest:
+            self._line, self._size = rest, len(rest)
+
+    def _by_count(self, data: bytes, at: int, time: float | None) -> int:
+        if self._state is _State.CLOSE:
+            self._count_body(data[at:])
+            return len(data)
+        piece = data[at : at + self._left]
+        self._left -= len(piece)
+        self._count_body(piece)
+        self._counted(time)
+        return at + len(piece)
+
+    def _counted(self, time: float | None) -> None:
+        if self._left:
+            return
+        if self._state is _State.CHUNK_DATA:
+            self._state, self._size = _State.CHUNK_END, 0
+        elif self._state is _State.LENGTH:
+            self._body_over(time, complete=not self._missing)
+
+    def _count_body(self, piece: bytes) -> None:
+        if self._file is False and self._bytes < MULTIPART_WINDOW:
+            seen = self._tail + piece[: MULTIPART_WINDOW - self._bytes]
+            self._file = _FILENAME in seen.lower()
+            self._tail = seen[1 - len(_FILENAME) :]
+        self._bytes += len(piece)
+        self._digest.update(piece)
+
+    def _chunk(self, text: bytes, time: float | None) -> None:
+        """The line in front of a chunk: its size, and what extensions there may be."""
+        size = text.partition(b";")[0].strip()
+        if not size or len(size) > 16 or size.strip(b"0123456789abcdefABCDEF"):
+            self._broken(time)
+            return
+        self._left = int(size, 16)
+        self._state = _State.CHUNK_DATA if self._left else _State.TRAILERS
+
+    def _body_over(self, time: float | None, *, complete: bool) -> None:
+        detail: dict[str, Any] = {
+            "bytes": self._bytes,
+            "complete": complete,
+            "framing": self._framing,
+            "expected": self._expected,
+            "missing": self._missing,
+            "sha256": self._digest.hexdigest() if complete else None,
+            "multipart_file": self._file,
+        }
+        self._facts.append(Fact("http-body", time, detail))
+        self._begin_body(None, None)
+        self._state, self._line, self._size = _State.START, bytearray(), 0
+
+    def _broken(self, time: float | None) -> None:
+        """The framing is lost here."""
+        if self._state is _State.HEAD:
+            self._head(time, cut=True)
+        elif self._state in _IN_BODY:
+            self._body_over(time, complete=False)
+        else:
+            self._skipped += len(self._line)
+        self._search()
+
+
+_LINEWISE = frozenset({_State.START, _State.HEAD, _State.SEARCH, _State.CHUNK, _State.CHUNK_END, _State.TRAILERS})
+_IN_BODY = frozenset({_State.PEEK, _State.LENGTH, _State.CHUNK, _State.CHUNK_DATA, _State.CHUNK_END, _State.TRAILERS})
+
+
+def _may_begin(byte: int) -> bool:
+    """Can a request, or an empty line in front of one, begin with this byte?"""
+    return 0x41 <= byte <= 0x5A or byte in b"\r\n"

@@ -1,0 +1,199 @@
+"""The head of an HTTP/1 message: what it says, and what it means for the bytes behind it."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from blynkscope.protocol.limits import TOKEN_LENGTH
+
+_METHOD = re.compile(rb"[A-Z]{3,16}")
+_VERSION = re.compile(rb"HTTP/\d(?:\.\d)?")
+_METHODS = frozenset({b"GET", b"PUT", b"POST", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH"})
+_RESPONSE = re.compile(rb"HTTP/\d(?:\.\d)? +(\d{3})(?: +(.*))?")
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_LENGTH}}}")
+_LENGTH_DIGITS_MAX = 15
+"""Digits of a Content-Length: a petabyte. More are no length."""
+_DEFAULT_CREDENTIALS = frozenset({b"admin:admin", b"admin@blynk.cc:admin"})
+"""What the legacy server sets up for its administrator."""
+_TOKEN_PARAMETERS = ("token", "auth_token")
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A head that was read.
+
+    `detail` is the detail of its fact. `length` is the body's where it is known, `boundary` tells that the body is
+    multipart, `upgraded` that another protocol may follow, `over` that it does.
+    """
+
+    is_request: bool
+    detail: dict[str, Any]
+    has_body: bool
+    length: int | None
+    chunked: bool
+    boundary: bool
+    upgraded: bool
+    over: bool
+
+
+def starts(line: bytes) -> str | None:
+    """Does this line begin a "request" or a "response"? None if neither."""
+    if _RESPONSE.fullmatch(line):
+        return "response"
+    return "request" if _request_line(line) else None
+
+
+def _request_line(line: bytes) -> tuple[str, str] | None:
+    """Method and target. The version may be missing, as in what hand-written firmware sends."""
+    method, space, rest = line.partition(b" ")
+    if not space or not _METHOD.fullmatch(method):
+        return None
+    target, _, version = rest.strip().rpartition(b" ")
+    if not _VERSION.fullmatch(version):
+        target = rest.strip()
+        if method not in _METHODS or not target.startswith(b"/") or b" " in target:
+            return None
+    target = target.strip()
+    return (method.decode("ascii"), _text(target)) if target else None
+
+
+def read_head(lines: list[bytes]) -> Head | None:
+    """Read a head.
+
+    Args:
+        lines: Its lines without their ends and without the empty one.
+
+    Returns:
+        What it says, or None where the first line begins no message. Secrets in the detail are raw: target, token.
+    """
+    if not lines:
+        return None
+    fields = _fields(lines[1:])
+    chunked = fields.get("transfer-encoding", "").lower().rstrip().endswith("chunked")
+    length = None if chunked else _length(fields.get("content-length"))
+    answer = _RESPONSE.fullmatch(lines[0])
+    if answer is not None:
+        return _response(int(answer[1]), _text(answer[2] or b"").strip(), fields, length, chunked)
+    request = _request_line(lines[0])
+    return None if request is None else _request(*request, fields, length, chunked)
+
+
+def _request(method: str, target: str, fields: dict[str, str], length: int | None, chunked: bool) -> Head:
+    path, query = _split(target)
+    scheme, user, default = _authorization(fields.get("authorization"))
+    content_type = fields.get("content-type")
+    multipart = content_type is not None and content_type.lower().lstrip().startswith("multipart/")
+    upgrade = _upgrade(fields)
+    has_body = chunked or bool(length)
+    detail = {
+        "method": method,
+        "target": target,
+        "path": path,
+        "host": fields.get("host"),
+        "upgrade": upgrade,
+        "authorization": scheme,
+        "user": user,
+        "default_credentials": default,
+        "token": _token(path, query),
+        "content_type": content_type,
+        "multipart": multipart,
+        "multipart_file": None,
+        "length": length,
+        "chunked": chunked,
+        "user_agent": fields.get("user-agent"),
+    }
+    return Head(
+        True, detail, has_body, length, chunked, multipart, upgrade is not None and not has_body, method == "CONNECT"
+    )
+
+
+def _response(status: int, reason: str, fields: dict[str, str], length: int | None, chunked: bool) -> Head:
+    detail = {
+        "status": status,
+        "reason": reason,
+        "content_type": fields.get("content-type"),
+        "length": length,
+        "chunked": chunked,
+        "location": fields.get("location"),
+        "upgrade": _upgrade(fields),
+        "server": fields.get("server"),
+    }
+    # These have no body whatever they announce.
+    has_body = not (status < 200 or status in {204, 304}) and (chunked or length != 0)
+    return Head(False, detail, has_body, length, chunked, False, False, status == 101)
+
+
+def _fields(lines: list[bytes]) -> dict[str, str]:
+    """Header fields by name in lower case; repeated ones joined by a comma."""
+    found: dict[str, list[str]] = {}
+    last: list[str] = []
+    for line in lines:
+        if line[:1] in {b" ", b"\t"} and last:
+            last.append(_text(line).strip())  # a folded line goes on with the one before
+            continue
+        name, colon, value = line.partition(b":")
+        if colon:
+            last = found.setdefault(_text(name).strip().lower(), [])
+            last.append(_text(value).strip())
+    # Credentials and types hold commas themselves: of those the first counts alone.
+    single = {"authorization", "content-type", "location", "host", "user-agent", "server"}
+    return {name: values[0] if name in single else ", ".join(values) for name, values in found.items()}
+
+
+def _length(value: str | None) -> int | None:
+    """A length that was said once, or several times alike (RFC 9112, section 6.3)."""
+    said = {part.strip() for part in (value or "").split(",")}
+    text = said.pop()
+    if said or not text.isascii() or not text.isdigit() or len(text) > _LENGTH_DIGITS_MAX:
+        return None
+    return int(text)
+
+
+def _upgrade(fields: dict[str, str]) -> str | None:
+    """The protocol that is asked for, in lower case."""
+    return fields.get("upgrade", "").partition(",")[0].strip().lower() or None
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Path and query of a request's target, which may be a whole URL."""
+    if not target.startswith("/"):
+        try:
+            parts = urlsplit(target)
+        except ValueError:
+            return target, ""
+        return (parts.path or target) if parts.netloc else target.partition("?")[0], parts.query
+    path, _, query = target.partition("#")[0].partition("?")
+    return path, query
+
+
+def _token(path: str, query: str) -> str | None:
+    """The device token in a URL: a parameter of the cloud's API, or the first segment of the legacy server's path."""
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if value and name.lower() in _TOKEN_PARAMETERS:
+            return unquote(value)
+    first = path[1:].partition("/")[0]
+    return first if _TOKEN.fullmatch(first) else None
+
+
+def _authorization(value: str | None) -> tuple[str | None, str | None, bool]:
+    """Scheme, user, and whether the credentials are those that the server came with."""
+    if not value:
+        return None, None, False
+    scheme, _, credentials = value.partition(" ")
+    if scheme.lower() != "basic":
+        return scheme.lower(), None, False
+    try:
+        pair = b64decode(credentials.strip())
+    except ValueError:
+        return "basic", None, False
+    user, colon, _ = pair.partition(b":")
+    return "basic", user.decode("utf-8", "backslashreplace") if colon else None, pair in _DEFAULT_CREDENTIALS
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1")

@@ -1,0 +1,175 @@
+"""Text that is nothing but bytes in some notation → the bytes of each direction, in order."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from blynkscope.errors import NotationError
+from blynkscope.protocol import commands, limits
+from blynkscope.protocol.model import Dialect, Sender
+from blynkscope.wire import recognise
+from blynkscope.wire.events import CLIENT, SERVER
+from blynkscope.wire.framing import Framer, RawFrame
+from blynkscope.wire.notation import parse_bytes
+
+_PEERS = re.compile(r"peer([01])_\d+\b[^{;]*\{")
+_FOLLOWED = re.compile(r"([ \t]*)[0-9a-fA-F]{8}[ \t]{2}((?:[0-9a-fA-F]{2}[ ]{1,2}){1,16})(?:[ ].*)?\Z")
+_INDENT = 4
+"""Columns by which Wireshark and tshark set off the rows of the side that answers."""
+_ROWS_MIN = 2
+_ROW_MAX = 256
+"""Characters of a row; longer lines are none."""
+_HEX_LINE = re.compile(
+    r"(?:[^0-9a-zA-Z]*+(?:0x)?[0-9a-fA-F]{2})++[^0-9a-zA-Z]*+\Z|.*(?:\\x[0-9a-fA-F]{2}|\{[0-9a-fA-F]{2}\})"
+)
+"""A line that may hold bytes: pairs of hex digits, escapes, or bytes in braces."""
+_JOINED = 4096
+"""Bytes of rows that are put together before the next run begins."""
+_FROM_SERVER = frozenset({commands.RESPONSE, commands.REDIRECT, commands.DBG_PRINT})
+_HEADER = 5
+"""Bytes of a header, and of that of a TLS record."""
+_SHARE = 0.5
+"""Part of the lines that must hold bytes where the others are comments."""
+
+
+class Pasted(NamedTuple):
+    """Bytes by direction, in order, and how they were written. `frames` counts the whole frames in them."""
+
+    runs: list[tuple[int, bytes]]
+    notation: str
+    notes: list[str]
+    frames: int
+
+
+def read(text: str) -> Pasted | None:
+    """The bytes of a text, or None where it is no notation of bytes, or its bytes are nothing that is known."""
+    if len(text) > limits.PASTE_MAX:
+        return None
+    two = _two_sided(text)
+    if two is not None:
+        runs, notation = two
+        frames = sum(_cut(b"".join(data for side, data in runs if side == wanted))[0] for wanted in (CLIENT, SERVER))
+        return Pasted(_turned(runs), notation, [], frames) if frames else None
+    best: Pasted | None = None
+    best_score = (0, 0)
+    for candidate in (_whole(text), _lines(text)):
+        if candidate is None:
+            continue
+        data, notation, notes = candidate
+        frames, inside = _cut(data)
+        head = recognise.name_bytes(data[: limits.NOISE_WINDOW])
+        known = len(data) >= _HEADER and head.kind not in {"unknown", "text"}
+        score = (frames, inside - len(data))
+        if (frames or known) and (best is None or score > best_score):
+            best, best_score = Pasted(_sides(data), notation, notes, frames), score
+    return best
+
+
+def _whole(text: str) -> tuple[bytes, str, list[str]] | None:
+    try:
+        parsed = parse_bytes(text)
+    except NotationError:
+        return None
+    return parsed.data, parsed.notation, list(parsed.notes)
+
+
+def _cut(data: bytes) -> tuple[int, int]:
+    """Whole frames in bytes, and how many bytes are theirs."""
+    framer = Framer(Dialect.HARDWARE, joined=recognise.name_bytes(data[: limits.NOISE_WINDOW]).kind != "hardware")
+    bodies = [len(item.body) for item in [*framer.feed(data), *framer.finish()] if isinstance(item, RawFrame)]
+    return len(bodies), sum(bodies) + _HEADER * len(bodies)
+
+
+def side_of(data: bytes) -> int:
+    """Who sends such bytes: the direction of the first frame that only one side sends; a device where none tells."""
+    guess = recognise.name_bytes(data[: limits.NOISE_WINDOW])
+    dialect = Dialect(guess.kind) if guess.is_blynk else Dialect.HARDWARE
+    framer = Framer(dialect, joined=not guess.is_blynk)
+    for item in [*framer.feed(data[: limits.HUNT_WINDOW]), *framer.finish()]:
+        cmd = getattr(item, "cmd", None)
+        if cmd is None:
+            continue
+        if cmd == commands.RESPONSE:
+            return SERVER
+        row = commands.find(cmd, dialect)
+        if row is not None and len(row.senders) == 1:
+            return SERVER if Sender.SERVER in row.senders else CLIENT
+    if guess.kind == "http" and "status_line" in guess.detail:
+        return SERVER
+    return SERVER if guess.detail.get("handshake") == "ServerHello" else CLIENT
+
+
+def _sides(data: bytes) -> list[tuple[int, bytes]]:
+    """Bytes in one row, apart by direction where requests and answers stand in it one behind the other."""
+    items = Framer(Dialect.HARDWARE).feed(data)
+    frames = [item for item in items if isinstance(item, RawFrame)]
+    sent = {frame.cmd for frame in frames}
+    whole = bool(frames) and len(frames) == len(items) and frames[-1].end == len(data)
+    if not whole or commands.RESPONSE not in sent or not sent & {commands.LOGIN, commands.HW_LOGIN, commands.PING}:
+        return [(side_of(data), data)]
+    runs: list[tuple[int, bytes]] = []
+    at = 0
+    for frame in frames:
+        side = SERVER if frame.cmd in _FROM_SERVER or frame.body.startswith(b"pm") else CLIENT
+        runs.append((side, data[at : frame.end]))
+        at = frame.end
+    return runs
+
+
+def _turned(runs: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Sides as the contents tell them, where the first side that spoke was the server."""
+    first = b"".join(data for side, data in runs if side == CLIENT)
+    second = b"".join(data for side, data in runs if side == SERVER)
+    if side_of(first) == SERVER and side_of(second) == CLIENT:
+        return [(1 - side, data) for side, data in runs]
+    return runs
+
+
+def _two_sided(text: str) -> tuple[list[tuple[int, bytes]], str] | None:
+    """Both directions of a followed stream, as Wireshark and tshark print it; None for anything else."""
+    runs: list[tuple[int, bytes]] = []
+    peers = list(_PEERS.finditer(text))
+    if {match[1] for match in peers} == {"0", "1"}:
+        for index, match in enumerate(peers):
+            end = peers[index + 1].start() if index + 1 < len(peers) else len(text)
+            close = text.find("}", match.end(), end)
+            try:
+                data = parse_bytes("{" + text[match.end() : close if close >= 0 else end] + "}").data
+            except NotationError:
+                continue
+            runs.append((int(match[1]), data))
+        return (runs, "Wireshark C arrays") if runs else None
+    lines = [line.rstrip() + "  " for line in text.split("\n") if len(line) <= _ROW_MAX]
+    rows = [match for match in map(_FOLLOWED.match, lines) if match is not None]
+    indents = {len(match[1].expandtabs(_INDENT)) for match in rows}
+    if len(rows) < _ROWS_MIN or len(indents) != 2 or max(indents) - min(indents) != _INDENT:
+        return None
+    if len(rows) < _SHARE * sum(1 for line in lines if line.strip()):
+        return None
+    for row in rows:
+        side = CLIENT if len(row[1].expandtabs(_INDENT)) == min(indents) else SERVER
+        data = bytes.fromhex(row[2])
+        if runs and runs[-1][0] == side and len(runs[-1][1]) < _JOINED:
+            runs[-1] = (side, runs[-1][1] + data)
+        else:
+            runs.append((side, data))
+    return runs, "Wireshark hex dump"
+
+
+def _lines(text: str) -> tuple[bytes, str, list[str]] | None:
+    """The lines that hold bytes, where comments stand between them: file names, remarks, empty lines."""
+    kept, left_out = [], 0
+    for line in text.split("\n"):
+        bare = line.strip()
+        if bare and _HEX_LINE.match(bare):
+            kept.append(line)
+        elif bare:
+            left_out += 1
+    if not left_out or len(kept) < _SHARE * (len(kept) + left_out):
+        return None
+    found = _whole("\n".join(kept))
+    if found is None:
+        return None
+    data, notation, notes = found
+    return data, notation, [*notes, f"{left_out} lines without bytes were left out"]

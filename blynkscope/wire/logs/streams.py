@@ -1,0 +1,127 @@
+"""Which connection a line of a log belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blynkscope.protocol import commands
+from blynkscope.wire.events import SERVER, Closed, Event, Opened
+from blynkscope.wire.logs.model import Told
+
+_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
+BEGINS = frozenset({"connecting", "ble-connect"})
+"""Kinds of text with which a connection begins."""
+ENDS = frozenset({"disconnected", "eof", "ble-disconnect", "refused"})
+"""Kinds of text with which it ends."""
+_PROVES = frozenset({
+    "ready", "redirecting", "login-timeout", "heartbeat-timeout", "invalid-token", "already-registered", "auth-failed",
+    "packet-too-big", "bad-header-length", "invalid-header-type", "cmd-error", "cmd-skipped", "sent",
+})  # fmt: skip
+"""Kinds of text that only a connection brings forth."""
+_SERVER_ENDS = frozenset({"disconnect", "disconnected", "closed", "close"})
+
+
+class OpenedSlot:
+    """The place of an `Opened` event: what is known of the server may still be added."""
+
+    __slots__ = ("host", "port", "stream", "time")
+
+    def __init__(self, stream: int, time: float | None, host: str | None, port: int) -> None:
+        self.stream = stream
+        self.time = time
+        self.host = host
+        self.port = port
+
+    @property
+    def event(self) -> Opened:
+        """The event as far as it is known."""
+        server = f"{self.host}:{self.port}" if self.host and self.port else self.host
+        return Opened(self.stream, self.time, None, server, 0, self.port, True, ("log",))
+
+
+class Streams:
+    """Numbers the connections of a log, and tells where each begins and ends.
+
+    Args:
+        out: Gets `OpenedSlot`s and `Closed` events.
+    """
+
+    def __init__(self, out: list[Any]) -> None:
+        self._out = out
+        self.count = 0
+        self.current = 0
+        """The stream to which a line belongs; 0 while there is none."""
+        self._opened: OpenedSlot | None = None
+        self._active = False
+        self._logged_in = False
+        self._ending: tuple[float | None, int | None] | None = None
+
+    def begin(self, time: float | None, host: str | None = None, port: int = 0) -> int:
+        """A new connection."""
+        self.end(time)
+        self.count += 1
+        self.current = self.count
+        self._opened = OpenedSlot(self.current, time, host, port)
+        self._out.append(self._opened)
+        self._active = self._logged_in = False
+        return self.current
+
+    def end(self, time: float | None) -> None:
+        """The connection is over, if there is one."""
+        if self.current:
+            at, by = self._ending if self._ending is not None else (time, None)
+            how = "fin" if self._ending is not None else "end"
+            event: Event = Closed(self.current, at, how, by, (True, True))
+            self._out.append(event)
+        self.current, self._opened, self._ending = 0, None, None
+
+    def message(self, cmd: int, direction: int | None, time: float | None) -> int:
+        """A message was seen: the number of its stream."""
+        login = cmd in _LOGINS and direction != SERVER
+        if not self.current or self._ending is not None or (login and self._logged_in):
+            again = self._opened if login and self._logged_in and self._ending is None else None
+            self.begin(time, *((again.host, again.port) if again else ()))
+        self._active = True
+        self._logged_in = self._logged_in or login
+        return self.current
+
+    def starts(self, told: Told, cmd_host: tuple[str | None, int]) -> bool:
+        """Whether this text begins a new connection (and not one more try of the same)."""
+        host, port = cmd_host
+        opened = self._opened
+        if not self.current or self._active or self._ending is not None or opened is None:
+            return True
+        if opened.host in (None, host):
+            if host is not None:
+                opened.host, opened.port = host, port or opened.port
+            return False
+        return host is not None and told.kind == "connecting"
+
+    def text(self, told: Told, time: float | None) -> int:
+        """A text was seen: the number of its stream, 0 for none."""
+        if told.kind in BEGINS:
+            where = target(told)
+            if where is None:
+                return self.current if not self._closing else 0
+            if self.starts(told, where):
+                self.begin(time, *where)
+        elif told.kind in ENDS or (told.kind == "server" and told.facts.get("event") in _SERVER_ENDS):
+            if self.current and self._ending is None:
+                self._ending = (time, SERVER if told.kind == "eof" else None)
+        elif told.kind in _PROVES:
+            if not self.current or self._ending is not None:
+                self.begin(time)
+            self._active = True
+        return self.current
+
+    @property
+    def _closing(self) -> bool:
+        return self._ending is not None
+
+
+def target(told: Told) -> tuple[str | None, int] | None:
+    """Host and port of a text that tells of a connection; None where what it names is a Wi-Fi network."""
+    host, port = told.facts.get("host"), told.facts.get("port") or 0
+    if host and not port and "." not in str(host) and told.kind == "connecting":
+        return None
+    return (str(host) if host else None, port if isinstance(port, int) else 0)
