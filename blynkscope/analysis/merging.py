@@ -26,6 +26,8 @@ FRAMES_MAX = 2_000_000
 """Frames of the capture that are remembered; a log of so many would have some 100 MB."""
 LEAST_SHARE = 0.34
 """Share of a log's connection that one of the capture must hold to be called the same."""
+LISTED = 8
+"""Streams that a note lists."""
 _FRAME_LINE, _MISSING_LINE = "frame", "frame-not-captured"
 
 
@@ -47,6 +49,8 @@ class _Placed(NamedTuple):
     stream: int
     time: float | None
     line: Line
+    roof: float | None
+    """Time of the next frame of the log, which the line comes before; None where it may come as late as it is."""
 
 
 class Merge:
@@ -97,16 +101,22 @@ class Merge:
             items = [(at, item) for at, item in enumerate(self._items)
                      if isinstance(item, Message) and item.stream == stream]  # fmt: skip
             best: dict[int, _Seen] = {}
+            alike: list[int] = []
             for candidate in candidates:
                 if candidate in places.values():
                     continue
                 pairs = self._pair(items, candidate)
-                if len(pairs) > len(best):
+                # Of several that fit alike the last one: it is the end of a story that gets pasted.
+                if pairs and len(pairs) >= len(best):
+                    alike = [*alike, candidate] if len(pairs) == len(best) else [candidate]
                     best, places[stream] = pairs, candidate
             if len(best) < max(LEAST_SHARE * len(items), 1):
                 places.pop(stream, None)
-            else:
-                self._pairs |= best
+                continue
+            self._pairs |= best
+            if len(alike) > 1:
+                fits = ", ".join(map(str, alike[:LISTED]))
+                self.notes.append(f"the log fits streams {fits} alike; it was taken for stream {alike[-1]}")
         self._place(places)
         told = sum(isinstance(item, Message) for item in self._items)
         shifts = [
@@ -152,24 +162,28 @@ class Merge:
             if isinstance(item, Message):
                 line = Line(stream, item.time, item.line, _MISSING_LINE, self._text_of(item.line))
             assert isinstance(line, Line)
-            self._waiting.append(_Placed(stream, self._moment(item.time, anchors, after), line))
+            moment, roof = self._moment(item.time, anchors, after)
+            self._waiting.append(_Placed(stream, moment, line, roof))
 
-    def _moment(self, time: float | None, anchors: list[int], after: int) -> float | None:
-        """The capture's time of a line between the pairs `after - 1` and `after`."""
+    def _moment(self, time: float | None, anchors: list[int], after: int) -> tuple[float | None, float | None]:
+        """The capture's time of a line between the pairs `after - 1` and `after`, and the time that it comes before."""
         before = anchors[after - 1] if after else None
         behind = anchors[after] if after < len(anchors) else None
         near = before if before is not None else behind
         if near is None:
-            return None
+            return None, None
         seen, said = self._pairs[near].time, self._items[near].time
         if seen is None:
-            return None
+            return None, None
         moment = seen + (time - said) if time is not None and said is not None else seen
-        if before is not None and (floor := self._pairs[before].time) is not None:
+        floor = self._pairs[before].time if before is not None else None
+        roof = self._pairs[behind].time if behind is not None else None
+        if floor is not None:
             moment = max(moment, floor)
-        if behind is not None and (roof := self._pairs[behind].time) is not None:
+        if roof is not None:
             moment = min(moment, roof)
-        return moment
+        # Frames of one segment have one time: a line between two of them comes behind both.
+        return moment, roof if floor is None or roof is None or roof > floor else None
 
     def _say(self, told: int) -> None:
         if not self._pairs:
@@ -205,7 +219,7 @@ class Merge:
     def _is_due(self, placed: _Placed, now: float | None) -> bool:
         if placed.time is None:
             return True
-        return now is not None and now > placed.time
+        return now is not None and (now > placed.time or (placed.roof is not None and now >= placed.roof))
 
     def _soon(self, now: float | None) -> bool:
         moment = self._waiting[0].time

@@ -91,8 +91,9 @@ def command(
     with options.opened(output) as stream:
         redactor = Redactor(show_secrets)
         out = make(
-            format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet, background=read.shared
-        )
+            format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet, background=read.shared,
+            inputs=files, fail_on=fail_on,
+        )  # fmt: skip
         progress = Progress(output is not None, files)
         try:
             for events in read.batches(analyser, progress):

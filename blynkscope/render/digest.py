@@ -174,10 +174,11 @@ class Digest:
             self._run.found(record)
             return
         stream = self._live.get(number) or self._kept.get(number)
-        if stream is not None:
-            stream.found(record)
-        else:
+        if stream is None and len(self._kept) >= STREAMS_SHOWN and number > max(self._kept):
             self._rest["findings"] += 1
+        else:
+            # What was refused or never answered may have no other record.
+            (stream or self._begun(number)).found(record)
         device = self._devices.get(self._device_of.get(number, 0))
         if device is not None:
             device.findings += 1
@@ -212,7 +213,10 @@ class Digest:
         device = self._devices.get(device_number)
         if device is None:
             if len(self._devices) >= DEVICES_SHOWN:
-                self._rest["devices"] += 1
+                # As with streams: the lowest numbers stay.
+                last = max(self._devices)
+                self._rest["connections"] += 1 if device_number > last else self._devices.pop(last).connections
+            if len(self._devices) >= DEVICES_SHOWN:
                 return
             device = self._devices[device_number] = _Device()
         if len(self._device_of) < limits.STREAMS_MAX:
@@ -263,6 +267,6 @@ class Digest:
             for number, device in sorted(self._devices.items())
         ]  # fmt: skip
         lines = words.devices(texts)
-        if rest := self._rest["devices"]:
-            lines += words.aside(f"and {rest} more connections of further devices")
+        if rest := self._rest["connections"]:
+            lines += words.aside(f"and {rest} connection{'' if rest == 1 else 's'} of further devices")
         return lines

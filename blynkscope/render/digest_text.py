@@ -8,19 +8,20 @@ from typing import Any
 
 from blynkscope.analysis.records import FindingRecord
 from blynkscope.render.console import MARKS, cells, fit, padded, wrapped
-from blynkscope.render.notices import _ENDINGS as ENDINGS
+from blynkscope.render.notices import ENDINGS
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
-from blynkscope.render.rows import _duration as milliseconds
+from blynkscope.render.rows import duration as milliseconds
 from blynkscope.render.safe import safe, safe_line
 from blynkscope.render.sparkline import sparkline
-from blynkscope.render.summary import _span as span
+from blynkscope.render.summary import span
 
 _WIDEST = 120
 _LABEL = 10
 _INDENT = _LABEL + 2
 _ROWS_SHOWN = 12
 """Rows of a table; the rest is counted."""
+_NAME_LEAST = 8
 _BARS_WIDEST = 72
 _TEXT_MAX = 600
 _STATES = {"online": "good", "rejected": "error", "redirected": "warning"}
@@ -195,7 +196,7 @@ class Words:
         if not names:
             return []
         other = next((party for party in ("server", "app") if party in parties.seen and party != client), "server")
-        wide = min(max(cells(_name(name)) for name in names[:_ROWS_SHOWN]), self._width - 46)
+        wide = max(min(max(cells(_name(name)) for name in names[:_ROWS_SHOWN]), self._width - 46), _NAME_LEAST)
         heads = "".join(f"{head:>{width}}" for head, width in _columns(client, other))
         lines = [f"  {'messages':<{wide + 2}}{self._paint('quiet', heads)}"]
         for name in names[:_ROWS_SHOWN]:

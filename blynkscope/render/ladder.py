@@ -19,12 +19,10 @@ from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.render.console import MARKS, cells, fit, wrapped
 from blynkscope.render.glyphs import missing_glyphs
 from blynkscope.render.lifelines import STYLES, Lifelines, Piece
-from blynkscope.render.notices import _frames as frames_of
-from blynkscope.render.notices import _happening as happening
+from blynkscope.render.notices import frames_of, happening
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
-from blynkscope.render.rows import PROOFS
-from blynkscope.render.rows import _duration as duration
+from blynkscope.render.rows import PROOFS, duration
 from blynkscope.render.safe import safe, safe_line
 from blynkscope.render.summary import Tally
 
@@ -182,9 +180,6 @@ class Ladder:
         if not (self._options.quiet and record.kind in _CALM):
             self._select(record.stream, stream)
             self._broken(record, detail)
-        if record.kind == "closed":
-            self._streams.pop(record.stream, None)
-            self._headed.discard(record.stream)
 
     def _broken(self, record: StreamRecord, detail: dict[str, object]) -> None:
         """A stream ends, or something is missing between two frames."""

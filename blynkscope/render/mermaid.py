@@ -16,7 +16,7 @@ from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.render.console import MARKS, wrapped
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
-from blynkscope.render.rows import _duration as duration
+from blynkscope.render.rows import duration
 from blynkscope.render.safe import safe_line
 
 ARROWS_MAX = 200

@@ -13,7 +13,7 @@ from blynkscope.render.safe import safe, safe_line
 _TEXT_WIDTH = 100
 """Columns of running text: wider lines are hard to read."""
 _QUIET_KINDS = frozenset({"opened", "closed", "tls"})
-_ENDINGS = {
+ENDINGS = {
     "fin": "closed",
     "reset": "reset",
     "reused": "gone: its ports began a new connection",
@@ -44,7 +44,7 @@ class Notices:
         advice = safe_line(str(detail.pop("advice", "") or ""), 4 * _VALUE_MAX)
         calm = record.kind in _QUIET_KINDS
         mark = "──" if calm else "╌╌"
-        said = f"{mark} stream {record.stream} {_happening(record, detail)}"
+        said = f"{mark} stream {record.stream} {happening(record, detail)}"
         text = f"{said}{_more(detail)}" if detail else said
         style = "quiet" if calm else "warning"
         if calm:
@@ -89,7 +89,7 @@ class Notices:
         style = record.severity if record.severity in MARKS else "note"
         head = f"{MARKS[style]} {safe_line(record.id, 8)} {safe_line(record.severity, 8)}"
         first, *rest = wrapped(safe(record.title), max(self._text - len(head) - 4, 20))
-        frames = _frames(record)
+        frames = frames_of(record)
         lines = [f"  {paint(style, head)}  {paint('strong', first)}"]
         lines += [f"  {'':{len(head)}}  {paint('strong', line)}" for line in rest]
         if frames and len(head) + len((rest or [first])[-1]) + len(frames) + 6 <= self._text:
@@ -122,7 +122,7 @@ class Notices:
         return lines
 
 
-def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
+def happening(record: StreamRecord, detail: dict[str, Any]) -> str:
     """What a stream record says, in words. Takes the facts that it uses out of `detail`."""
     kind = record.kind
     sender = "" if record.sender in {"", "unknown"} else f" from {safe_line(record.sender, 12)}"
@@ -138,7 +138,7 @@ def _happening(record: StreamRecord, detail: dict[str, Any]) -> str:
     if kind == "closed":
         how = detail.pop("how", None)
         by = detail.pop("by", None)
-        words = _ENDINGS.get(str(how), "closed" if how is None else f"closed ({_value(how)})")
+        words = ENDINGS.get(str(how), "closed" if how is None else f"closed ({_value(how)})")
         by = by or (record.sender if record.sender not in {"", "unknown"} else None)
         sent = detail.get("sent")
         if isinstance(sent, dict) and sent.keys() == {"client", "server"}:
@@ -210,7 +210,7 @@ def _value(value: Any) -> str:
     return safe_line(str(value), _VALUE_MAX)
 
 
-def _frames(record: FindingRecord) -> str:
+def frames_of(record: FindingRecord) -> str:
     """`frames #3, #5, …`: where to look."""
     if not record.frames:
         return ""

@@ -20,12 +20,14 @@ class Parties:
         client: Address of the one that connected, safe to show.
         server: Address of the one that was connected to.
         joined: The capture began in the middle of the stream.
+        log: The stream is told by a log, which a device writes until something says otherwise.
         seen: Who took part; see `ORDER`.
     """
 
     client: str = ""
     server: str = ""
     joined: bool = False
+    log: bool = False
     seen: set[str] = field(default_factory=set)
 
     def opened(self, record: StreamRecord) -> None:
@@ -33,7 +35,8 @@ class Parties:
         detail = record.detail
         self.client = safe_line(str(detail.get("client") or detail.get("src") or ""), _ADDRESS_MAX)
         self.server = safe_line(str(detail.get("server") or detail.get("dst") or ""), _ADDRESS_MAX)
-        self.joined = detail.get("handshake") is False and not detail.get("log")
+        self.log = bool(detail.get("log"))
+        self.joined = detail.get("handshake") is False and not self.log
 
     def take(self, *parties: str) -> None:
         """These take part."""
@@ -61,7 +64,7 @@ class Parties:
     def columns(self) -> tuple[str, ...]:
         """The parties from left to right; at least two."""
         shown = tuple(party for party in ORDER if party in self.seen)
-        return shown if len(shown) > 1 else ("client", "server")
+        return shown if len(shown) > 1 else ("device" if self.log else "client", "server")
 
     def address(self, party: str) -> str:
         """Where a party is, "" where that is unknown."""

@@ -58,7 +58,7 @@ _PLAIN = frozenset({commands.HW, commands.PING, commands.RESPONSE})
 _LONG = 2 * limits.TOKEN_LENGTH
 _OWN_WORDS = frozenset(text for rule in CATALOGUE.values() for text in (rule.title, rule.fix))
 _LINES = frozenset({"line", "request", "banner", "status_line"})
-_WITHOUT_PAYLOAD = frozenset({"opened", "closed", "gap", "overlap"})
+_WITHOUT_PAYLOAD = frozenset({"opened", "gap", "overlap"})
 """Kinds of stream records whose detail holds addresses and numbers, and nothing from the wire's payload."""
 
 

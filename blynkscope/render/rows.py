@@ -161,7 +161,7 @@ class Rows:
     def _tail(self, record: FrameRecord) -> tuple[str, int]:
         """What became of the frame, and how many columns are kept for that."""
         if record.answers is not None:
-            took = "" if record.rtt_ms is None or self._small else _duration(record.rtt_ms)
+            took = "" if record.rtt_ms is None or self._small else duration(record.rtt_ms)
             text = f"↩ #{record.answers} {took}" if self._narrow else f"↩ #{record.answers:<5}{took:>9}"
             text = text.rstrip()
             return f"{self._quiet}{text}{self._off}", len(text) if self._narrow else max(len(text), _TAIL)
@@ -193,7 +193,8 @@ def _urgency(record: WriteRecord) -> int:
     return _ORDER[record.state]
 
 
-def _duration(milliseconds: float) -> str:
+def duration(milliseconds: float) -> str:
+    """A time span in the unit that suits it."""
     if milliseconds < 1000:
         return f"{milliseconds:.1f} ms"
     return f"{milliseconds / 1000:.2f} s"

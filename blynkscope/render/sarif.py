@@ -14,7 +14,7 @@ from blynkscope import __version__
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.records import FindingRecord, Record, SummaryRecord, WriteRecord
 from blynkscope.render.options import Options
-from blynkscope.render.safe import safe, safe_line
+from blynkscope.render.safe import safe_line
 
 SCHEMA_URL = "https://json.schemastore.org/sarif-2.1.0.json"
 RESULTS_MAX = 5000
@@ -87,7 +87,8 @@ class Sarif:
 
     def _result(self, record: FindingRecord) -> dict[str, Any]:
         detail, fix = safe_line(_one(record.detail), _TEXT_MAX), safe_line(_one(record.fix), _TEXT_MAX)
-        text = " ".join(part for part in (detail or safe_line(record.title, _TEXT_MAX), fix) if part)
+        said = detail or safe_line(record.title, _TEXT_MAX) or "finding"
+        text = f"{said} {fix}".rstrip()
         result: dict[str, Any] = {"ruleId": safe_line(record.id, 24)}
         if record.id in self._rules:
             result["ruleIndex"] = self._rules[record.id]
@@ -158,6 +159,9 @@ def _message(text: str) -> str:
 
 def _uri(name: str) -> str:
     """A file's name as a URI reference."""
-    raw = name.encode("utf-8", "surrogateescape")
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "surrogatepass")
     path = quote(raw, safe="/~")
-    return f"file://{path}" if name.startswith("/") else safe(path)
+    return f"file://{path}" if name.startswith("/") else path

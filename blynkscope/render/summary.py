@@ -157,7 +157,7 @@ class Tally:
         streams = self.summary.streams if self.summary else len(self._streams)
         text = f"{frames} in {streams} stream{'' if streams == 1 else 's'}"
         if self._first is not None and self._last > self._first:
-            text += f" over {_span(self._last - self._first)}"
+            text += f" over {span(self._last - self._first)}"
         return _labelled("frames", paint("strong", text))
 
     def _finding_lines(self, paint: Paint, width: int) -> list[str]:
@@ -247,7 +247,7 @@ def _rank(severity: str) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A duration for people: `63.2 s`, `12 min 5 s`, `3 d 4 h`."""
     if seconds < 120:
         return f"{seconds:.3g} s" if seconds < 1 else f"{seconds:.1f} s"

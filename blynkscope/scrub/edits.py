@@ -21,6 +21,8 @@ class Edit(NamedTuple):
     new: bytes
     kind: Kind
     secret: bytes
+    goes_on: bool = False
+    """True for a part of a place whose first part was counted."""
 
 
 def settled(edits: Iterable[Edit]) -> list[Edit]:
@@ -66,8 +68,7 @@ class Plan:
         for key, edits in self._edits.items():
             done = self._edits[key] = settled(edits)
             self._starts[key] = [edit.start for edit in done]
-            for edit in done:
-                vault.counted(edit.kind, edit.secret)
+            count(vault, done)
 
     def of(self, key: tuple[int, int], start: int, end: int) -> list[Edit]:
         """The edits that touch a part of a stream."""
@@ -84,6 +85,13 @@ class Plan:
         return found
 
 
+def count(vault: Vault, edits: Iterable[Edit]) -> None:
+    """Count the places of some edits."""
+    for edit in edits:
+        if not edit.goes_on:
+            vault.counted(edit.kind, edit.secret)
+
+
 def applied(data: bytes, edits: Iterable[Edit], origin: int = 0) -> bytes:
     """The data with the edits made, where `data[0]` is at `origin`."""
     out = bytearray(data)
@@ -95,7 +103,12 @@ def applied(data: bytes, edits: Iterable[Edit], origin: int = 0) -> bytes:
     return bytes(out)
 
 
-def all_edits(data: bytes, vault: Vault, spots: Iterable[tuple[int, int, Kind]], known: Callable[[bytes], Iterable[tuple[int, int, bytes, Kind, bytes]]]) -> list[Edit]:
+def all_edits(
+    data: bytes,
+    vault: Vault,
+    spots: Iterable[tuple[int, int, Kind]],
+    known: Callable[[bytes], Iterable[tuple[int, int, bytes, Kind, bytes]]],
+) -> list[Edit]:
     """The settled edits of data that stands for itself, by its spots and by what is known."""
     found = [Edit(*match) for match in known(data)]
     for start, end, kind in spots:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect
 from blynkscope.scrub.matching import Match
-from blynkscope.scrub.spots import frame_spots, spots
 from blynkscope.scrub.sockets import Piece, SocketReader
+from blynkscope.scrub.spots import frame_spots, likely, spots
 from blynkscope.scrub.vault import Kind
 from blynkscope.scrub.windows import Window
 from blynkscope.wire import recognise
@@ -49,7 +49,6 @@ class Counts:
         self.tls = 0
         self.packed_messages = 0
         self.packed_bodies = 0
-        self.packed_http = 0
 
 
 def nothing_known(_: bytes) -> Iterable[Match]:
@@ -79,7 +78,6 @@ class Side:
         self._hosts = hosts
         self._joined = joined
         self.offset = offset
-        self.web: Callable[[bytes], None] | None = None
         self.path = b""
         """Path of the request that made a WebSocket of the connection, where this side sent it."""
         self.peer: Side | None = None
@@ -91,6 +89,7 @@ class Side:
         self._socket: SocketReader | None = None
         self._inner: Side | None = None
         self._message = b""
+        self._map: list[tuple[int, Piece]] = []
         self._decided = False
         self._all = Window(known, self._matched, offset)
 
@@ -192,6 +191,11 @@ class Side:
         for start, end, kind in self._spots(data):
             self._place(offset + start, data[start:end], kind)
 
+    def _skipped(self, data: bytes, offset: int) -> None:
+        """Bytes that belong to no frame: part of a token may stand there without any word that tells."""
+        for start, end, kind in likely(data, hosts=self._hosts):
+            self._place(offset + start, data[start:end], kind)
+
     def _place(self, start: int, secret: bytes, kind: Kind, inside: tuple[tuple[Kind, bytes], ...] = ()) -> None:
         self._say(Place([Piece(start, len(secret))], secret, kind, None, inside))
 
@@ -202,15 +206,13 @@ class Side:
             if isinstance(item, RawFrame):
                 if not self._heard_frame:
                     # Frames after all: what stands between them is told by the framer from here on.
-                    self._heard_frame, text, self._text = True, self._text, None
-                    if text is not None:
-                        del text
+                    self._heard_frame, self._text = True, None
                 assert self._framer is not None
                 self._frame(item.cmd, item.body, item.end - len(item.body), self._framer.dialect)
             elif isinstance(item, Skipped):
-                self._texts(item.sample, item.start)
+                self._skipped(item.sample, item.start)
             elif isinstance(item, Malformed):
-                self._texts(item.data, item.start)
+                self._skipped(item.data, item.start)
 
     def _frame(self, cmd: int, body: bytes, offset: int, dialect: Dialect) -> None:
         if not body:
@@ -231,7 +233,6 @@ class Side:
             return
         if self._inner is None:
             self._inner = Side(self._through, self._known, self._counts, hosts=self._hosts)
-            self._map: list[tuple[int, Piece]] = []
         inner = self._inner
         begin = inner.offset
         for piece in pieces:
@@ -249,7 +250,7 @@ class Side:
                 if isinstance(item, RawFrame):
                     inner._frame(item.cmd, item.body, item.end - len(item.body), Dialect.WEB)
                 else:
-                    inner._texts(self._message, start)
+                    inner._skipped(self._message, start)
                 self._message = b""
         keep = inner.offset - 2 * limits.RESYNC_WINDOW
         if len(self._map) > 64 and self._map[len(self._map) // 2][0] < keep:
@@ -270,7 +271,9 @@ class Side:
             for begin, piece in self._map:
                 first, last = max(low, begin), min(high, begin + piece.size)
                 if first < last:
-                    pieces.append(Piece(piece.at + first - begin, last - first, piece.mask, piece.phase + first - begin))
+                    pieces.append(
+                        Piece(piece.at + first - begin, last - first, piece.mask, piece.phase + first - begin)
+                    )
         if sum(piece.size for piece in pieces) == len(place.secret if place.new is None else place.new):
             self._say(place._replace(pieces=pieces))
 

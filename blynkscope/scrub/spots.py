@@ -29,7 +29,9 @@ _MEMBER, _PARAMETER, _HEADER = _bytes(patterns.MEMBER), _bytes(patterns.PARAMETE
 _SPOKEN, _PATH = _bytes(patterns.SPOKEN), _bytes(patterns.PATH)
 _LOCAL = rb"[A-Za-z0-9._+%~-]"
 _MAIL = re.compile(
-    rb"(?<!" + _LOCAL + rb")([A-Za-z0-9._+~-](?:[A-Za-z0-9._+~-]|%(?!40))*+(?:@|%40)[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++)"
+    rb"(?<!"
+    + _LOCAL
+    + rb")([A-Za-z0-9._+~-](?:[A-Za-z0-9._+~-]|%(?!40))*+(?:@|%40)[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++)"
 )
 _MQTT_LOGIN = re.compile(rb"\x00\x06device\x00([\x10-\x40])([A-Za-z0-9_-]{16,64})")
 
@@ -49,13 +51,24 @@ _SKETCH = [
 ]
 _JOIN = re.compile(rb"AT\+CW(?:JAP|SAP)[A-Z_]*+(?::|=)\"([^\"\r\n]*+)\",\"([^\"\r\n]*+)\"", re.IGNORECASE)
 _CONNECTING = re.compile(rb"\] Connecting to (?!WiFi\b|[\w.-]++:\d)([^\r\n]{1,32}?)[ .]*+[\r\n]")
-_JOINED = re.compile(rb"(?:Connected to|Connecting to) (?:WiFi|SSID|network|AP):? [\"']?([^\"'\r\n]{1,32}?)[\"']?[ .]*+[\r\n]")
+_JOINED = re.compile(
+    rb"(?:Connected to|Connecting to) (?:WiFi|SSID|network|AP):? [\"']?([^\"'\r\n]{1,32}?)[\"']?[ .]*+[\r\n]"
+)
 
 _OCTET = rb"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-_IPV4 = re.compile(rb"(?<![\w.])((?!127\.|0\.0\.0\.0)" + _OCTET + rb"(?:\." + _OCTET + rb"){3})(?![\w.]*\.\d|\d|\w)")
+_IPV4 = re.compile(
+    rb"(?<![\w.])(?<!ersion:)(?<!ersion )((?!127\.|0\.0\.0\.0)"
+    + _OCTET
+    + rb"(?:\."
+    + _OCTET
+    + rb"){3})(?![\w.]*\.\d|\d|\w)"
+)
 _URL_HOST = re.compile(rb"://(?:[^/\s@\"'<>]{1,256}@)?([A-Za-z][A-Za-z0-9_.-]{0,253})")
 _HOST_HEADER = re.compile(rb"(?:^|\n)host:[ \t]*+([A-Za-z][A-Za-z0-9_.-]*+)", re.IGNORECASE)
-_HOST_PORT = re.compile(rb"(?:Connecting to|Redirecting to|Connect\(\S?|openssl-connect:) ?([A-Za-z][A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+)[:,\"]")
+_HOST_PORT = re.compile(
+    rb"(?:Connecting to|Redirecting to|Connect\(\S?|openssl-connect:) ?"
+    rb"([A-Za-z][A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+)[:,\"]"
+)
 _USERINFO = re.compile(rb"://([^/\s@:\"'<>]{1,128}):([^/\s@\"'<>]{1,128})@")
 _MAC = re.compile(rb"(?<![\w:-])((?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2})(?![\w:-])")
 _IMEI = re.compile(rb"(?:IMEI|GSN|CCID|ICCID|IMSI|CIMI)[^\d\r\n]{0,12}[\r\n]{0,4}(\d{14,20})(?!\d)", re.IGNORECASE)
@@ -104,6 +117,16 @@ def spots(data: bytes, *, hosts: bool) -> Iterator[Spot]:
         ):  # fmt: skip
             for match in pattern.finditer(data):
                 yield *match.span(1), kind
+
+
+_LIKE_TOKEN = re.compile(rb"(?=[A-Za-z_-]*+\d)(?=[\d_-]*+[A-Za-z])[A-Za-z0-9_-]{%d,}+" % patterns.TOKEN_PART)
+
+
+def likely(data: bytes, *, hosts: bool) -> Iterator[Spot]:
+    """`spots`, and whatever has the form of a token or of a part of one: for bytes that belong to no frame."""
+    yield from spots(data, hosts=hosts)
+    for match in _LIKE_TOKEN.finditer(data):
+        yield *match.span(), Kind.TOKEN
 
 
 _SCHEMA_KINDS = {"token": Kind.TOKEN, "email": Kind.MAIL, "password": Kind.PASSWORD}

@@ -23,9 +23,9 @@ SHORTEST_KNOWN = 6
 class Kind(StrEnum):
     """What a secret is; the values are the keys of the count."""
 
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105
     MAIL = "email"
-    PASSWORD = "password"
+    PASSWORD = "password"  # noqa: S105
     CREDENTIALS = "credentials"
     """The value of an HTTP header that lets somebody in: Authorization, Cookie."""
     SSID = "ssid"
@@ -41,9 +41,13 @@ _HEX = re.compile(rb"[0-9a-f]++|[0-9A-F]++")
 _SCHEME = re.compile(rb"([A-Za-z]++[ \t]++)(.*+)", re.DOTALL)
 _BLANK = re.compile(rb"([*xX.?\x00#-])\1*+")
 _OWN_HEX = "c0de"
+_OWN_MAIL = re.compile(rb"(?:mail\d++|[x.]++)++(?:@|%40)(?:mail\d++|[x.]++)++")
+_ESCAPED_AT = b"%40"
 _WORDS = {Kind.TOKEN: "TOKEN", Kind.MAIL: "mail", Kind.PASSWORD: "PASS", Kind.SSID: "SSID", Kind.HOST: "host",
           Kind.CREDENTIALS: "SECRET"}  # fmt: skip
-_PUBLIC_CLOUDS = re.compile(rb"(?:[a-z0-9-]+\.)?blynk\.cloud|blynk-cloud\.com|cloud\.blynk\.cc|localhost", re.IGNORECASE)
+_PUBLIC_CLOUDS = re.compile(
+    rb"(?:[a-z0-9-]+\.)?blynk\.cloud|blynk-cloud\.com|cloud\.blynk\.cc|localhost|bit\.ly", re.IGNORECASE
+)
 _PRIVATE_SECOND = range(16, 32)
 
 
@@ -52,9 +56,11 @@ def is_masked(value: bytes) -> bool:
     return not value or _BLANK.fullmatch(value) is not None or 2 * value.count(b"*") >= len(value)
 
 
-def is_public_name(host: bytes) -> bool:
-    """True for the names of Blynk's own clouds, which tell of nobody and on which findings rest."""
-    return _PUBLIC_CLOUDS.fullmatch(host) is not None
+def is_public(kind: Kind, value: bytes) -> bool:
+    """True for what tells of nobody: the names of Blynk's own clouds, on which findings rest, and loopback."""
+    if kind is Kind.ADDRESS:
+        return value.startswith(b"127.") or value in {b"0.0.0.0", b"255.255.255.255", b"::1", b"::"}
+    return kind is Kind.HOST and _PUBLIC_CLOUDS.fullmatch(value) is not None
 
 
 class Vault:
@@ -74,6 +80,8 @@ class Vault:
         self._issued: set[bytes] = set()
         self._numbers: Counter[str] = Counter()
         self._addresses: dict[bytes, bytes] = {}
+        self.hardware_known: dict[bytes, bytes] = {}
+        """MAC addresses that were met in link headers, with what stands for them."""
 
     def wants(self, kind: Kind) -> bool:
         """Whether secrets of this kind are replaced."""
@@ -87,20 +95,24 @@ class Vault:
         """
         if not self.wants(kind) or is_masked(value) or value in self.known or kind is Kind.PACKED:
             return
-        if kind is Kind.HOST and is_public_name(value):
+        if is_public(kind, value):
             return
         if len(self.known) >= SECRETS_MAX:
             raise CaptureError(f"more than {SECRETS_MAX} different secrets: split the input")
         if kind is Kind.CREDENTIALS:
             for part, inner in _inside(value):
                 self.learn(part, inner)
+        if kind is Kind.MAIL and _ESCAPED_AT in value:
+            # Known by its plain form, from which those of URLs are made.
+            self.learn(kind, value.replace(_ESCAPED_AT, b"@"))
+            return
         self.known[value] = kind
 
     def placeholder(self, kind: Kind, value: bytes) -> bytes:
         """What stands for a secret: as many bytes, the same for the same secret."""
         if kind is Kind.PACKED:
             return b"*" * len(value)
-        if not self.wants(kind) or is_masked(value) or (kind is Kind.HOST and is_public_name(value)):
+        if not self.wants(kind) or is_masked(value) or is_public(kind, value):
             return value
         found = self._placeholders.get(value)
         if found is None:
@@ -110,11 +122,13 @@ class Vault:
 
     def is_placeholder(self, kind: Kind, value: bytes) -> bool:
         """Whether this is what a secret was replaced by, or nothing that was to be replaced."""
+        if kind is Kind.MAIL and _OWN_MAIL.fullmatch(value) is not None:
+            return True
         if value in self._issued or is_masked(value) or not self.wants(kind) or value.upper() in self._issued:
             return True
         if kind is Kind.PACKED:
             return not value.strip(b"*")
-        if kind is Kind.HOST and is_public_name(value):
+        if is_public(kind, value):
             return True
         return any(value in issued for issued in self._issued) if len(value) >= SHORTEST_KNOWN else _is_fill(value)
 
@@ -154,11 +168,20 @@ class Vault:
         """The addresses that were met in headers, with what stands for them."""
         return self._addresses
 
+    def hardware(self, raw: bytes) -> bytes:
+        """The placeholder of a MAC address of 6 bytes: locally administered, so that it is nobody's."""
+        found = self.hardware_known.get(raw)
+        if found is None:
+            found = self.hardware_known[raw] = b"\x02\0" + (len(self.hardware_known) + 1).to_bytes(4, "big")
+        return found
+
     # --- making ---
 
     def _make(self, kind: Kind, value: bytes) -> bytes:
         if kind is Kind.CREDENTIALS:
             return self._credentials(value)
+        if kind is Kind.MAIL and _ESCAPED_AT in value:
+            return self.placeholder(kind, value.replace(_ESCAPED_AT, b"@")).replace(b"@", _ESCAPED_AT)
         if kind in {Kind.ADDRESS, Kind.HARDWARE}:
             return self._digits(value)
         while True:
@@ -178,7 +201,9 @@ class Vault:
             return re.sub(rb"[^@.]", b"x", value) if kind in {Kind.MAIL, Kind.HOST} else b"x" * size
         self._numbers[word] += 1
         mark = f"{word}{self._numbers[word]}".encode()
-        if kind in {Kind.MAIL, Kind.HOST}:
+        if kind is Kind.MAIL:
+            return _mail(value, mark)
+        if kind is Kind.HOST:
             return _in_longest(value, mark)
         return mark.ljust(size, b"x") if len(mark) <= size else b"x" * size
 
@@ -220,10 +245,21 @@ def _inside(value: bytes) -> list[tuple[Kind, bytes]]:
     if scheme != b"basic":
         return []
     try:
-        user, colon, password = base64.b64decode(text.strip() + b"=" * (-len(text.strip()) % 4), validate=True).partition(b":")
+        user, colon, password = base64.b64decode(
+            text.strip() + b"=" * (-len(text.strip()) % 4), validate=True
+        ).partition(b":")
     except (binascii.Error, ValueError):
         return []
     return [(Kind.MAIL if b"@" in user else Kind.PASSWORD, user), (Kind.PASSWORD, password)] if colon else []
+
+
+def _mail(value: bytes, mark: bytes) -> bytes:
+    """The mark where the name stands, if there is room for it, else in the domain; the at sign and dots stay."""
+    sign = b"%40" if b"%40" in value and b"@" not in value else b"@"
+    name, at, domain = value.rpartition(sign)
+    if not at or len(name) < len(mark):
+        return _in_longest(value, mark)
+    return mark.ljust(len(name), b"x") + at + re.sub(rb"[^.]", b"x", domain)
 
 
 def _in_longest(value: bytes, mark: bytes) -> bytes:

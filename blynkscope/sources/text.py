@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from blynkscope.protocol import limits
 from blynkscope.wire import recognise
-from blynkscope.wire.events import CLIENT, Closed, Data, Event, Line, Opened
+from blynkscope.wire.events import CLIENT, LOG_END, Closed, Data, Event, Line, Message, Opened
 from blynkscope.wire.logs import pastes
 from blynkscope.wire.logs.transcript import Transcript
 
@@ -66,13 +66,20 @@ class TextSource:
         """Things about the input that a person should know."""
         self.on_read: Callable[[int], None] | None = None
         """Called with the bytes read, now and then."""
-        self._data = data[:INPUT_MAX]
+        self._text: list[str] | None = None
+        self._data = self._all = data[:INPUT_MAX]
         if len(data) > INPUT_MAX:
             self.notes.append(f"{name}: only the first {INPUT_MAX} bytes were read")
             self.lost["bytes_beyond_limit"] = len(data) - INPUT_MAX
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def line(self, number: int) -> str:
+        """The text of a line by its 1-based number, as it stands in the log; empty where there is none."""
+        if self._text is None:
+            self._text = list(_lines(_text(self._all)))
+        return self._text[number - 1][:LINE_MAX] if 0 < number <= len(self._text) else ""
 
     def __iter__(self) -> Iterator[list[Event]]:
         data, self._data = self._data, b""
@@ -90,7 +97,10 @@ class TextSource:
         if pasted is not None:
             self.packets = text.count("\n") + 1
             self.notes += [f"{self.name}: {note}" for note in pasted.notes]
-            yield from self._raw(pasted.runs, pasted.notation, pasted.frames)
+            if pasted.examples:
+                yield self._examples(pasted)
+            else:
+                yield from self._raw(pasted.runs, pasted.notation, pasted.frames)
             return
         transcript = Transcript()
         cut = done = 0
@@ -122,12 +132,23 @@ class TextSource:
             events = [Opened(1, None, None, None, 0, 0, True, ("log",)), *events]
             events.append(Closed(1, None, "end", None, (True, True)))
         last = f"{transcript.frames} frames in {transcript.lines} lines"
-        events.append(Line(0, transcript.time, max(transcript.lines, 1), "log-end", last, facts))
+        events.append(Line(0, transcript.time, max(transcript.lines, 1), LOG_END, last, facts))
         if self.on_read is not None:
             self.on_read(size)
         yield events
 
     # --- bytes ---
+
+    def _examples(self, pasted: pastes.Pasted) -> list[Event]:
+        """Messages that have nothing to do with each other but their place on the page."""
+        events: list[Event] = [Opened(1, None, None, None, 0, 0, True, ("log",))]
+        for one in pasted.examples:
+            cut = bool(one.cmd) and len(one.body) < one.word
+            events.append(Message(1, one.direction, None, one.cmd, one.id, one.word, one.body, one.line, cut))
+        facts = {"frames": len(pasted.examples), "lines": self.packets, "library": "unknown"}
+        facts["notation"] = pasted.notation
+        said = f"{len(pasted.examples)} messages as {pasted.notation}"
+        return [*events, Closed(1, None, "end", None, (True, True)), Line(0, None, self.packets, LOG_END, said, facts)]
 
     def _raw(self, runs: list[tuple[int, bytes]], notation: str, frames: int | None) -> Iterator[list[Event]]:
         server = None
@@ -144,7 +165,7 @@ class TextSource:
         facts = {"frames": frames, "lines": self.packets, "library": "unknown", "notation": notation}
         yield [
             Closed(1, None, "end", None, heard),
-            Line(0, None, max(self.packets, 1), "log-end", f"{done} bytes as {notation}", facts),
+            Line(0, None, max(self.packets, 1), LOG_END, f"{done} bytes as {notation}", facts),
         ]
 
 

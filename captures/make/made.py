@@ -12,12 +12,13 @@ import faults
 import files
 import links
 import others
+import seeds
 
 
 def main() -> None:
     if len(sys.argv) > 1:
         files.FOLDER = Path(sys.argv[1])
-    for make in (*links.ALL, *faults.ALL, *others.ALL):
+    for make in (*links.ALL, *faults.ALL, *others.ALL, *seeds.ALL):
         make()
 
 

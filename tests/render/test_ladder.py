@@ -166,6 +166,14 @@ def test_lines_of_a_log_stand_at_the_device():
     assert "ready" not in "\n".join(lines(frame(1), LogRecord(1, None, 7, "ready", "x")))
 
 
+def test_a_log_is_a_devices_and_what_comes_late_finds_its_lifelines():
+    shown = lines(
+        opened(log=True), happened("gap", size=1), frame(1), happened("closed"), frame(2, stream=2), finding(1)
+    )
+    heads = [line for line in shown if "── stream" in line]
+    assert [("device" in head, "client" in head) for head in heads] == [(True, False)] * 3
+
+
 def test_a_change_of_stream_has_a_heading():
     heads = [line for line in lines(frame(1), frame(2, stream=2), frame(3), frame(4)) if "── stream" in line]
     assert [re.search(r"stream (\d)", head)[1] for head in heads] == ["1", "2", "1"]

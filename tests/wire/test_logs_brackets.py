@@ -79,6 +79,8 @@ def _readings(text, length):
 @settings(max_examples=400)
 @given(st.text("[]|0A1 \0\n", max_size=14))
 @example("[00]")
+@example("[00]  0 ")
+@example("00|00]")
 @example("\0[0A]\0")
 def test_what_the_library_prints_is_read_back_where_its_length_determines_it(value):
     body = value.encode()

@@ -233,6 +233,23 @@ LINES: list[tuple[str, str, dict[str, Any]]] = [
     ("Alert: handshake failure", "tls-error", {"reason": "Alert: handshake failure"}),
     ("SSL not authorized", "certificate-error", {"reason": "SSL not authorized"}),
     ("Connect: SSL Context Error:", "tls-error", {"reason": "Connect: SSL Context Error:"}),
+    (
+        "javax.net.ssl.SSLHandshakeException: PKIX path building failed",
+        "certificate-error",
+        {"reason": "PKIX path building failed"},
+    ),
+    ("javax.net.ssl.SSLException: Received fatal alert: unknown_ca", "tls-error", {"reason": "fatal alert: unknown_ca"}),
+    ("please start sntp first !", "certificate-error", {"reason": "please start sntp first"}),
+    ("Websocket Error: Unexpected server response: 404", "http", {"status": 404}),
+    ("Failed to enable MUX", "error", {"text": "Failed to enable MUX"}),
+    ("Traceback (most recent call last):", "error", {"text": "Traceback (most recent call last):"}),
+    ("Invalid Content-Type: text/html", "ota", {"status": "failed", "reason": "Invalid Content-Type: text/html"}),
+    ("java.net.UnknownHostException: blynk-cloud.com", "dns-failure", {"host": "blynk-cloud.com"}),
+    ("java.net.ConnectException: Connection refused", "refused", {}),
+    ("Websocket Error: connect ECONNREFUSED 127.0.0.1:8080", "refused", {"host": "127.0.0.1", "port": 8080}),
+    ("From 192.168.1.5 icmp_seq=1 Destination Host Unreachable", "unreachable", {}),
+    ("Request timed out.", "timeout", {"what": "connect"}),
+    ("device.spark.io=54.221.65.123 0", "particle", {"ip": "54.221.65.123", "host": "device.spark.io"}),
     # gateways
     (
         "2021/07/25 10:20:24 socat[70011] E SSL_connect(): error:1416F086:SSL routines:"
@@ -374,6 +391,12 @@ def test_passwords_are_masked() -> None:
     assert told is not None
     assert told.facts == {"ssid": "attic"}
     assert "hunter2" not in told.text
+    told = known.told(
+        "curl -v -F file=@a.bin --insecure -u admin@example.com:hunter2 https://localhost:9443/admin/ota/start"
+    )
+    assert told is not None
+    assert "hunter2" not in told.text
+    assert told.text.endswith("-u *** https://localhost:9443/admin/ota/start")
 
 
 def test_numbers_that_no_integer_holds() -> None:

@@ -14,7 +14,7 @@ from blynkscope.wire.logs import libraries, lines
 from blynkscope.wire.logs.model import Chunk, Content, Said, Told
 
 TOKEN = "c4ad62ead005b80c82e6c7a3dd0d2dbc"
-TRACES = Path(__file__).parents[1] / "traces"
+TRACES = Path(__file__).parents[2] / "captures" / "logs"
 
 
 def read(text: str) -> list[Content]:
@@ -381,6 +381,8 @@ def test_lines_that_repeat_parts_are_taken_without_content(text: str) -> None:
         "recv: 1024",
         "Received 1234567890",
         "send ok",
+        "sock.send(b'\\x06\\x00\\x02\\x00\\x00')",
+        "blynk.virtual_write(b'\\x06\\x00\\x02')",
         "Sent 5/15",
         "> 999 1 | 200",
         "> 0 1 | yes no",

@@ -56,6 +56,10 @@ def test_a_blank_at_the_end_may_be_a_byte_and_stays():
     assert lines.peel("[4] >[02|00|01|00] ").text == ">[02|00|01|00] "
 
 
+def test_text_that_was_not_made_into_html_stays():
+    assert lines.clean("[1] <vw[00]1[00]&lt;") == "[1] <vw[00]1[00]&lt;"
+
+
 def test_colours_and_html_are_undone():
     assert lines.clean("\x1b[0;32m[1] &lt;[06|00|01|00|00]\x1b[0m") == "[1] <[06|00|01|00|00]"
 

@@ -9,7 +9,7 @@ from blynkscope.sources.text import TextSource
 from blynkscope.wire.events import Closed, Data, Line, Message, Opened
 from blynkscope.wire.framing import Framer, RawFrame
 
-TRACES = Path(__file__).parent.parent / "traces"
+TRACES = Path(__file__).parent.parent.parent / "captures" / "logs"
 HC05 = b"d7636aecc59f9083623595bdfa1748bf"
 OLD = b"15eceb7bd0e046166d565b692960d5ef"
 NEW = b"c4ad62ead005b80c82e6c7a3dd0d2dbc"
@@ -101,7 +101,10 @@ ROWS = {
         [("connecting", {"host": "cloud.blynk.cc", "port": 8442}), ("banner", {"version": "0.3.0"})],
     ),
     "30": Row([(0, 2, 1, 32, b"c59397de0d26bbc940a26392605dc657")], library="unknown"),
-    "32": Row([(0, 2, 1, 32, b"YourDemoKeyGoesHere0123456789ABC")], library="unknown"),
+    "32": Row(
+        [(0, 2, 1, 32, b"YourDemoKeyGoesHere0123456789ABCD"), (0, 20, 2, 10, b"vw\x000\x001")],
+        library="unknown", cut=[1],
+    ),
     "41": Row(lines=[("user-print", {})], library="unknown"),
     "61": Row(
         [*(ping(number, None) for number in (65531, 65532, 65533, 65534, 65535, 0)), (0, 2, 1, None, b"")],

@@ -53,7 +53,8 @@ RULES: tuple[Rule, ...] = (
         "messages were answered, or although there was time, the server dropped the message or lost its place in the "
         "stream; a client that waits for the answer hangs.",
         "Give such requests a time limit and repeat them. For MSG_PROPERTY see that the dashboard is active: the "
-        "legacy server does not answer otherwise. Compare the message with the layout that `blynkscope explain NAME` shows.",
+        "legacy server does not answer otherwise. Compare the message with the layout that `blynkscope explain NAME` "
+        "shows.",
         "who is answered",
     ),
     Rule(
@@ -112,7 +113,8 @@ RULES: tuple[Rule, ...] = (
         "STA_QUOTA_LIMIT_EXCEPTION (1) means that messages are being thrown away. The legacy server says so at most "
         "once a minute, and goes on dropping without a word.",
         "Send less: from a timer, on change only, several values in one message. Then reconnect, because the legacy "
-        "server does not find its place in the stream again. On your own server the limit is `user.message.quota.limit` in server.properties.",
+        "server does not find its place in the stream again. On your own server `user.message.quota.limit` in "
+        "server.properties is the limit.",
         "status codes, 1",
     ),
     Rule(

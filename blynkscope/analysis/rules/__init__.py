@@ -13,11 +13,14 @@ from blynkscope.analysis.rules import (
     login,
     numbering,
     pace,
+    printed,
     reaching,
     reconnects,
     recording,
     redirects,
+    unanswered,
     update,
+    uploads,
     writes,
 )
 
@@ -26,9 +29,9 @@ if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
 
 _RULES: tuple[type[StreamRule], ...] = (
-    *reaching.RULES, *login.RULES, *redirects.RULES, *clouds.RULES, *update.RULES, *writes.RULES, *pace.RULES,
-    *answers.RULES, *bodies.RULES, *numbering.RULES, *integrity.RULES, *exposure.RULES, *recording.RULES,
-    *reconnects.RULES,
+    *recording.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *login.RULES, *unanswered.RULES,
+    *redirects.RULES, *clouds.RULES, *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES, *numbering.RULES,
+    *integrity.RULES, *exposure.RULES, *printed.RULES, *reconnects.RULES,
 )  # fmt: skip
 """In the order in which they are told: causes before consequences."""
 

@@ -16,6 +16,7 @@ from blynkscope.analysis.rules.words import (
     end_of,
     failed,
     is_login,
+    refusals,
     server_era,
     some,
     times,
@@ -182,7 +183,8 @@ class UnknownAnswers(StreamRule):
         # What it answers may lie before the recording, or in a hole of it; a status 1 is BS309's.
         if memory["gap"] or (stream.joined and not memory["matched"]) or status == QUOTA_LIMIT:
             return
-        if not lane.peer.tempo.count and (stream.log or lane.direction == CLIENT):
+        # Some libraries answer what the server writes; nobody waits for that. And a log may show one direction only.
+        if lane.direction == CLIENT or (stream.log and not lane.peer.tempo.count):
             return
         memory["count"] += 1
         if len(memory["frames"]) < FRAMES_KEPT:
@@ -236,7 +238,8 @@ class ErrorStatuses(StreamRule):
         for (cmd, code), group in memory["groups"].items():
             row = STATUSES.get(code)
             frames = group["frames"]
-            detail = f"{command(stream, cmd)} was answered with {words.status(code)} {times(group['count'])} ({some(frames[::2])})."
+            what = f"{command(stream, cmd)} was answered with {words.status(code)}"
+            detail = f"{what} {times(group['count'])} ({some(frames[::2])})."
             detail += f" {row.doc}" if row else " This status is not known."
             # A dashboard is activated all the same, and a bridge that is set up in the end works.
             mild = (cmd == commands.ACTIVATE_DASHBOARD and code == DEVICE_NOT_IN_NETWORK) or (
@@ -244,7 +247,7 @@ class ErrorStatuses(StreamRule):
             )
             self.report(
                 "BS306", stream, frames=frames, count=group["count"], detail=detail,
-                fix=row.fix if row and row.fix else None, severity="note" if mild else None,
+                fix=row.fix if row and row.fix else None, severity="note" if mild else refusals(stream, group["count"]),
             )  # fmt: skip
 
 

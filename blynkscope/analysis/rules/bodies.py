@@ -1,4 +1,4 @@
-"""BS307, BS316, BS318: bodies that do not fit their command or their receiver, and lengths that are read as statuses."""
+"""BS307, BS316, BS318: bodies that do not fit their command or receiver, and lengths that are read as statuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from blynkscope.analysis.acks import BODY_KEPT
 from blynkscope.analysis.pins import Digest, pin_name
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules import words
-from blynkscope.analysis.rules.words import FRAMES_KEPT, GROUPS_MAX, command, failed, is_login, some, times
+from blynkscope.analysis.rules.words import FRAMES_KEPT, GROUPS_MAX, command, failed, is_login, refusals, some, times
 from blynkscope.protocol import commands, limits
 from blynkscope.protocol.model import Sender
 from blynkscope.protocol.statuses import ILLEGAL_COMMAND, ILLEGAL_COMMAND_BODY, STATUSES, SUCCESS, status_name
@@ -27,6 +27,8 @@ PROBLEMS_KEPT = 256
 """Frames of one stream whose problem is remembered until their answer comes: more than wait for one."""
 LONE_FRAMES = 2
 """A log of so few messages is a question about them; a longer one shows by itself what is what."""
+CHECKED_MAX = 256
+"""Messages of one command and stream whose body is parsed unasked: a client that builds them wrongly begins so."""
 PLAUSIBLE_BUFFER = 8192
 """A length beyond this in "Packet too big" is no length: no library has so large a buffer, no server sends so much."""
 
@@ -47,7 +49,7 @@ class IllegalBodies(StreamRule):
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"problems": {}, "groups": {}, "good": set()}
+        return {"problems": {}, "groups": {}, "good": set(), "checked": {}}
 
     def spoke(
         self, stream: Conversation, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes,
@@ -58,6 +60,10 @@ class IllegalBodies(StreamRule):
             return
         if stream.log and word != len(body):
             return  # the log shows other bytes than were sent
+        checked = self.of(stream)["checked"]
+        count = checked[cmd] = checked.get(cmd, 0) + 1
+        if count > CHECKED_MAX:
+            return
         row = commands.find(cmd, lane.dialect, stream.run.era)
         if row is None or (Sender.SERVER in row.senders and Sender(lane.sender) not in row.senders):
             return
@@ -128,7 +134,8 @@ class IllegalBodies(StreamRule):
             frames = sorted(group["frames"])
             detail = f"{command(stream, cmd)}, {times(group['count'])} ({some(frames)}): {why}{answer}."
             # A bridge that is set up in the end works.
-            severity = "note" if cmd == commands.BRIDGE and cmd in memory["good"] else None
+            mild = cmd == commands.BRIDGE and cmd in memory["good"]
+            severity = "note" if mild else refusals(stream, group["count"])
             self.report("BS307", stream, frames=frames, count=group["count"], detail=detail, severity=severity)
 
 
@@ -163,8 +170,8 @@ class OversizedBodies(StreamRule):
             return  # no length at all: BS319
         room = memory.get("room") or stream.client.room + limits.HARDWARE_HEADER
         if count:
-            detail = f"The {memory['by']} sent {times(count)} more than {room} bytes, up to {memory['largest']}, header included"
-            detail += f" ({some(memory['frames'])})."
+            detail = f"The {memory['by']} sent {times(count)} more than {room} bytes, up to {memory['largest']}"
+            detail += f", header included ({some(memory['frames'])})."
         else:
             detail = "A message was longer than the device's buffer."
         if line is not None:
@@ -172,7 +179,7 @@ class OversizedBodies(StreamRule):
         if stream.info.get("buff-in"):
             detail += f" The device announced buff-in {stream.info['buff-in'][:8]}."
         need = max(memory.get("largest", 0), size + limits.HARDWARE_HEADER)
-        fix = f"Raise the device's buffer: `#define BLYNK_MAX_READBYTES {_power(need)}` before the include; or send less at once."
+        fix = f"Raise the buffer (`#define BLYNK_MAX_READBYTES {_power(need)}` before the include), or send less."
         self.report("BS316", stream, frames=memory.get("frames", ()), count=max(count, 1), detail=detail, fix=fix)
 
 
@@ -212,9 +219,10 @@ class LengthAsStatus(StreamRule):
         memory["told"] = True
         word = line.facts.get("length")
         named = f"{word} " if isinstance(word, int) else ""
+        seen = str(read)[:40] if read else "a status"
         self.report(
-            "BS318", stream, detail=f"Line {line.line} shows {str(read)[:40] if read else 'a status'} in a message that is no "
-            f"RESPONSE: the number {named}there is the length of its body.",
+            "BS318", stream, detail=f"Line {line.line} shows {seen} in a message that is no RESPONSE: the number "
+            f"{named}there is the length of its body.",
         )  # fmt: skip
 
     def ended(self, stream: Conversation, event: Closed) -> None:

@@ -13,20 +13,23 @@ from blynkscope.wire.events import CLIENT
 if TYPE_CHECKING:
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.lane import Lane
+    from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Gap, Line
     from blynkscope.wire.framing import Malformed, Skipped
 
 _AT_THE_END = "the stream ended"
 """The framer's reason for a frame whose rest never came."""
 _SIGNS = {
-    "packet-too-big": "Packet too big", "invalid-header-type": "Invalid header type", "bad-header-length": "Bad hdr len",
-}  # fmt: skip
+    "packet-too-big": "Packet too big",
+    "invalid-header-type": "Invalid header type",
+    "bad-header-length": "Bad hdr len",
+}
 _FAILURES = frozenset({"cmd-error", "cmd-skipped"})
 _MASKS = (b"***", b"XXX", b"xxx", b"...")
 """What people put in place of what they do not want to show."""
 _LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
-_LIFE = frozenset({"connecting", "connected", "ready", "wifi", "ip", "ble-connect"})
-"""Lines that only a running sketch prints."""
+_LIFE = frozenset({"connected", "ready", "wifi", "ip", "ble-connect"})
+"""Lines that tell that the sketch had got somewhere."""
 CAUSE_MAX = 120
 """Characters of a crash's text that are shown."""
 
@@ -133,9 +136,10 @@ class CutShort(StreamRule):
         n, cmd, word, have = cut
         skipped = ' "Cmd skipped"' if line.kind == "cmd-skipped" else ' "Cmd error"'
         self.report(
-            "BS320", stream, frames=(n,), count=1, detail=f"The {command(stream, cmd)} of frame {n} declares {word} bytes and "
-            f"stops after {have}; then line {line.line} says{skipped}. The login before it worked, so the line is good and "
-            "the device's memory or send buffer is suspect.",
+            "BS320", stream, frames=(n,), count=1,
+            detail=f"The {command(stream, cmd)} of frame {n} declares {word} bytes and stops after {have}; then line "
+            f"{line.line} says{skipped}. The server was heard before, so the line is good, and the device's memory or "
+            "send buffer is suspect.",
             cause=True,
         )  # fmt: skip
 
@@ -143,7 +147,7 @@ class CutShort(StreamRule):
 class Crashes(StreamRule):
     """BS321: crashes and new boots in the middle of a log; one finding for the run."""
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._count = 0
         self._first: tuple[int | None, int, str, str] | None = None

@@ -1,4 +1,4 @@
-"""BS2xx: logging in. What follows from several connections is in `reconnects`, redirects are in `redirects`."""
+"""BS2xx: a login, its answer, and what comes before it. `unanswered`, `redirects` and `reconnects` tell the rest."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from blynkscope.analysis.rules.words import (
     FRAMES_KEPT,
     closed_by_server,
     command,
-    end_of,
     explains,
     failed,
     first_time,
     is_login,
-    seconds,
     some,
     status,
-    unheard,
 )  # fmt: skip
 from blynkscope.analysis.session import State
 from blynkscope.analysis.standing import LOGINS
@@ -27,18 +24,12 @@ from blynkscope.protocol.commands import HW_LOGIN, LOGIN
 from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.protocol.model import Dialect, Era
 from blynkscope.protocol.statuses import ALREADY_REGISTERED, INVALID_TOKEN, STATUSES, SUCCESS
-from blynkscope.wire.events import SERVER
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.lane import Lane
-    from blynkscope.wire.events import Closed, Gap, Line
-
-LOGIN_TIMEOUT = 6.0
-"""Seconds after which every library has given a login up (they wait 3 to 6 s)."""
-SHORTEST_TIMEOUT = 3.0
-"""The shortest of their timeouts: a client that hangs up earlier has other reasons."""
+    from blynkscope.wire.events import Closed, Line
 
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _TOKEN = re.compile(r"[0-9A-Za-z_-]*\Z")
@@ -73,9 +64,9 @@ def wrong_world(stream: Conversation) -> tuple[str, str | None]:
         return (
             f" The server is probably a legacy one and the device made for Blynk IoT ({why}): a legacy server knows no "
             "tokens of Blynk IoT.",
-            'Point the device to the cloud that issued its token: Blynk.begin(auth, ssid, pass, "blynk.cloud", 80), with '
-            "BLYNK_TEMPLATE_ID and BLYNK_TEMPLATE_NAME above the include. Or stay with this legacy server, and take the "
-            "token from the project in the legacy app that is logged in to it.",
+            'Point the device to the cloud that issued its token: Blynk.begin(auth, ssid, pass, "blynk.cloud", 80), '
+            "with BLYNK_TEMPLATE_ID and BLYNK_TEMPLATE_NAME above the include. Or stay with this legacy server, and "
+            "take the token from the project in the legacy app that is logged in to it.",
         )
     return (
         f" The server is Blynk IoT and the device made for a legacy server ({why}): Blynk IoT knows no legacy tokens.",
@@ -204,86 +195,6 @@ def _mismatch(where: str) -> str:
     )
 
 
-class UnansweredLogin(StreamRule):
-    """BS202: a login got no answer, although there was time for one."""
-
-    def fresh(self) -> dict[str, Any]:
-        """See `StreamRule`."""
-        return {"kinds": {}, "last": None, "gap": False}
-
-    def gap(self, stream: Conversation, lane: Lane, event: Gap) -> None:
-        """See `StreamRule`."""
-        if lane.direction == SERVER:
-            self.of(stream)["gap"] = True
-
-    def logged(self, stream: Conversation | None, line: Line) -> None:
-        """See `StreamRule`."""
-        if stream is not None:
-            memory = self.of(stream)
-            memory["kinds"].setdefault(line.kind, line.line)
-            memory["last"] = line.time if line.time is not None else memory["last"]
-
-    def ended(self, stream: Conversation, event: Closed) -> None:
-        """See `StreamRule`."""
-        memory = self.of(stream)
-        kinds: dict[str, int] = memory["kinds"]
-        if stream.cause is not None or memory["gap"] or unheard(stream, stream.server, event):
-            return
-        if not stream.client.tempo.count:
-            if "login-timeout" in kinds and not kinds.keys() & {"ready", "redirecting", "already-registered"}:
-                where = f" to {stream.host}" if stream.host else ""
-                detail = f'Line {kinds["login-timeout"]}: "Login timeout" on the connection{where}.'
-                self._told(stream, (), detail)
-            return
-        if stream.session.state is not State.LOGGING_IN or "ready" in kinds:
-            return
-        logins = [request for request in stream.client.waiting.open() if is_login(request)]
-        if not logins:
-            return
-        detail = self._waited(stream, event, logins, memory)
-        if detail is not None:
-            self._told(stream, [request.n for request in logins], detail)
-
-    def _waited(self, stream: Conversation, event: Closed, logins: list[Request], memory: dict[str, Any]) -> str | None:
-        """How long it waited; None where the recording ends too early to judge."""
-        asked = logins[0].sent_at
-        ends = [time for time in (end_of(stream, event), memory["last"]) if time is not None]
-        waited = max(ends) - asked if ends and asked is not None else None
-        detail = f"The login of frame {logins[0].n} got no answer"
-        if "login-timeout" in memory["kinds"]:
-            detail += f': "Login timeout" in line {memory["kinds"]["login-timeout"]} of the log.'
-        elif closed_by_server(stream, event):
-            after = f" after {seconds(waited)}" if waited is not None else ""
-            detail += f": the server closed the connection{after} instead."
-        elif len(logins) > 1:
-            detail += f", nor did its repetition in {some([request.n for request in logins[1:]])}."
-        elif waited is not None and waited >= (LOGIN_TIMEOUT if event.how == "end" else SHORTEST_TIMEOUT):
-            then = "and the client gave up" if event.how in {"fin", "reset"} else "and the connection stayed silent"
-            detail += f" for {seconds(waited)}, {then}."
-        else:
-            return None
-        return detail
-
-    def _told(self, stream: Conversation, frames: Any, detail: str) -> None:
-        if not first_time(stream, "BS202"):
-            explains(stream, "BS202")
-            return
-        fix = None
-        if stream.server.tempo.count:
-            detail += f" Other messages of the server came ({stream.server.tempo.count})."
-        elif stream.log:
-            detail += (
-                " No byte at all was received: the receive path of the module is suspect (baud rate, SoftwareSerial, "
-                "RX and TX swapped, a level shifter)."
-            )
-            fix = (
-                "With an AT modem or shield: AT+UART_DEF=9600,8,1,0,0 and 9600 baud, or a hardware serial port; check that "
-                "RX and TX are crossed. Without one: try the host and port from a computer with `blynkscope probe "
-                "HOST:PORT`."
-            )
-        self.report("BS202", stream, frames=frames, count=max(len(frames), 1), detail=detail, fix=fix, cause=True)
-
-
 class EarlyFrames(StreamRule):
     """BS204: the client said something before it logged in."""
 
@@ -327,4 +238,4 @@ class EarlyFrames(StreamRule):
         )  # fmt: skip
 
 
-RULES: tuple[type[StreamRule], ...] = (InvalidToken, RefusedLogin, EarlyFrames, UnansweredLogin)
+RULES: tuple[type[StreamRule], ...] = (InvalidToken, RefusedLogin, EarlyFrames)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STUCK_MIN = 3
 """Messages in a row with one id behind 65535 that show that the counter stands still."""
 STUCK_UNSEEN = 8
-"""The same at the end of a stream where 65535 itself was not told apart from a wrap: more than a write handler sends."""
+"""The same at the end of a stream where the step from 65535 was not seen: more than a write handler sends."""
 WRAP_ZONE = 1024
 """An id this near to 65535 may be followed by a small one: the counter began anew, some messages were not seen."""
 
@@ -28,7 +28,7 @@ class Numbering(StreamRule):
         """See `StreamRule`."""
         return {
             "highest": 0, "full": False, "run": 0, "same": [], "id": 0, "stuck": None,
-            "zero": [], "zeros": 0, "again": [], "agains": 0,
+            "zero": [], "zeros": 0, "again": [], "agains": 0, "begun": False,
         }  # fmt: skip
 
     def numbered(self, stream: Conversation, lane: Lane, n: int, message_id: int, before: int) -> None:
@@ -49,6 +49,8 @@ class Numbering(StreamRule):
             memory["zeros"] += 1
             if len(memory["zero"]) < FRAMES_KEPT:
                 memory["zero"].append(n)
+        elif message_id == before == 1 and not memory["begun"]:
+            memory["begun"] = True  # the C++ library's counter begins behind the login, with the same 1
         elif message_id <= highest:
             if highest > limits.MESSAGE_ID_MAX - WRAP_ZONE and message_id < WRAP_ZONE and message_id != before:
                 highest = message_id
@@ -82,7 +84,7 @@ class Numbering(StreamRule):
         if memory["agains"]:
             self.report(
                 "BS312", stream, frames=memory["again"], count=memory["agains"],
-                detail=f"Ids of earlier messages come again {times(memory['agains'])} ({some(memory['again'])}).",
+                detail=f"Ids go back instead of on {times(memory['agains'])} ({some(memory['again'])}).",
             )  # fmt: skip
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from blynkscope.wire.events import Closed, Line
 
 LEGACY_QUOTA = 100.0
-"""Messages a second on average that the legacy server takes; it looks for the first time after one second (measured)."""
+"""Messages a second on average that the legacy server takes; it first looks after one second (measured)."""
 IOT_QUOTA = 20.0
-"""Messages a second that the forum and older texts of Blynk give; its documentation says 50 (10 to 50 in all sources)."""
+"""Messages a second that the forum and older texts give for Blynk IoT; its documentation says 50."""
 IDLE_EARLY, IDLE_LATE = 1.0, 3.0
 """Seconds by which a server's close may differ from its idle limit: it counts from when it read the last message."""
 
@@ -33,7 +33,7 @@ def sustained(stream: Conversation) -> float:
     tempo = stream.client.tempo
     summary = tempo.summary()
     counts, width = summary["per_second"], summary["bucket"]
-    best = max((one + two for one, two in pairwise(counts)), default=0) / (2 * width)
+    best: float = max((one + two for one, two in pairwise(counts)), default=0) / (2 * width)
     return max(best, tempo.mean or 0.0)
 
 
@@ -88,15 +88,15 @@ class Floods(StreamRule):
             else:
                 severity = "note"
                 limit = (
-                    f"A legacy server of one's own takes {LEGACY_QUOTA:g} a second; Blynk's clouds took {IOT_QUOTA:g}, and "
-                    "Blynk IoT closes connections above its limit."
+                    f"A legacy server of one's own takes {LEGACY_QUOTA:g} a second; Blynk's legacy cloud took "
+                    f"{IOT_QUOTA:g}, and Blynk IoT closes connections above its limit."
                 )
         elif era is Era.IOT:
             limit = f"Blynk IoT takes {IOT_QUOTA:g} a second by older texts and the forum, 50 by its documentation."
         else:
             limit = (
-                f"Blynk IoT takes {IOT_QUOTA:g} to 50 a second, a legacy server {LEGACY_QUOTA:g} on average; which one this "
-                "is is not known."
+                f"Blynk IoT takes {IOT_QUOTA:g} to 50 a second, a legacy server {LEGACY_QUOTA:g} on average; nothing "
+                "tells which one this is."
             )
         self.report("BS308", stream, count=tempo.count, detail=f"{measured}. {limit}", severity=severity)
 
@@ -120,16 +120,16 @@ class Silences(StreamRule):
         silence = end - tempo.last if end is not None and tempo.first is not None else 0.0
         if limit is not None and closed_by_server(stream, event) and -IDLE_EARLY <= silence - limit <= IDLE_LATE:
             self.report(
-                "BS315", stream, detail=f"The server closed the connection {seconds(silence)} after the device's last message; "
-                f"its idle limit is {limit} s ({rule}).",
+                "BS315", stream, detail=f"The server closed the connection {seconds(silence)} after the device's last "
+                f"message; its idle limit is {limit} s ({rule}).",
             )  # fmt: skip
             return
         if line is not None:
             announced = stream.heartbeat.announced
             beat = f" of {announced:g} s" if announced else ""
             self.report(
-                "BS314", stream, detail=f'Line {line} of the log: "Heartbeat timeout". The device heard nothing for longer '
-                f"than its heartbeat{beat} and three timeouts, and gave the connection up.",
+                "BS314", stream, detail=f'Line {line} of the log: "Heartbeat timeout". The device heard nothing for '
+                f"longer than its heartbeat{beat} and three timeouts, and gave the connection up.",
             )  # fmt: skip
             return
         longest, until = max((tempo.longest, tempo.longest_end), (silence, end or 0.0))
@@ -138,7 +138,8 @@ class Silences(StreamRule):
                 f", {seconds(until - longest - tempo.first)} after its first message" if tempo.first is not None else ""
             )
             self.report(
-                "BS314", stream, detail=f"The device was silent for {seconds(longest)}{after}; its limit is {limit} s ({rule}).",
+                "BS314", stream,
+                detail=f"The device was silent for {seconds(longest)}{after}; its limit is {limit} s ({rule}).",
             )  # fmt: skip
 
 

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.devices import Connection, Device
+    from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Line
 
 LOOP_MIN = 3
 """Connections that make a loop: two gaps are the fewest that can be compared."""
 LOOP_PERIOD = 120.0
-"""Seconds between two connections of a loop at most: libraries try again within seconds, modems within a minute or two."""
+"""Seconds between two connections of a loop at most: libraries try again within seconds, modems in a minute or two."""
+PERIOD_LEAST = 0.1
+"""Seconds below which it is no period: several connections were opened at once."""
 EVEN = 0.25
 """Share of the period by which single gaps may differ from it in an even loop."""
 EVEN_LEAST = 0.5
@@ -64,7 +67,7 @@ class _Ending:
 class ReconnectLoops(StreamRule):
     """BS209: when the run is over, the devices that connected again and again."""
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._endings: dict[int, _Ending] = {}
 
@@ -112,7 +115,7 @@ class ReconnectLoops(StreamRule):
             return
         count = max(device.count - (len(device.connections) - len(bad)), len(bad))
         detail = f"Device {device.number} connected {count} times"
-        if period is not None:
+        if period is not None and period >= PERIOD_LEAST:
             detail += f", every {seconds(period)} (median"
             detail += ")" if even else f"; {seconds(min(gaps))} to {seconds(max(gaps))})"
         host = next((one.host or one.end for one, _ in reversed(bad) if one.host or one.end), None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.devices import Connection, Device
     from blynkscope.analysis.lane import Lane
+    from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Line
 
 REDIRECTS_MAX = 1024
@@ -54,7 +55,7 @@ class _Redirect:
 class Redirects(StreamRule):
     """BS207, BS208."""
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._all: list[_Redirect] = []
 
@@ -165,8 +166,8 @@ class Redirects(StreamRule):
         fix = None
         if first.host:
             fix = (
-                f'Put the host into the sketch: Blynk.begin(auth, ssid, pass, "{first.host}", {first.port or 80}), or update '
-                "the library to one that follows redirects."
+                f'Put the host into the sketch: Blynk.begin(auth, ssid, pass, "{first.host}", {first.port or 80}), or '
+                "update the library to one that follows redirects."
             )
         self.report(
             "BS207", first.stream, frames=frames, count=count,

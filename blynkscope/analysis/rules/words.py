@@ -24,6 +24,8 @@ TOLD_MAX = 64
 """Different failures of one device that are kept apart; there are fewer kinds than that."""
 GROUPS_MAX = 32
 """Kinds of the same trouble that one rule tells apart in one stream."""
+ISOLATED_MAX = 1
+"""Refusals of one kind that a working session may hold: the same one twice is a habit."""
 FRAMES_KEPT = 100
 """Frames that a rule remembers as proof of one finding; a finding lists no more."""
 
@@ -51,6 +53,11 @@ def explains(stream: Conversation, name: str) -> None:
     """The failure of this conversation is explained by a finding that was reported for an earlier one."""
     if stream.cause is None:
         stream.cause = name
+
+
+def refusals(stream: Conversation, count: int) -> str | None:
+    """The severity of a refusal that came `count` times: a single one in a session that works otherwise is a note."""
+    return "note" if count <= ISOLATED_MAX and stream.session.state is State.ONLINE else None
 
 
 def end_of(stream: Conversation, event: Closed) -> float | None:

@@ -9,7 +9,7 @@ from blynkscope.analysis.pins import BAD, LADDER, Digest, Pin, pin_name
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules import words
 from blynkscope.analysis.rules.bodies import ILLEGAL, write_problem
-from blynkscope.analysis.rules.words import FRAMES_KEPT, GROUPS_MAX, failed, times
+from blynkscope.analysis.rules.words import FRAMES_KEPT, GROUPS_MAX, failed, refusals, times
 from blynkscope.protocol import limits
 from blynkscope.protocol.schema import readable
 from blynkscope.protocol.statuses import QUOTA_LIMIT, STATUSES
@@ -58,8 +58,8 @@ class Contradictions(StreamRule):
         pins[write.key] = True
         self.report(
             "BS302", stream, frames=(write.n, asked, n), count=1,
-            detail=f"{pin_name(write.key)}: frame {write.n} wrote {shown(write.values)}; the sync of frame {asked} brought "
-            f"back {shown(values)} (frame {n}).",
+            detail=f"{pin_name(write.key)}: frame {write.n} wrote {shown(write.values)}; the sync of frame {asked} "
+            f"brought back {shown(values)} (frame {n}).",
         )  # fmt: skip
 
 
@@ -89,11 +89,11 @@ class RefusedWrites(StreamRule):
         for code, group in self.of(stream).items():
             row = STATUSES.get(code)
             pins = ", ".join(group["pins"])
-            detail = f"{words.status(code)} for {times(group['count'])} written {pins}."
+            detail = f"{words.status(code)} {times(group['count'])}, for {pins}."
             detail += f" {row.doc}" if row else ""
             self.report(
                 "BS303", stream, frames=group["frames"], count=group["count"], detail=detail,
-                fix=row.fix if row and row.fix else None,
+                fix=row.fix if row and row.fix else None, severity=refusals(stream, group["count"]),
             )  # fmt: skip
 
 

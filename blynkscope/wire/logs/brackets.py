@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from blynkscope.wire.events import CLIENT, SERVER
 
-_CHOICES_MAX = 64
+_CHOICES_MAX = 48
 """Pieces with a second reading that are tried; of more, the first readings are taken."""
-_SUMS_MAX = 1024
+_SUMS_MAX = 384
 """Different lengths that are followed while readings are combined."""
 
 _DIRECTED = re.compile(r"(?P<raw><<|>>)[ ]?|(?P<plain>[<>])")
@@ -32,16 +32,25 @@ _DAMAGE: dict[str, tuple[bytes, bytes | None]] = {
 }  # fmt: skip
 _FRAME_LIKE = re.compile(rf"(?:<<|>>|[<>])?[ ]?[^\[\]|]?(?:\[|(?=[0-9a-fA-F]{{2}}[ ]?\|)){_PAIRS}\]?")
 _HEADER = 5
+_LIKELY_COST = 4
+"""What it costs to read separators as characters, against control characters, which no text holds."""
+_COST = 1 << 20
+"""Above every cost of a place in the print: of equal readings, the later ones are given up."""
 _COMMON = frozenset(b"\0\n\r\t ")
 _OPENING = 3
 """Bytes of a group without a direction that make it look like a header."""
 
 
 class Piece(NamedTuple):
-    """Bytes of a print, and the other bytes that they may be instead."""
+    """Bytes of a print, and the other bytes that they may be instead.
+
+    `behind` is True for a group in brackets directly behind another one: of such two, one is characters, because the
+    library would have printed one group.
+    """
 
     data: bytes
     other: bytes | None = None
+    behind: bool = False
 
 
 Pieces = list[Piece]
@@ -79,10 +88,10 @@ def has_bytes(text: str) -> bool:
 def read(text: str) -> Pieces:
     """The pieces of a printed text."""
     pieces: Pieces = []
-    at, behind = 0, -1
+    at, last = 0, -1
     if match := _LOST_OPEN.match(text):
-        pieces.append(Piece(_hex(match[1])))
-        at = behind = match.end()
+        pieces.append(Piece(_hex(match[1]), _plain(match.group())))
+        at = last = match.end()
     while at < len(text):
         special = _SPECIAL.search(text, at)
         end = special.start() if special else len(text)
@@ -94,12 +103,13 @@ def read(text: str) -> Pieces:
             pieces.append(Piece(*_DAMAGE[special.group()]))
             at = end + 1
         elif match := _GROUP.match(text, end) or _LOST_CLOSE.match(text, end):
-            adjacent = behind == end
-            if adjacent and _swapped(pieces, _hex(match[1])):
-                pieces[-1], adjacent = Piece(pieces[-1].other or b"", pieces[-1].data), False
-            pieces.append(_group(match, first=not pieces, behind=adjacent))
-            at = match.end()
-            behind = at if pieces[-1].data[:1] != b"[" else -1
+            behind = hexed = last == end
+            if behind and not (pieces[-1].other is None or _is_hex(pieces[-1].data, pieces[-1].other)):
+                hexed = False
+            if hexed and _swapped(pieces, _hex(match[1])):
+                pieces[-1], hexed = Piece(pieces[-1].other or b"", pieces[-1].data, pieces[-1].behind), False
+            pieces.append(_group(match, first=not pieces, hexed=hexed, behind=behind))
+            at = last = match.end()
         else:
             pieces.append(Piece(b"["))
             at = end + 1
@@ -121,19 +131,25 @@ def _hex(pairs: str) -> bytes:
     return bytes(int(pair, 16) for pair in _HEX.findall(pairs))
 
 
-def _group(match: re.Match[str], *, first: bool, behind: bool) -> Piece:
+def _group(match: re.Match[str], *, first: bool, hexed: bool, behind: bool) -> Piece:
     """A group in brackets: bytes, unless the library would have printed them otherwise.
 
     Args:
         match: The group.
         first: It begins the print, as headers do.
-        behind: Another group ends where it begins; the library would have made one of the two.
+        hexed: Another group that is read as bytes ends where it begins.
+        behind: Another group ends where it begins.
     """
     data, literal = _hex(match[1]), _plain(match.group())
     printable = any(0x20 < byte < 0x7F for byte in data)
-    if behind or (printable and not (first and len(data) >= _OPENING)):
-        return Piece(literal, data)
-    return Piece(data, literal)
+    if hexed or (printable and not (first and len(data) >= _OPENING)):
+        return Piece(literal, data, behind)
+    return Piece(data, literal, behind)
+
+
+def _is_hex(data: bytes, other: bytes) -> bool:
+    """Whether a reading is the one as bytes: characters take three and more for each."""
+    return len(data) < len(other)
 
 
 def size(pieces: Sequence[Piece]) -> int:
@@ -175,29 +191,51 @@ def resolve(pieces: Sequence[Piece], length: int) -> bytes | None:
     First readings are kept where that is possible. Where it is not, control characters are given up first, which no
     text holds, then from the end on.
     """
-    plain = size(pieces)
-    if plain == length:
+    if size(pieces) == length:
         return joined(pieces)
+    return _chosen(pieces, length, strict=True) or _chosen(pieces, length, strict=False)
+
+
+def _chosen(pieces: Sequence[Piece], length: int, *, strict: bool) -> bytes | None:
+    """The cheapest readings of that length; `strict`: of two groups side by side, not both are bytes."""
     choices = [index for index, piece in enumerate(pieces) if piece.other is not None][-_CHOICES_MAX:]
-    wanted = length - plain
-    # How each difference of length is reached: the choices made, as a chain from the last one back.
-    reached: dict[int, tuple[int, int] | None] = {0: None}
-    for index in sorted(choices, key=lambda at: (_likely(pieces[at].data), -at)):
-        piece = pieces[index]
-        assert piece.other is not None
-        step = len(piece.other) - len(piece.data)
-        for total in list(reached):
-            if step and total + step not in reached and len(reached) < _SUMS_MAX:
-                reached[total + step] = (index, total)
-        if wanted in reached:
-            break
-    if wanted not in reached:
+    if not choices:
         return None
-    changed = set()
-    while (link := reached[wanted]) is not None:
-        changed.add(link[0])
-        wanted = link[1]
-    return b"".join((piece.other or b"") if at in changed else piece.data for at, piece in enumerate(pieces))
+    least = sum(min(len(piece.data), len(piece.other)) if piece.other else len(piece.data) for piece in pieces)
+    most = sum(max(len(piece.data), len(piece.other)) if piece.other else len(piece.data) for piece in pieces)
+    if not least <= length <= most:
+        return None
+    first = choices[0]
+    start = joined(pieces[:first])
+    # By length and whether the last piece is a group read as bytes: what it cost, and the readings as a chain.
+    states: dict[tuple[int, bool], tuple[int, tuple[Any, bytes] | None]] = {(len(start), False): (0, None)}
+    for index in range(first, len(pieces)):
+        piece = pieces[index]
+        following: dict[tuple[int, bool], tuple[int, tuple[Any, bytes] | None]] = {}
+        for reading in (piece.data, piece.other):
+            if reading is None:
+                continue
+            hexed = piece.other is not None and len(reading) == min(len(piece.data), len(piece.other))
+            extra = 0
+            if reading is piece.other:
+                shorter = min(piece.data, piece.other, key=len)
+                extra = (_LIKELY_COST if _likely(shorter) else 1) * _COST + len(pieces) - index
+            for (total, before), (cost, chain) in states.items():
+                if strict and hexed and before and piece.behind:
+                    continue
+                key = (total + len(reading), hexed)
+                if key[0] <= length and (key not in following or following[key][0] > cost + extra):
+                    following[key] = (cost + extra, (chain, reading))
+        states = following if len(following) <= _SUMS_MAX else dict(list(following.items())[:_SUMS_MAX])
+    ends = [states[length, hexed] for hexed in (False, True) if (length, hexed) in states]
+    if not ends:
+        return None
+    readings = []
+    chain = min(ends, key=lambda end: end[0])[1]
+    while chain is not None:
+        chain, reading = chain
+        readings.append(reading)
+    return start + b"".join(reversed(readings))
 
 
 def _likely(data: bytes) -> bool:

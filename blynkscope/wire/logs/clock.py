@@ -11,6 +11,9 @@ _WRAP = 1 << 32
 _WRAP_NEAR = 60_000
 """`millis()` wraps at 2³² ms; a step over it within a minute is no restart."""
 
+_LATE = 1.0
+"""Seconds by which the outer clock may run ahead of the board's (a buffer in between) before it counts on its own."""
+
 _HALF_DAY = 43_200.0
 _DAY = 86_400.0
 
@@ -30,14 +33,16 @@ class Clock:
         self._wall_time = 0.0
         self._days = 0.0
         self._name = ""
+        self._tied: tuple[float, float] | None = None
+        """The last time at which both clocks were read: the log's time and the outer clock's."""
 
     def at(self, stamp: Stamp) -> tuple[float | None, bool]:
         """The time of a line, and whether the board's clock started again before it."""
         elapsed = self._outer(stamp)
         board = stamp.board
         if board is None or (self._name == "ms" and stamp.clock != "ms"):
-            if elapsed is not None and self._name == "":
-                self.time = elapsed
+            if elapsed is not None:
+                self._without_board(elapsed)
             return self.time, False
         if self._name != stamp.clock:  # the first stamp, or the better clock begins
             self._name, self._board = stamp.clock, None
@@ -58,7 +63,19 @@ class Clock:
         if last is None or board > last or board < last - _JITTER_MS:
             self._board = board
         self.time = round(max(self._board_time, self.time or 0.0), 6)
+        if elapsed is not None:
+            self._tied = self.time, elapsed
         return self.time, restarted
+
+    def _without_board(self, elapsed: float) -> None:
+        """A line with the outer clock alone: behind lines of the board, it counts from the last of those."""
+        if not self._name:
+            self.time = elapsed
+        elif self._tied is not None:
+            board, outer = self._tied
+            moment = board + elapsed - outer
+            if self.time is None or moment > self.time + _LATE:
+                self.time = round(moment, 6)
 
     def _outer(self, stamp: Stamp) -> float | None:
         """What the outer clock says, on the scale of this log; None where the line has none."""

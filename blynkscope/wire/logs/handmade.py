@@ -23,6 +23,8 @@ _RECEIVED = r"recv(?:ed)?|receiv(?:e|ed|ing)|rx[d]?|read(?:ing)?|got|in(?:bound|
 _WORD = re.compile(rf"(?<![A-Za-z])(?:(?P<sent>{_SENT})|(?P<received>{_RECEIVED}))(?![A-Za-z])", re.IGNORECASE)
 _PEER = re.compile(r"(?<![A-Za-z])(?:(?P<to>to)|(?P<from>from)) (?:the )?(?:blynk )?(?:server|cloud)", re.IGNORECASE)
 _ARROW = re.compile(r"\s*+(?:(?P<sent><<)|(?P<received>>>))[ ]?")
+_CALL = re.compile(r"\w\(\Z")
+"""Program text: `sock.send(b'…')` is no print."""
 _LITERAL = re.compile(r"[bB]r?['\"\u2018\u2019\u201c\u201d]")
 _PAIR = r"(?:0x)?[0-9a-fA-F]{2}"
 _HEX = re.compile(
@@ -44,7 +46,8 @@ def _literal(text: str) -> Chunk | None:
     found = literal.find(text)
     if found is None or len(found[1]) < _LEAST:
         return None
-    direction = _direction(text[max(found[0] - _PROMPT_MAX, 0) : found[0]])
+    prompt = text[max(found[0] - _PROMPT_MAX, 0) : found[0]]
+    direction = None if _CALL.search(prompt) else _direction(prompt)
     return None if direction is None else Chunk(direction, found[1], "bytes")
 
 

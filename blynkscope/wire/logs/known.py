@@ -15,6 +15,10 @@ from blynkscope.wire.logs.rules_boards import CRASH, MODULES, RESET
 from blynkscope.wire.logs.rules_network import CURL, GATEWAY, SOCKETS, TLS
 
 _RULES = (*GATEWAY, *EDGENT, *CURL, *TLS, *SOCKETS, *CPP, *SERVER, *CRASH, *RESET, *MODULES)
+_NEEDLES: dict[str, list[int]] = {}
+for _place, _rule in enumerate(_RULES):
+    for _needle in _rule.needles:
+        _NEEDLES.setdefault(_needle, []).append(_place)
 _LINE_MAX = 4096
 """Characters of a line that are looked at; what a line means stands at its beginning."""
 
@@ -37,7 +41,8 @@ _SAME = {
     "tool": "program",
 }
 """Groups that stand for the same fact in another place of their pattern."""
-_PASSWORD = re.compile(r"( Pass: ).*", re.DOTALL)
+_SECRETS = re.compile(r"( Pass: ).*|( -u ?| --user[ =])\S+", re.DOTALL)
+"""A Wi-Fi password, and a name and password behind curl."""
 _PORT_MAX = 65535
 
 
@@ -58,10 +63,13 @@ def told(text: str) -> Told | None:
     of_particle = particle.facts(line)
     if of_particle is not None:
         return Told("particle", line, of_particle)
-    for each in _RULES:
+    # Most lines hold no needle at all; of the rules of those that do, the first in the list goes first.
+    places = {place for needle, listed in _NEEDLES.items() if needle in line for place in listed}
+    for place in sorted(places):
+        each = _RULES[place]
         found = each.facts(line)
         if found is not None:
-            return Told(each.kind, _PASSWORD.sub(r"\1***", line), _tidy(each.kind, found))
+            return Told(each.kind, _SECRETS.sub(r"\1\2***", line), _tidy(each.kind, found))
     return None
 
 

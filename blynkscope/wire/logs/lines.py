@@ -55,6 +55,8 @@ _QUOTE = re.compile(
     r"(?:>[ ]?|[-*+\u2022][ ]|\d{1,4}[.)][ ]|\*\*|__|`{1,3}|[|][ ])"
     r"(?=[ >*`]*(?:\[\d{1,10}\](?:[ ]|$)|[<>][ ]?[^\s\[]?\[[0-9a-fA-F]{2}[|\]]|[<>]msg[ ]\d|\d\d:\d\d:\d\d))"
 )
+_UNESCAPED = re.compile(r"<|(?<!-)>(?! )")
+"""Characters that a text in HTML does not hold: it was copied as it is."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]{0,16}[ -/]?[@-~]")
 _GLUED = re.compile(
     r"\[(\d{1,10})\][ ]?(?=[<>]|Connect|Ready|Redirect|Login|Free RAM|IP|My IP|Packet too|Invalid|Cmd |Heartbeat"
@@ -90,7 +92,7 @@ def clean(line: str) -> str:
     if "\x1b" in line:
         line = _ANSI.sub("", line)
     if "&" in line:
-        line = html.unescape(line) if "&lt;" in line or "&gt;" in line or "&#" in line or "&amp;" in line else line
+        line = line if _UNESCAPED.search(line) else html.unescape(line)
     if "\ufeff" in line or "\u200b" in line:
         line = line.replace("\ufeff", "").replace("\u200b", "")
     return line.replace("\u00a0", " ")

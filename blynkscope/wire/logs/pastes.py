@@ -29,17 +29,34 @@ _JOINED = 4096
 _FROM_SERVER = frozenset({commands.RESPONSE, commands.REDIRECT, commands.DBG_PRINT})
 _HEADER = 5
 """Bytes of a header, and of that of a TLS record."""
+_OFF_BY = 8
+"""Bytes by which the length of an example in a specification may be wrong: more, and it is something else."""
 _SHARE = 0.5
 """Part of the lines that must hold bytes where the others are comments."""
 
 
+class Example(NamedTuple):
+    """One message that stands by itself between comments, as in a specification: `body` is what is there."""
+
+    line: int
+    direction: int
+    cmd: int
+    id: int
+    word: int
+    body: bytes
+
+
 class Pasted(NamedTuple):
-    """Bytes by direction, in order, and how they were written. `frames` counts the whole frames in them."""
+    """Bytes by direction, in order, and how they were written. `frames` counts the whole frames in them.
+
+    `examples` are messages that stand apart from each other; then there are no runs.
+    """
 
     runs: list[tuple[int, bytes]]
     notation: str
     notes: list[str]
     frames: int
+    examples: list[Example] = []
 
 
 def read(text: str) -> Pasted | None:
@@ -51,6 +68,9 @@ def read(text: str) -> Pasted | None:
         runs, notation = two
         frames = sum(_cut(b"".join(data for side, data in runs if side == wanted))[0] for wanted in (CLIENT, SERVER))
         return Pasted(_turned(runs), notation, [], frames) if frames else None
+    examples = _examples(text)
+    if examples is not None:
+        return examples
     best: Pasted | None = None
     best_score = (0, 0)
     for candidate in (_whole(text), _lines(text)):
@@ -173,3 +193,47 @@ def _lines(text: str) -> tuple[bytes, str, list[str]] | None:
         return None
     data, notation, notes = found
     return data, notation, [*notes, f"{left_out} lines without bytes were left out"]
+
+
+def _examples(text: str) -> Pasted | None:
+    """Messages with comments between them, each with as many bytes as its author gave it; None for anything else."""
+    blocks: list[tuple[int, list[str]]] = []
+    apart, comments = True, 0
+    for number, line in enumerate(text.split("\n"), 1):
+        bare = line.strip()
+        if bare and _HEX_LINE.match(bare):
+            if apart:
+                blocks.append((number, []))
+            blocks[-1][1].append(line)
+            apart = False
+        elif bare:
+            comments += 1
+            apart = True
+    if comments < 1 or len(blocks) < _ROWS_MIN:
+        return None
+    found: list[Example] = []
+    notation = ""
+    for number, rows in blocks:
+        parsed = _whole("\n".join(rows))
+        if parsed is None:
+            return None
+        data, notation, _ = parsed
+        example = _example(number, data)
+        if example is None:
+            return None
+        found.append(example)
+    lacking = [example for example in found if example.cmd and len(example.body) != example.word]
+    return Pasted([], notation, [], len(found) - len(lacking), found)
+
+
+def _example(line: int, data: bytes) -> Example | None:
+    """The one message that the bytes are meant to be; None where they are several, or none."""
+    if len(data) < _HEADER:
+        return None
+    cmd, ident, word = data[0], int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big")
+    row, body = commands.find(cmd, Dialect.HARDWARE), data[_HEADER:]
+    if row is None or (not cmd and body):
+        return None
+    if cmd and abs(len(body) - word) > _OFF_BY and len(body) != word:
+        return None
+    return Example(line, side_of(data), cmd, ident, word, b"" if not cmd else body)

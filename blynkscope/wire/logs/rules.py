@@ -33,9 +33,7 @@ class Rule(msgspec.Struct, frozen=True):
     always: dict[str, Any] = {}
 
     def facts(self, text: str) -> dict[str, Any] | None:
-        """The facts of a line; None where it is of another sort."""
-        if not any(needle in text for needle in self.needles):
-            return None
+        """The facts of a line that holds one of the needles; None where it is of another sort."""
         match = self.pattern.match(text)
         if match is None:
             return None

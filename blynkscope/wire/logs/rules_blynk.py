@@ -95,6 +95,21 @@ CPP = (
         r"(?P<text>Cmd not allowed.{0,100}|Can't read (?:body|data).{0,60}|TROUBLE detected.{0,200}"
         r"|.{0,60}flood-error.{0,60}|Not connected[.!]?\Z)",
     ),
+    rule(
+        "error",
+        (
+            "Connect WiFi failed",
+            "Cannot init",
+            "Failed to ",
+            "ESP is not responding",
+            "MemoryError",
+            "ENOMEM",
+            "Traceback",
+        ),
+        r"(?P<text>Connect WiFi failed|Cannot init\b.{0,60}|Failed to (?:enable MUX|set STA mode|start WiFi|init|join"
+        r"|configure Static IP)\b.{0,60}|ESP is not responding|Traceback \(most recent call last\):"
+        r"|MemoryError\b.{0,80}|OSError: \[Errno 12\] ENOMEM)",
+    ),
     rule("error", "Response status", r"(?P<text>Response status: (?!200\b)\d{1,5})"),
     rule("error", ("BT: ", "BLE"), r"(?P<text>(?:BT|BLE\w{0,30}): .{0,80}?[Ff]ailed.{0,80})"),
     rule(
@@ -173,6 +188,13 @@ EDGENT = (
         r"(?:(?P<reason>OTA written (?P<written>\d{1,10}) / (?P<total>\d{1,10}) bytes"
         r"|HTTP response should be 200|Content-Length not (?:defined|set).{0,40}"
         r"|Not enough space.{0,60})|Update failed)",
+        status="failed",
+    ),
+    rule(
+        "ota",
+        ("Content-Type", "no content in the response"),
+        r"(?P<reason>(?:Invalid|Wrong|Unexpected|Bad|Unsupported) Content-Type\b.{0,80}"
+        r"|There was no content in the response)",
         status="failed",
     ),
     rule(

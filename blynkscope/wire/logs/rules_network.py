@@ -93,6 +93,12 @@ CURL = (
     rule("http", " HTTP/", r"(?:> ?)?(?P<method>GET|PUT|POST|DELETE|HEAD|OPTIONS) (?P<url>\S{1,1000}) HTTP/\d"),
     rule(
         "http",
+        ("server response", "erver returned", "tatus code"),
+        r"(?:[\w ]{0,40}?Error: )?(?:Unexpected server response|Server returned(?: HTTP response)?(?: code)?"
+        r"|(?:Got |HTTP )?[Ss]tatus code):? (?P<status>[1-5]\d\d)\b",
+    ),
+    rule(
+        "http",
         ("HTTP", "http"),
         r"(?:\[HTTP\] )?(?:GET\.{3} code:|HTTP (?:response|status|error)(?: code)?:?|HTTP/?S? (?:GET"
         r"|POST)\.{3} code:|[Hh]ttp (?:response )?code:?|httpCode:?) ?(?P<status>[1-5]\d\d)\b",
@@ -159,6 +165,14 @@ TLS = (
         r"|(?:Bear)?SSL [Ee]rror(?: code)?)[:= ]{1,3}(?P<code>-?\d{1,6})\b",
     ),
     rule("tls-error", "[SSL", rf"{_ANY}\[SSL(?:: (?P<reason>[A-Z0-9_]{{3,60}}))?\]"),
+    rule(
+        "certificate-error",
+        ("PKIX", "CertificateException", "start sntp first"),
+        r"[^\n]{0,200}?(?P<reason>PKIX path (?:building|validation) failed|CertificateException: [^\n]{1,120}"
+        r"|please start sntp first)",
+    ),
+    rule("tls-error", "fatal alert", r"[^\n]{0,200}?(?P<reason>[Ff]atal alert: \w{1,40})"),
+    rule("tls-error", "SSLHandshakeException", r"[^\n]{0,200}?SSLHandshakeException(?:: (?P<reason>[^\n]{1,120}))?"),
     rule(
         "tls-error",
         ("EPROTO", "SSL routines"),
