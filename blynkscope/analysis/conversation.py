@@ -58,8 +58,12 @@ class Conversation(Dialogue):
         word = -1 if event.word is None else event.word
         body = event.body[: limits.HARDWARE_BODY_MAX]
         if event.cmd and (event.cut or 0 <= word != len(body)):
-            for tell in self.hooks.altered:
-                tell(self, lane, self.run.frames + 1, event.cmd, word, body, event.cut)
+            if event.exact:
+                for tell in self.hooks.misdeclared:
+                    tell(self, lane, self.run.frames + 1, event.cmd, word, body)
+            else:
+                for tell in self.hooks.altered:
+                    tell(self, lane, self.run.frames + 1, event.cmd, word, body, event.cut)
         # A log knows no offsets, and no acknowledgements of TCP.
         self._frames(lane, [(event.cmd, event.id, word, body, 1, event.time)])
 

@@ -9,6 +9,7 @@ from typing import Any
 from blynkscope.analysis.records import SCHEMA, FrameRecord, Record, StreamRecord, SummaryRecord
 from blynkscope.protocol import commands, derived
 from blynkscope.protocol.frames import HEADER_SIZE
+from blynkscope.protocol.misread import explain_header
 from blynkscope.protocol.model import Dialect, Era, Sender
 from blynkscope.protocol.statuses import status_name
 from blynkscope.wire import recognise
@@ -85,7 +86,7 @@ def read(
         items = _hunted(data) if guess.kind in {"unknown", "text"} else []
         if not any(isinstance(item, RawFrame) for item in items):
             kind = "tls" if guess.kind == "tls" else "foreign"
-            said = {"protocol": guess.kind, "label": guess.label, **guess.detail, "advice": guess.advice}
+            said = {"protocol": guess.kind, "label": guess.label, **guess.detail, "advice": _advice(guess, data)}
             by = sender or Sender.UNKNOWN
             return Reading(Dialect.HARDWARE, by, [Piece(0, data, StreamRecord(kind, 1, None, by, len(data), said))])
         spoken = Dialect.HARDWARE
@@ -95,6 +96,12 @@ def read(
     by = sender or _sender_of(items, spoken, era)
     reader = _Reader(data, spoken, by, era)
     return Reading(spoken, by, [reader.piece(item) for item in items])
+
+
+def _advice(guess: recognise.Guess, data: bytes) -> str:
+    """What to do about bytes that are no frame; of a TLS record also what each byte is taken for by mistake."""
+    misread = explain_header(data) if guess.kind == "tls" and "level" not in guess.detail else None
+    return f"Byte by byte: {misread} {guess.advice}" if misread else guess.advice
 
 
 def _framed(data: bytes, dialect: Dialect) -> list[Item]:
@@ -149,7 +156,7 @@ class _Reader:
         raw = self._data[item.start : item.start + item.size]
         guess = recognise.name_bytes(item.sample)
         detail = {"reason": "no frame begins here", "offset": item.start, "looks_like": guess.label, **guess.detail}
-        detail["advice"] = guess.advice
+        detail["advice"] = _advice(guess, item.sample)
         return Piece(item.start, raw, StreamRecord("resync", 1, None, self._sender, item.size, detail))
 
     def _malformed(self, item: Malformed, size: int) -> Piece:

@@ -129,6 +129,9 @@ class StreamRule:
     def altered(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes, cut: bool) -> None:
         """A log shows another number of body bytes than the frame declares, or breaks off inside it."""
 
+    def misdeclared(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes) -> None:
+        """A message that somebody wrote down byte for byte declares another length than its body has."""
+
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """A line of a log means something; `stream` is None before the first connection."""
 
@@ -173,6 +176,7 @@ class Hooks:
     recognised: tuple[Callable[..., None], ...]
     told: tuple[Callable[..., None], ...]
     altered: tuple[Callable[..., None], ...]
+    misdeclared: tuple[Callable[..., None], ...]
     logged: tuple[Callable[..., None], ...]
     looked_up: tuple[Callable[..., None], ...]
     ended: tuple[Callable[..., None], ...]

@@ -7,6 +7,8 @@ from typing import Any
 
 BUCKETS = 120
 """Points of a rate over time. When a stream grows past them, two become one and each covers twice the time."""
+SECONDS_KEPT = 4096
+"""Seconds that are counted one by one before the older ones go to the points of the rate over time."""
 SAMPLES = 512
 """Round trips of one command that percentiles are taken from; of more, every second one is kept, then every fourth."""
 
@@ -19,10 +21,7 @@ class Tempo:
         longest: The longest silence between two messages in seconds; `longest_end` is when it ended.
     """
 
-    __slots__ = (
-        "_buckets", "_in_second", "_peak", "_peak_at", "_second", "_until", "_untimed", "bucket", "busy_seconds",
-        "first", "last", "longest", "longest_end",
-    )  # fmt: skip
+    __slots__ = ("_buckets", "_peak", "_seconds", "_untimed", "bucket", "first", "last", "longest", "longest_end")
 
     def __init__(self) -> None:
         self._untimed = 0
@@ -30,73 +29,73 @@ class Tempo:
         self.last = 0.0
         self.longest = 0.0
         self.longest_end = 0.0
-        self.busy_seconds = 0
-        """Seconds in which anything was said."""
         self.bucket = 1
-        self._buckets: list[int] = [0]
-        self._second = 0
-        self._in_second = 0
-        self._until = -math.inf
-        self._peak = 0
-        self._peak_at = 0.0
+        """Seconds that one point of the rate over time covers."""
+        self._seconds: dict[int, int] = {}
+        """Messages by second since the first one; the oldest go to the buckets when there are many."""
+        self._buckets: list[int] = []
+        self._peak = (0, 0)
+        """Most messages in one of the seconds that went to the buckets, and which one."""
 
     def take(self, count: int, time: float | None) -> None:
         """So many messages at this time."""
         if time is None:
             self._untimed += count
             return
-        if time >= self._until:
-            self._next_second(time)
+        first = self.first
+        if first is None:
+            first = self.first = self.last = time
         silence = time - self.last
         if silence > self.longest:
             self.longest, self.longest_end = silence, time
         self.last = time
-        # A clock that goes back counts into the second that it is in.
-        self._in_second += count
+        seconds, second = self._seconds, int(time - first)
+        if second in seconds:
+            seconds[second] += count
+        else:
+            seconds[second] = count
+            if len(seconds) > SECONDS_KEPT:
+                self._settle()
 
-    def _next_second(self, time: float) -> None:
-        if self.first is None:
-            self.first = self.last = self._peak_at = time
-        self._settle()
-        self._second = int(time - self.first)
-        self._until = self.first + self._second + 1.0
-        self.busy_seconds += 1
-        place = self._second // self.bucket
-        while place >= BUCKETS:
+    def _settle(self) -> None:
+        """The seconds go to the buckets, all but the last one, which is still being counted."""
+        seconds = self._seconds
+        last = max(seconds)
+        for second, count in sorted(seconds.items()):
+            if second != last:
+                if count > self._peak[0]:
+                    self._peak = count, second
+                self._put(max(second, 0), count)
+        self._seconds = {last: seconds[last]}
+
+    def _put(self, second: int, count: int) -> None:
+        while second // self.bucket >= BUCKETS:
             pairs = self._buckets
             if len(pairs) % 2:
                 pairs.append(0)
             self._buckets = [one + two for one, two in zip(pairs[::2], pairs[1::2], strict=True)]
             self.bucket *= 2
-            # After a long silence many doublings follow each other: the list is short by then.
-            place = self._second // self.bucket
+        place = second // self.bucket
         self._buckets += [0] * (place + 1 - len(self._buckets))
-
-    def _settle(self) -> None:
-        """The second that is being counted goes to the others."""
-        count = self._in_second
-        if count and self.first is not None:
-            if count > self._peak:
-                self._peak, self._peak_at = count, self.first + self._second
-            self._buckets[-1] += count
-            self._in_second = 0
+        self._buckets[place] += count
 
     @property
     def count(self) -> int:
         """Messages."""
-        return sum(self._buckets) + self._in_second + self._untimed
+        return sum(self._buckets) + sum(self._seconds.values()) + self._untimed
 
     @property
     def peak(self) -> int:
         """Most messages in one second (of the clock that began with the first one)."""
-        return max(self._peak, self._in_second)
+        return max(self._peak[0], max(self._seconds.values(), default=0))
 
     @property
     def peak_at(self) -> float | None:
         """When that second began."""
         if self.first is None:
             return None
-        return self._peak_at if self._peak >= self._in_second else self.first + self._second
+        second, count = max(self._seconds.items(), key=lambda entry: entry[1], default=(0, 0))
+        return self.first + (self._peak[1] if self._peak[0] >= count else second)
 
     @property
     def mean(self) -> float | None:
@@ -106,14 +105,17 @@ class Tempo:
         return self.count / (self.last - self.first)
 
     def summary(self) -> dict[str, Any]:
-        """Mean and peak rate, and the counts per bucket."""
+        """Mean and peak rate, and the counts per bucket. For the end: no message comes behind it."""
         mean, peak = self.mean, self.peak
-        counts = list(self._buckets)
-        counts[-1] += self._in_second
+        if self._seconds:
+            self._settle()
+            ((last, count),) = self._seconds.items()
+            self._put(max(last, 0), count)
+            self._seconds = {}
         return {
             "mean": round(mean, 3) if mean is not None else None,
-            "peak": peak,
-            "per_second": counts,
+            "peak": max(peak, self._peak[0]),
+            "per_second": list(self._buckets) or [0],
             "bucket": self.bucket,
         }
 

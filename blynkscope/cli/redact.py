@@ -40,7 +40,7 @@ _GZIP_LEVEL = 6
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="The count as text on stderr, or also as JSON on stdout.",
 )  # fmt: skip
-@options.quiet
+@click.option("-q", "--quiet", is_flag=True, help="Leave out the notes.")
 def command(source: str, output: str, hosts: bool, format_: str, quiet: bool) -> None:
     """Write a capture or log for sharing: secrets out, everything else as it was.
 

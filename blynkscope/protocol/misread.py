@@ -54,8 +54,8 @@ def explain_header(header: bytes) -> str | None:
     if len(header) >= _NAMED:
         length = header[3] << 8 | header[4]
         parts.append(
-            f"{header[3]:02x} {header[4]:02x} is the length of the record, {length} bytes, and neither a status nor the "
-            "length of a Blynk body"
+            f"{header[3]:02x} {header[4]:02x} is the length of the record, {length} bytes, and neither a status nor "
+            "the length of a Blynk body"
         )
     parts.append(_HIDDEN[kind])
     return "; ".join(parts) + "."

@@ -220,7 +220,7 @@ class Words:
             facts.append(_count(int(beat["pings"]), "ping"))
         if beat.get("idle_limit") is not None:
             limit_of = f" ({safe_line(str(beat['limit_of']), 100)})" if beat.get("limit_of") else ""
-            facts.append(f"closed after {_number(beat['idle_limit'])} s of silence{limit_of}")
+            facts.append(f"the server's limit is {_number(beat['idle_limit'])} s of silence{limit_of}")
         return " · ".join(facts)
 
     def _pins(self, pins: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -184,6 +184,11 @@ class Mermaid:
     def _over(self, stream: int | None) -> str:
         """The participants that a note about a stream stands over."""
         if stream is not None:
+            if stream not in self._streams:
+                # The stream is over: its device is the one that was drawn for it.
+                drawn = [name for (role, place), name in self._names.items() if place == stream and role != "server"]
+                if drawn:
+                    return drawn[-1]
             parties = self._streams.get(stream) or Parties()
             role = next(role for role in parties.columns() if role != "server")
             return self._participant(role, parties.address(role) or None, stream)

@@ -129,6 +129,11 @@ class CaptureScrub:
                 f"{counts.tls} directions speak TLS and are as they were: whoever has the key log of this capture can "
                 "open them, and find the secrets inside; keep it to yourself"
             )
+        report.left["compressed_http_directions"] = counts.packed_http
+        if counts.packed_http:
+            report.notes.append(
+                f"{counts.packed_http} directions carry compressed HTTP bodies, which were not looked into"
+            )
         if counts.packed_messages:
             report.notes.append(f"{counts.packed_messages} compressed WebSocket messages could not be looked into")
 

@@ -31,7 +31,7 @@ _PAIRS = re.compile(
 )
 _SOLID = re.compile(rb"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}){10,}+(?![0-9A-Za-z])")
 _PAIR = re.compile(rb"[0-9A-Fa-f]{2}")
-_NUMBERS = re.compile(rb"(?<![0-9A-Za-z.])(?:\d{1,3}(?![0-9A-Za-z.])[\s,;]{1,4}){7,}+\d{1,3}(?![0-9A-Za-z])")
+_NUMBERS = re.compile(rb"(?<![0-9A-Za-z.])\d{1,3}(?:[\s,;]{1,4}\d{1,3}(?![0-9A-Za-z.])){7,}+")
 _NUMBER = re.compile(rb"\d{1,3}")
 
 

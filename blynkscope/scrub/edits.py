@@ -12,6 +12,9 @@ from blynkscope.scrub.vault import Kind, Vault
 EDITS_MAX = 2_000_000
 """Replacements of one file: some 200 MB of them, a login for each packet of a long recording."""
 
+_CLUSTER_MAX = 64
+"""Overlapping edits whose best order is looked for."""
+
 
 class Edit(NamedTuple):
     """Bytes `start` to `end` become `new`, because a secret of this kind stands there."""
@@ -26,22 +29,54 @@ class Edit(NamedTuple):
 
 
 def settled(edits: Iterable[Edit]) -> list[Edit]:
-    """The edits in order, none over another: of two that overlap the longer one stays whole."""
+    """The edits in order, none over another: of those that overlap, the longest stays whole."""
     kept: list[Edit] = []
+    cluster: list[Edit] = []
+    end = 0
     for edit in sorted(set(edits), key=lambda one: (one.start, -one.end)):
-        last = kept[-1] if kept else None
-        if last is None or edit.start >= last.end:
-            kept.append(edit)
-        elif edit.end <= last.end:
-            continue
-        elif edit.end - edit.start > last.end - last.start:
-            kept[-1] = last._replace(end=edit.start, new=last.new[: edit.start - last.start])
-            if kept[-1].start == kept[-1].end:
-                kept.pop()
-            kept.append(edit)
-        else:
-            kept.append(edit._replace(start=last.end, new=edit.new[last.end - edit.start :]))
+        if cluster and edit.start >= end:
+            kept += _disjoint(cluster)
+            cluster.clear()
+        end = max(end, edit.end) if cluster else edit.end
+        cluster.append(edit)
+    return kept + _disjoint(cluster)
+
+
+def _disjoint(cluster: list[Edit]) -> list[Edit]:
+    """Edits that hang together: longest first, of the others what is left of them."""
+    if len(cluster) < 2:
+        return cluster.copy()
+    if len(cluster) > _CLUSTER_MAX:
+        return _in_order(cluster)
+    taken: list[Edit] = []
+    for edit in sorted(cluster, key=lambda one: (one.start - one.end, one.start)):
+        parts = [edit]
+        for other in taken:
+            parts = [part for one in parts for part in _without(one, other)]
+        taken += parts
+    return sorted(taken, key=lambda one: one.start)
+
+
+def _in_order(cluster: list[Edit]) -> list[Edit]:
+    """The same for very many: what comes first stays."""
+    kept: list[Edit] = []
+    end = 0
+    for edit in cluster:
+        if edit.end > end:
+            kept.append(_part(edit, max(edit.start, end), edit.end))
+            end = edit.end
     return kept
+
+
+def _without(edit: Edit, other: Edit) -> list[Edit]:
+    if edit.end <= other.start or other.end <= edit.start:
+        return [edit]
+    spans = ((edit.start, other.start), (other.end, edit.end))
+    return [_part(edit, start, end) for start, end in spans if start < end]
+
+
+def _part(edit: Edit, start: int, end: int) -> Edit:
+    return edit._replace(start=start, end=end, new=edit.new[start - edit.start : end - edit.start])
 
 
 class Plan:

@@ -15,6 +15,8 @@ from blynkscope.scrub.vault import SHORTEST_KNOWN, Kind, Vault
 
 PIECE = 8
 """Characters of a token that are taken for a part of it: 32 random bits or more."""
+_VARIETY = 4
+"""Different characters that a piece must have to be one: runs of zeros stand everywhere."""
 
 Match = tuple[int, int, bytes, Kind, bytes]
 """Start, end, what to put there, kind, the whole secret."""
@@ -45,8 +47,11 @@ class Matcher:
                 continue
             self._placeholders[secret] = (made, kind)
             if kind is Kind.TOKEN and _TOKEN.fullmatch(secret):
+                self._whole[secret] = (made, kind, secret)
                 for at in range(len(secret) - PIECE + 1):
-                    self._pieces.setdefault(secret[at : at + PIECE], []).append((secret, at))
+                    piece = secret[at : at + PIECE]
+                    if len(set(piece)) >= _VARIETY:
+                        self._pieces.setdefault(piece, []).append((secret, at))
             elif _RUN.fullmatch(secret):
                 self._whole[secret] = (made, kind, secret)
                 continue
@@ -73,16 +78,19 @@ class Matcher:
             if (known := whole.get(run)) is not None:
                 found.append((start, match.end(), *known))
                 continue
-            at, last = 0, len(run) - PIECE
+            at = done = 0
+            last = len(run) - PIECE
             while at <= last:
                 candidates = pieces.get(run[at : at + PIECE])
                 if candidates is None:
                     at += 1
                     continue
                 size, secret, place = max((_shared(run, at, one, there), one, there) for one, there in candidates)
+                while at > done and place and run[at - 1] == secret[place - 1]:
+                    at, place, size = at - 1, place - 1, size + 1
                 made, kind = self._placeholders[secret]
                 found.append((start + at, start + at + size, made[place : place + size], kind, secret))
-                at += size
+                at = done = at + size
 
 
 def _shared(run: bytes, at: int, secret: bytes, place: int) -> int:

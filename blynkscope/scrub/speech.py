@@ -6,6 +6,7 @@ may lie in several of them, each with its mask.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from blynkscope.wire import recognise
 from blynkscope.wire.events import Closed, Data, Event, Gap, Opened
 from blynkscope.wire.framing import Framer, Item, Malformed, RawFrame, Skipped, web_message
 
-_HEAD_MAX = 32 * 1024
+_PACKED_HTTP = re.compile(rb"\ncontent-encoding:[ \t]*+(?:gzip|deflate|br)", re.IGNORECASE)
 _WEB_PATH = b"/dashws"
 
 
@@ -49,6 +50,7 @@ class Counts:
         self.tls = 0
         self.packed_messages = 0
         self.packed_bodies = 0
+        self.packed_http = 0
 
 
 def nothing_known(_: bytes) -> Iterable[Match]:
@@ -90,6 +92,7 @@ class Side:
         self._inner: Side | None = None
         self._message = b""
         self._map: list[tuple[int, Piece]] = []
+        self._packed = False
         self._decided = False
         self._all = Window(known, self._matched, offset)
 
@@ -177,6 +180,9 @@ class Side:
     # --- text ---
 
     def _spots(self, data: bytes) -> Iterable[tuple[int, int, Kind]]:
+        if not self._packed and _PACKED_HTTP.search(data) is not None:
+            self._packed = True
+            self._counts.packed_http += 1
         return spots(data, hosts=self._hosts)
 
     def _spotted(self, base: int, data: bytes, found: tuple[int, int, Kind]) -> None:

@@ -18,8 +18,6 @@ from blynkscope.scrub.vault import Kind
 Spot = tuple[int, int, Kind]
 """Start, end, kind."""
 
-_ASCII = re.IGNORECASE | re.ASCII
-
 
 def _bytes(pattern: re.Pattern[str]) -> re.Pattern[bytes]:
     return re.compile(pattern.pattern.encode("ascii"), pattern.flags & re.IGNORECASE)
@@ -73,8 +71,35 @@ _USERINFO = re.compile(rb"://([^/\s@:\"'<>]{1,128}):([^/\s@\"'<>]{1,128})@")
 _MAC = re.compile(rb"(?<![\w:-])((?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2})(?![\w:-])")
 _IMEI = re.compile(rb"(?:IMEI|GSN|CCID|ICCID|IMSI|CIMI)[^\d\r\n]{0,12}[\r\n]{0,4}(\d{14,20})(?!\d)", re.IGNORECASE)
 
-_WORTH = re.compile(rb"[@=:/\"]|token|%40", re.IGNORECASE)
-"""Without one of these no expression finds anything."""
+_SECRET_WORDS = tuple(
+    {name.encode()[:4] for name in patterns.SECRET_NAMES} | {b"pass", b"pwd", b"psk", b"ssid", b"wifi", b"wi-f"}
+)
+"""Beginnings of the names of secrets; a search for words is many times quicker than an expression."""
+_HOSTS = frozenset({Kind.ADDRESS, Kind.HOST, Kind.HARDWARE})
+_GUARDED: tuple[tuple[Kind, tuple[bytes, ...], re.Pattern[bytes], int], ...] = (
+    (Kind.CREDENTIALS, (b"authorization:", b"cookie:"), _HEADER, 2),
+    (Kind.TOKEN, (b"token",), _SPOKEN, 2),
+    (Kind.TOKEN, (b"/",), _PATH, 1),
+    (Kind.MAIL, (b"@", b"%40"), _MAIL, 1),
+    (Kind.SSID, (b"at+cw",), _JOIN, 1),
+    (Kind.PASSWORD, (b"at+cw",), _JOIN, 2),
+    (Kind.SSID, (b"connecting to",), _CONNECTING, 1),
+    (Kind.SSID, (b"connected to", b"connecting to"), _JOINED, 1),
+    (Kind.PASSWORD, (b"://",), _USERINFO, 1),
+    (Kind.PASSWORD, (b"://",), _USERINFO, 2),
+    (Kind.ADDRESS, (b".",), _IPV4, 1),
+    (Kind.HOST, (b"://",), _URL_HOST, 1),
+    (Kind.HOST, (b"host:",), _HOST_HEADER, 1),
+    (Kind.HOST, (b"connect", b"redirecting"), _HOST_PORT, 1),
+    (Kind.HARDWARE, (b":", b"-"), _MAC, 1),
+    (Kind.HARDWARE, (b"imei", b"gsn", b"ccid", b"imsi", b"cimi"), _IMEI, 1),
+)
+"""Kind, words without which nothing is found (in lower case), expression, group."""
+
+
+_SHORT = 512
+_WORTH = re.compile(rb"[@=:/\"\r\n-]|%40|token|ssid|pass|device", re.IGNORECASE)
+"""What the body of a frame must have for anything to be found in it; nearly none has."""
 
 
 def spots(data: bytes, *, hosts: bool) -> Iterator[Spot]:
@@ -84,42 +109,33 @@ def spots(data: bytes, *, hosts: bool) -> Iterator[Spot]:
         data: Text, or bytes with text in them.
         hosts: True to find host names, addresses and hardware numbers too.
     """
-    if _WORTH.search(data) is None:
+    if len(data) < _SHORT and _WORTH.search(data) is None:
         return
-    for pattern in (_MEMBER, _PARAMETER):
-        for match in pattern.finditer(data):
-            if match[2]:
-                secret = match[1].lower().decode() in patterns.PASSWORD_NAMES
-                yield *match.span(2), Kind.PASSWORD if secret else Kind.TOKEN
-    for match in _HEADER.finditer(data):
-        yield *match.span(2), Kind.CREDENTIALS
-    for match in _SPOKEN.finditer(data):
-        yield *match.span(2), Kind.TOKEN
-    for kind, pattern in ((Kind.TOKEN, _PATH), (Kind.MAIL, _MAIL), *_SKETCH):
-        for match in pattern.finditer(data):
-            yield *match.span(1), kind
-    for match in _MQTT_LOGIN.finditer(data):
-        yield match.start(2), min(match.end(2), match.start(2) + match[1][0]), Kind.TOKEN
-    for match in _JOIN.finditer(data):
-        yield *match.span(1), Kind.SSID
-        if match[2]:
-            yield *match.span(2), Kind.PASSWORD
-    for pattern in (_CONNECTING, _JOINED):
-        for match in pattern.finditer(data):
-            yield *match.span(1), Kind.SSID
-    for match in _USERINFO.finditer(data):
-        yield *match.span(1), Kind.PASSWORD
-        yield *match.span(2), Kind.PASSWORD
-    if hosts:
-        for kind, pattern in (
-            (Kind.ADDRESS, _IPV4), (Kind.HOST, _URL_HOST), (Kind.HOST, _HOST_HEADER), (Kind.HOST, _HOST_PORT),
-            (Kind.HARDWARE, _MAC), (Kind.HARDWARE, _IMEI),
-        ):  # fmt: skip
+    low = data.lower()
+    secret_word = any(word in low for word in _SECRET_WORDS)
+    if secret_word:
+        for pattern in (_MEMBER, _PARAMETER):
+            for match in pattern.finditer(data):
+                if match[2]:
+                    password = match[1].lower().decode() in patterns.PASSWORD_NAMES
+                    yield *match.span(2), Kind.PASSWORD if password else Kind.TOKEN
+        for kind, pattern in _SKETCH:
             for match in pattern.finditer(data):
                 yield *match.span(1), kind
+    for kind, words, pattern, group in _GUARDED:
+        if kind in _HOSTS and not hosts:
+            continue
+        if any(word in low for word in words):
+            for match in pattern.finditer(data):
+                if match[group]:
+                    yield *match.span(group), kind
+    for match in _MQTT_LOGIN.finditer(data) if b"\0\x06device\0" in data else ():
+        yield match.start(2), min(match.end(2), match.start(2) + match[1][0]), Kind.TOKEN
 
 
-_LIKE_TOKEN = re.compile(rb"(?=[A-Za-z_-]*+\d)(?=[\d_-]*+[A-Za-z])[A-Za-z0-9_-]{%d,}+" % patterns.TOKEN_PART)
+_LIKE_TOKEN = re.compile(
+    rb"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*+\d)(?=[\d_-]*+[A-Za-z])[A-Za-z0-9_-]{%d,}+" % patterns.TOKEN_PART
+)
 
 
 def likely(data: bytes, *, hosts: bool) -> Iterator[Spot]:

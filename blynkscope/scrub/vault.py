@@ -13,6 +13,7 @@ from collections import Counter
 from enum import StrEnum
 
 from blynkscope.errors import CaptureError
+from blynkscope.protocol.limits import TOKEN_LENGTH
 
 SECRETS_MAX = 20_000
 """Different secrets of one file: more than any recording of real devices, and few enough to keep."""
@@ -41,7 +42,10 @@ _HEX = re.compile(rb"[0-9a-f]++|[0-9A-F]++")
 _SCHEME = re.compile(rb"([A-Za-z]++[ \t]++)(.*+)", re.DOTALL)
 _BLANK = re.compile(rb"([*xX.?\x00#-])\1*+")
 _OWN_HEX = "c0de"
+_PART = 16
 _OWN_MAIL = re.compile(rb"(?:mail\d++|[x.]++)++(?:@|%40)(?:mail\d++|[x.]++)++")
+_OWN = re.compile(rb"(?:TOKEN|PASS|SSID|SECRET)\d++x*+|(?:c0de|C0DE)[0-9A-Fa-f]{4}0++")
+"""What a run before this one put in place of a secret."""
 _ESCAPED_AT = b"%40"
 _WORDS = {Kind.TOKEN: "TOKEN", Kind.MAIL: "mail", Kind.PASSWORD: "PASS", Kind.SSID: "SSID", Kind.HOST: "host",
           Kind.CREDENTIALS: "SECRET"}  # fmt: skip
@@ -184,6 +188,13 @@ class Vault:
             return self.placeholder(kind, value.replace(_ESCAPED_AT, b"@")).replace(b"@", _ESCAPED_AT)
         if kind in {Kind.ADDRESS, Kind.HARDWARE}:
             return self._digits(value)
+        if _OWN.fullmatch(value) is not None:
+            return value
+        if kind is Kind.TOKEN and len(value) >= _PART and len(value) != TOKEN_LENGTH:
+            # A token that was cut short looks like the beginning of the whole one.
+            for longer, other in self.known.items():
+                if other is kind and len(longer) > len(value) and (at := longer.find(value)) >= 0:
+                    return self.placeholder(kind, longer)[at : at + len(value)]
         while True:
             made = self._next(kind, value)
             # A number that the input has already (it was cleaned before) belongs to that placeholder.
@@ -211,6 +222,8 @@ class Vault:
         """Zeros for the digits, and a number at their end."""
         places = [match.start() for match in re.finditer(rb"[0-9A-Fa-f]", value)]
         self._numbers["digits"] += 1
+        if not places:
+            return b"x" * len(value)
         number = str(self._numbers["digits"]).encode()[-len(places) :].rjust(len(places), b"0")
         out = bytearray(value)
         for place, digit in zip(places, number, strict=True):

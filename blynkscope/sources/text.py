@@ -144,7 +144,7 @@ class TextSource:
         events: list[Event] = [Opened(1, None, None, None, 0, 0, True, ("log",))]
         for one in pasted.examples:
             cut = bool(one.cmd) and len(one.body) < one.word
-            events.append(Message(1, one.direction, None, one.cmd, one.id, one.word, one.body, one.line, cut))
+            events.append(Message(1, one.direction, None, one.cmd, one.id, one.word, one.body, one.line, cut, True))
         facts = {"frames": len(pasted.examples), "lines": self.packets, "library": "unknown"}
         facts["notation"] = pasted.notation
         said = f"{len(pasted.examples)} messages as {pasted.notation}"

@@ -94,7 +94,8 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
 
     `word` is the status of a RESPONSE, else the declared body length; None where the log tells neither. `body` holds
     the bytes that were seen, which may be fewer or others than were declared. `line` is the 1-based line that it
-    begins on. `cut` is True where the log ends, or goes on with something else, before the declared body does.
+    begins on. `cut` is True where the log ends, or goes on with something else, before the declared body does. `exact`
+    is True where the bytes are certain (hex digits that somebody wrote), so that a wrong length is the message's own.
     """
 
     stream: int
@@ -106,6 +107,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
     body: bytes
     line: int
     cut: bool = False
+    exact: bool = False
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True, tag=8):

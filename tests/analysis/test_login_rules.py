@@ -146,6 +146,16 @@ def test_a_log_in_which_no_byte_came_in():
     assert log.of(2, 3) == ["BS202", "BS209"]
 
 
+def test_what_keeps_a_device_from_the_server_explains_its_other_logins_too():
+    log = LogTalk()
+    for cut in (1, 2, 3):
+        log.device(29, 1, TOKEN[:-cut], word=32).line("login-timeout").open(after=2.0)
+    log.device(29, 1, TOKEN).line("packet-too-big", "Packet too big: 17231", size=17231, after=0.1)
+    log.line("ble-module", "OK+CONN").finish()
+    assert "BS114" in log.ids
+    assert log.of(2, 3) == []
+
+
 def test_login_timeouts_in_words():
     log = LogTalk(host="192.0.2.9", port=80).line("login-timeout", "Login timeout").finish()
     assert log.of(2, 3) == ["BS202"]

@@ -1,5 +1,6 @@
 """A log beside its capture: every line finds its frame, or its place between two."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def woven(name, log=None):
 
 def test_every_frame_of_the_log_is_found_in_the_capture():
     records, merge, lines = woven("04_hw_plain_cpp140")
-    beside = [(before, record) for before, record in zip(records, records[1:], strict=False)
+    beside = [(before, record) for before, record in pairwise(records)
               if isinstance(record, LogRecord) and record.kind == "frame"]  # fmt: skip
     told = sum(1 for line in lines if "[" in line and line.split("] ", 1)[-1][:1] in {"<", ">"} and "|00|" in line)
     assert len(beside) >= 55 <= told
@@ -54,7 +55,7 @@ def test_other_lines_stand_between_the_frames_that_they_were_said_between():
     records, _, _ = woven("04_hw_plain_cpp140")
     numbers = [record.line for record in records if isinstance(record, LogRecord)]
     # Frames that came with one segment stand together, and the text between them behind them; here 13 of them.
-    back = [earlier - later for earlier, later in zip(numbers, numbers[1:], strict=False) if later < earlier]
+    back = [earlier - later for earlier, later in pairwise(numbers) if later < earlier]
     assert len(back) <= 8
     assert max(back) <= 26
     banner = next(record for record in records if isinstance(record, LogRecord) and record.kind == "banner")

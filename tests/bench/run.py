@@ -113,6 +113,9 @@ def captures(frames: int, runs: int, folder: Path, tshark: str | None) -> dict[s
     decode = [*BLYNKSCOPE, "decode", "-q", "--color", "never"]
     candidates = {
         "blynkscope jsonl": lambda: child([*decode, "--format", "jsonl", "-o", str(jsonl), str(capture)]),
+        "jsonl, no findings": lambda: child(
+            [*decode, "--no-findings", "--format", "jsonl", "-o", str(jsonl), str(capture)]
+        ),
     }
     if tshark:
         # Reassembly of late segments is off by default there; without it tshark loses each stream that had one.
@@ -190,6 +193,67 @@ def decoders(runs: int) -> dict[str, Any]:
     return {"rows": lines, "times_construct": round(ratio(measured["derived decoder"], measured["construct"]), 2)}
 
 
+def analyses(frames: int, runs: int, folder: Path) -> dict[str, Any]:
+    """What the analysis costs beside the decoding of the same frames, with findings and without."""
+    from blynkscope.analysis.analyser import Analyser
+    from blynkscope.analysis.records import Observed
+    from blynkscope.protocol.derived import decode_body
+    from blynkscope.protocol.model import Dialect
+    from blynkscope.sources import open_capture
+    from blynkscope.wire.events import Data
+    from blynkscope.wire.framing import Framer
+
+    capture = folder / f"{frames}.pcap"
+    child([sys.executable, str(HERE / "generate.py"), "--frames", str(frames), "-o", str(capture)])
+    batches = list(open_capture(capture))
+
+    def decoding() -> Run:
+        begin = time.perf_counter()
+        framers: dict[tuple[int, int], Framer] = {}
+        count = 0
+        for events in batches:
+            for event in events:
+                if type(event) is Data:
+                    framer = framers.setdefault((event.stream, event.direction), Framer(Dialect.HARDWARE))
+                    for item in framer.feed(event.data, event.time):
+                        if hasattr(item, "body"):
+                            decode_body(item.cmd, item.body)
+                            count += 1
+        return _counted(begin, count, frames)
+
+    def analysis(findings: bool) -> Run:
+        begin = time.perf_counter()
+        analyser, count = Analyser(findings=findings), 0
+        for events in batches:
+            for record in analyser.feed(events):
+                if type(record) is Observed:
+                    record.record()
+                    count += 1
+        analyser.finish()
+        return _counted(begin, count, frames)
+
+    measured = interleaved(
+        {
+            "decoding alone": decoding,
+            "with analysis": lambda: analysis(findings=False),
+            "and with findings": lambda: analysis(findings=True),
+        },
+        runs,
+    )
+    bare = measured["decoding alone"]
+    lines = [row(name, done, frames) for name, done in measured.items()]
+    for line in lines:
+        line["times_decoding"] = round(ratio(bare, measured[line["name"]]), 2)
+    return {"rows": lines}
+
+
+def _counted(begin: float, count: int, frames: int) -> Run:
+    seconds = time.perf_counter() - begin
+    if abs(count - frames) > frames // 100:
+        raise Failed(f"{count} frames of {frames} were read")
+    return Run(seconds, 0.0)
+
+
 def start_ups(runs: int) -> dict[str, Any]:
     """Milliseconds until programs have started and ended, and as multiples of the interpreter's own."""
     measured = interleaved({name: lambda c=command: child(c) for name, command in START_UPS.items()}, max(runs, 5))
@@ -239,6 +303,12 @@ def report(result: dict[str, Any]) -> str:
     if "failed" not in part:
         text += [f"decoders alone, {MICRO_FRAMES:,} frames: derived is {part['times_construct']:.1f} x construct"]
         text += lines_of(part["rows"])
+    part = result["analysis"]
+    if "failed" not in part:
+        last = part["rows"][-1]
+        times = f"{last['times_decoding']:.2f}"
+        text.append(f"analysis in one process: decoding, analysis and findings take {times} x decoding alone")
+        text += lines_of(part["rows"])
     if "failed" not in result["start_up"]:
         text.append("start-up, median")
         for name, line in result["start_up"].items():
@@ -261,11 +331,17 @@ def main() -> int:
             part = attempt(f"{frames} frames", lambda n=frames, at=folder: captures(n, options.runs, Path(at), tshark))
         result["captures"][str(frames)] = part
     result["decoders"] = attempt("decoders", lambda: decoders(options.runs))
+    with tempfile.TemporaryDirectory(prefix="blynkscope-bench-") as folder:
+        place = Path(folder)
+        result["analysis"] = attempt("analysis", lambda: analyses(MICRO_FRAMES, options.runs, place))
     result["start_up"] = attempt("start-up", lambda: start_ups(options.runs))
     print(report(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    failed = any("failed" in part for part in [*result["captures"].values(), result["decoders"], result["start_up"]])
+    failed = any(
+        "failed" in part
+        for part in [*result["captures"].values(), *(result[name] for name in ("decoders", "analysis", "start_up"))]
+    )
     return 1 if failed else 0
 
 

@@ -179,9 +179,9 @@ def test_http():
     for secret in (TOKEN, OTHER, basic, b"hunter2", b"jane.doe", b"opensesame"):
         assert secret not in text
     new = text.split(b"Basic ")[1].split(b"\r\n")[0]
-    assert base64.b64decode(new, validate=True) == b"mail1xxx@xxxxxxx.xxx:PASS1xxxxx"
+    assert base64.b64decode(new, validate=True) == b"mail1xxx@xxxxxxx.xxx:PASS2xxxxx"
     assert json.loads(text[-len(body) :]) == {
-        "token": "TOKEN1" + "x" * 26, "pass": "PASS2xx", "email": "mail1xxx@xxxxxxx.xxx"
+        "token": "TOKEN1" + "x" * 26, "pass": "PASS1xx", "email": "mail1xxx@xxxxxxx.xxx"
     }  # fmt: skip
     assert text.count(b"c0de0001") == 2
     assert set(vault.counts()) == {"token", "email", "password", "credentials"}

@@ -11,10 +11,10 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         "exposure",
         "A token goes over the internet in clear",
-        "Without TLS everybody on the way can read the token and act as the device: write its pins, read its data, send "
-        "its notifications. Inside a home network that may do, on a public address it does not.",
-        "Use TLS: BlynkSimpleEsp8266_SSL.h or BlynkSimpleEsp32_SSL.h with port 443 (Blynk IoT) or 9443, https:// for the "
-        "REST API. Then refresh the token, for this one was seen.",
+        "Without TLS everybody on the way can read the token and act as the device: write its pins, read its data, "
+        "send its notifications. Inside a home network that may do, on a public address it does not.",
+        "Use TLS: BlynkSimpleEsp8266_SSL.h or BlynkSimpleEsp32_SSL.h with port 443 (Blynk IoT) or 9443, https:// for "
+        "the REST API. Then refresh the token, for this one was seen.",
         "framings, ports",
     ),
     Rule(
@@ -23,10 +23,11 @@ RULES: tuple[Rule, ...] = (
         Severity.NOTE,
         "exposure",
         "Firmware is downloaded over plain HTTP",
-        "Nobody checks where the firmware comes from: whoever sits on the way can replace it, and then owns the device. "
-        "The legacy server always orders it this way.",
-        "Keep such updates inside a network that you trust. From the internet use a signed image (Update.installSignature "
-        "on the ESP8266, secure boot on the ESP32) or a download over HTTPS with a verified certificate.",
+        "Nobody checks where the firmware comes from: whoever sits on the way can replace it, and then owns the "
+        "device. The legacy server always orders it this way.",
+        "Keep such updates inside a network that you trust. From the internet use a signed image "
+        "(Update.installSignature on the ESP8266, secure boot on the ESP32) or a download over HTTPS with a verified "
+        "certificate.",
         "what else turns up, OTA",
     ),
     Rule(
@@ -35,8 +36,8 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         "exposure",
         "The server still has the administrator's default password",
-        "admin@blynk.cc with the password admin is what the legacy server sets up at its first start, and everybody knows "
-        "it. Who can reach the port can read all projects and tokens, and send firmware to every device.",
+        "admin@blynk.cc with the password admin is what the legacy server sets up at its first start, and everybody "
+        "knows it. Who can reach the port can read all projects and tokens, and send firmware to every device.",
         "Change admin.email and admin.pass in server.properties before the first start, or the password in the "
         "administration interface (/admin), and set allowed.administrator.ips to your own addresses.",
         "what else turns up, OTA",
@@ -47,12 +48,13 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         "exposure",
         "The server's certificate is not verified, or not trusted",
-        "TLS without a check of the certificate protects from listeners only: whoever answers in the server's place can "
-        "present any certificate, and gets the token. Where the client does check and refuses, no connection comes "
-        "about until it trusts the right root certificate.",
+        "TLS without a check of the certificate protects from listeners only: whoever answers in the server's place "
+        "can present any certificate, and gets the token. Where the client does check and refuses, no connection "
+        "comes about until it trusts the right root certificate.",
         "Give the client the root certificate that signed the server's: setTrustAnchors or setCACert on ESP8266 and "
-        "ESP32, `cafile` in Python, NODE_EXTRA_CA_CERTS in Node. For a server of your own make a certificate for its name "
-        "(Let's Encrypt, or an own CA that the firmware holds); do not use setInsecure() beyond a test.",
+        "ESP32, `cafile` in Python, NODE_EXTRA_CA_CERTS in Node, cafile=… with socat. For a server of your own make a "
+        "certificate for its name (Let's Encrypt, or an own CA that the firmware holds); do not use setInsecure() "
+        "beyond a test.",
         "what else turns up, TLS alert",
     ),
     Rule(
@@ -61,8 +63,8 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "exposure",
         "The server's certificate is not valid at this time",
-        "Clients that verify refuse it, and those that go on prove that they do not verify. Where the certificate is in "
-        "order, it is the device's clock that is wrong: without a set time it is 1970 there.",
+        "Clients that verify refuse it, and those that go on prove that they do not verify. Where the certificate is "
+        "in order, it is the device's clock that is wrong: without a set time it is 1970 there.",
         "Renew the certificate on the server (legacy: server.ssl.cert and server.ssl.key in server.properties, then "
         "restart). On the device, set the time by NTP before connecting (configTime).",
         "what else turns up, TLS alert",

@@ -13,9 +13,9 @@ RULES: tuple[Rule, ...] = (
         "The connection was refused",
         "The machine is there and answers, but no program listens on that port (or a firewall answers in its place). "
         "Nothing of the Blynk protocol was spoken: token, template and library are not to blame.",
-        "Check the port: legacy servers take devices on 8080 (plain) and 9443 (TLS), before 2018 on 8442 and 8441; Blynk "
-        "IoT on 80 and 443. On a server of your own see that it runs (`ss -ltnp`), that its container publishes the port "
-        "(`docker run -p 8080:8080 -p 9443:9443`) and that the firewall lets it through.",
+        "Check the port: legacy servers take devices on 8080 (plain) and 9443 (TLS), before 2018 on 8442 and 8441; "
+        "Blynk IoT on 80 and 443. On a server of your own see that it runs (`ss -ltnp`), that its container publishes "
+        "the port (`docker run -p 8080:8080 -p 9443:9443`) and that the firewall lets it through.",
         "framings, ports; what else turns up",
     ),
     Rule(
@@ -24,8 +24,8 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "No one answered the connection request",
-        "The SYN got no answer at all, not even a refusal. The address is wrong or unreachable from where the device is, "
-        "or a firewall, a router or the mobile carrier drops the packets in silence.",
+        "The SYN got no answer at all, not even a refusal. The address is wrong or unreachable from where the device "
+        "is, or a firewall, a router or the mobile carrier drops the packets in silence.",
         "Try the same host and port from a computer in the same network: `blynkscope probe HOST:PORT`. Check that the "
         "address is not one of another private network (10.x, 172.16-31.x, 192.168.x), that gateway and subnet of the "
         "device are right, and with a SIM card that the APN allows this port; port 80 or 443 passes most firewalls.",
@@ -38,8 +38,8 @@ RULES: tuple[Rule, ...] = (
         "connection",
         "The connection was reset",
         "One side threw the connection away instead of closing it: what was on its way is lost. A server does so when "
-        "its program was stopped or gave the client up; a device when it restarted or its library called abort; routers "
-        "and carriers when they forgot an idle connection.",
+        "its program was stopped or gave the client up; a device when it restarted or its library called abort; "
+        "routers and carriers when they forgot an idle connection.",
         "Look at what came right before it. After minutes of silence: let the device send more often than the router "
         "forgets (a heartbeat of 10 to 45 s). At random: check the device's power supply and its Wi-Fi signal. By the "
         "server: look at its log at this time.",
@@ -52,8 +52,8 @@ RULES: tuple[Rule, ...] = (
         "connection",
         "The name of the server could not be resolved",
         "Before it can connect, the device asks a DNS server for the address of the host. Without one there is no "
-        "connection, and libraries only print that connecting failed. GSM modules and boards with a static IP often have "
-        "no working DNS server.",
+        "connection, and libraries only print that connecting failed. GSM modules and boards with a static IP often "
+        "have no working DNS server.",
         "Give the device a DNS server that works: with WiFi.config(ip, gateway, subnet, dns) pass the fourth argument "
         "(8.8.8.8), with a modem set it (AT+CDNSCFG, AT+CIPDNS). Check the spelling of the host. For Blynk IoT it is "
         "blynk.cloud, or a region: fra1, lon1, ny3, sgp1, blr1 .blynk.cloud.",
@@ -65,11 +65,11 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         "connection",
         "The device goes to the legacy cloud",
-        "blynk-cloud.com, and cloud.blynk.cc before it, is the legacy cloud. It takes no new devices and is shut down: it "
-        "does not know any token of Blynk IoT. Old libraries and examples have its name built in.",
-        "For Blynk IoT update the library to 1.0 or later, put BLYNK_TEMPLATE_ID, BLYNK_TEMPLATE_NAME and the device's "
-        'token into the sketch, and connect to blynk.cloud (Blynk.begin(auth, ssid, pass, "blynk.cloud", 80)). For a '
-        "server of your own give its host and port to Blynk.begin.",
+        "blynk-cloud.com, and cloud.blynk.cc before it, is the legacy cloud. It takes no new devices and is shut "
+        "down: it does not know any token of Blynk IoT. Old libraries and examples have its name built in.",
+        "For Blynk IoT update the library to 1.0 or later, put BLYNK_TEMPLATE_ID, BLYNK_TEMPLATE_NAME and the "
+        'device\'s token into the sketch, and connect to blynk.cloud (Blynk.begin(auth, ssid, pass, "blynk.cloud", '
+        "80)). For a server of your own give its host and port to Blynk.begin.",
         "what else turns up; Blynk IoT",
     ),
     Rule(
@@ -78,11 +78,11 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "TLS on a port that does not speak it",
-        "The device begins with a TLS ClientHello, and the port speaks plain Blynk or HTTP. A Blynk server reads the first "
-        "byte, 0x16, as command 22 and hangs up without an answer; a web server answers with plain text.",
-        "Use the TLS port: 443 for Blynk IoT, 9443 for a server of your own. Or drop TLS: BlynkSimpleEsp8266.h in place "
-        "of BlynkSimpleEsp8266_SSL.h, WiFiClient in place of WiFiClientSecure, `insecure=True` in the Python library, "
-        "with port 80 (Blynk IoT) or 8080.",
+        "The device begins with a TLS ClientHello, and the port speaks plain Blynk or HTTP. A Blynk server reads the "
+        "first byte, 0x16, as command 22 and hangs up without an answer; a web server answers with plain text.",
+        "Use the TLS port: 443 for Blynk IoT, 9443 for a server of your own. Or drop TLS: BlynkSimpleEsp8266.h in "
+        "place of BlynkSimpleEsp8266_SSL.h, WiFiClient in place of WiFiClientSecure, `insecure=True` in the Python "
+        "library, with port 80 (Blynk IoT) or 8080.",
         "what else turns up",
     ),
     Rule(
@@ -91,8 +91,8 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "Plain bytes on a TLS port",
-        "The device speaks without TLS to a port that expects a TLS handshake. The server takes the bytes for a broken "
-        "handshake: it closes, sends a TLS alert, or a web server in front of it answers 400.",
+        "The device speaks without TLS to a port that expects a TLS handshake. The server takes the bytes for a "
+        "broken handshake: it closes, sends a TLS alert, or a web server in front of it answers 400.",
         "Use the plain port, 80 for Blynk IoT and 8080 for a server of your own, or a library with TLS on 443 or 9443 "
         "(BlynkSimpleEsp8266_SSL.h, BlynkSimpleEsp32_SSL.h).",
         "framings, ports",
@@ -103,9 +103,9 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "A TLS record is read as a Blynk frame",
-        "The program asked for TLS but reads the socket underneath it, so that it sees encrypted records. The header of a "
-        "TLS record has five bytes as that of a Blynk frame has: type, version, length. Read as command, id and length "
-        'they give "command 23, id 771", and 23 looks like a status. No table of Blynk codes explains them.',
+        "The program asked for TLS but reads the socket underneath it, so that it sees encrypted records. The header "
+        "of a TLS record has five bytes as that of a Blynk frame has: type, version, length. Read as command, id and "
+        'length they give "command 23, id 771", and 23 looks like a status. No table of Blynk codes explains them.',
         "Read from the wrapped socket, not from the one underneath: conn = ssl.wrap_socket(sock, "
         "server_hostname=host), then conn.read and conn.write everywhere (ussl on MicroPython; the modem's own SSL "
         "sockets, such as AT+QSSLOPEN, on a cellular module). Or connect without TLS to port 80 (Blynk IoT) or 8080 "
@@ -120,9 +120,9 @@ RULES: tuple[Rule, ...] = (
         "The TLS connection ended with an alert",
         "One side refused to go on and said why; the name of the alert is the reason. It is sent before any byte of "
         "Blynk, so the token plays no part in it.",
-        "Act by the name of the alert: unknown_ca and bad_certificate need the right root certificate in the firmware, "
-        "certificate_expired the right time on the device, protocol_version a newer TLS library, unrecognized_name the "
-        "right host name. `blynkscope probe HOST:PORT` shows what the server takes.",
+        "Act by the name of the alert: unknown_ca and bad_certificate need the right root certificate in the "
+        "firmware, certificate_expired the right time on the device, protocol_version a newer TLS library, "
+        "unrecognized_name the right host name. `blynkscope probe HOST:PORT` shows what the server takes.",
         "what else turns up, TLS alert",
     ),
     Rule(
@@ -131,9 +131,9 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "Client and server found no TLS parameters in common",
-        "The ClientHello lists the cipher suites, curves and versions that the client can use. The server took none of "
-        "them: it answered with handshake_failure or closed without a ServerHello. Modems and old board packages often "
-        "have only RSA key exchange, 3DES or TLS 1.0.",
+        "The ClientHello lists the cipher suites, curves and versions that the client can use. The server took none "
+        "of them: it answered with handshake_failure or closed without a ServerHello. Modems and old board packages "
+        "often have only RSA key exchange, 3DES or TLS 1.0.",
         "Compare with what the server takes (`blynkscope probe HOST:PORT`): usually TLS 1.2 with "
         "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256. Update the board package or the firmware of the modem, choose the "
         'suites there (AT+QSSLCFG="ciphersuite",1,0xFFFF), or use the plain port.',
@@ -145,11 +145,11 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "Another protocol where Blynk is expected",
-        "One side does not speak the Blynk device protocol on this connection, and the other does not understand it. So "
-        "the port leads to another service, or the client is made for another protocol.",
+        "One side does not speak the Blynk device protocol on this connection, and the other does not understand it. "
+        "So the port leads to another service, or the client is made for another protocol.",
         "Check host and port on both sides: devices speak on 80, 443, 8080 and 9443; MQTT of Blynk IoT is on 1883 and "
-        "8883 (legacy servers have none), HTTP is for the REST API. A reverse proxy must pass the connection through as "
-        "it is, not as HTTP.",
+        "8883 (legacy servers have none), HTTP is for the REST API. A reverse proxy must pass the connection through "
+        "as it is, not as HTTP.",
         "what else turns up",
     ),
     Rule(
@@ -158,8 +158,8 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "The WebSocket path is not one of Blynk's",
-        "A server speaks the device protocol over WebSocket on /websockets alone, and the web dashboard on /dashws. An "
-        "upgrade on another path, as /websocket without the s, gets no answer: the client hangs until it gives up.",
+        "A server speaks the device protocol over WebSocket on /websockets alone, and the web dashboard on /dashws. "
+        "An upgrade on another path, as /websocket without the s, gets no answer: the client hangs until it gives up.",
         "Connect to ws://HOST:8080/websockets or wss://HOST:9443/websockets (Blynk IoT: wss://blynk.cloud/websockets).",
         "framings",
     ),
@@ -169,12 +169,12 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "The device could not send",
-        'The library handed bytes to its network module and not all of them were taken: it prints "Cmd error", or "Sent '
-        '5/15". An AT module that never accepts AT+CIPSEND, a modem whose connection is gone, or a send buffer that is '
-        "too small is the reason. What the log shows as sent did not leave the device.",
-        "AT modules: use a firmware of version 1.0 or later, 9600 baud on SoftwareSerial or a hardware serial port, and "
-        "a supply that holds 3.3 V at 300 mA. Modems: check signal and APN, and close the connection before connecting "
-        "again. Long first messages: send less (`#define BLYNK_MAX_SENDBYTES 128`, fewer pins at once).",
+        'The library handed bytes to its network module and not all of them were taken: it prints "Cmd error", or '
+        '"Sent 5/15". An AT module that never accepts AT+CIPSEND, a modem whose connection is gone, or a send buffer '
+        "that is too small is the reason. What the log shows as sent did not leave the device.",
+        "AT modules: use a firmware of version 1.0 or later, 9600 baud on SoftwareSerial or a hardware serial port, "
+        "and a supply that holds 3.3 V at 300 mA. Modems: check signal and APN, and close the connection before "
+        "connecting again. Long first messages: send less (`#define BLYNK_MAX_SENDBYTES 128`, fewer pins at once).",
         "notations that people paste",
     ),
     Rule(
@@ -184,11 +184,11 @@ RULES: tuple[Rule, ...] = (
         "connection",
         "Text of a module or of the sketch is inside the Blynk stream",
         "Blynk frames and text share one serial line. Each character of the text is read as part of a header, which "
-        'shifts everything behind it: "OK+CONN" makes 0x434F ("CO") a length, hence "Packet too big: 17231". The errors '
-        "that follow are the same data read from the wrong place.",
-        "HM-10 and its clones: send AT+NOTI0 once, which turns the notifications off. AT modems: turn off echo (ATE0) and "
-        "unsolicited messages. Prints of the sketch: use another serial port than Blynk's (`#define BLYNK_PRINT` and "
-        "Serial.print on Serial, Blynk on Serial1 or SoftwareSerial).",
+        'shifts everything behind it: "OK+CONN" makes 0x434F ("CO") a length, hence "Packet too big: 17231". The '
+        "errors that follow are the same data read from the wrong place.",
+        "HM-10 and its clones: send AT+NOTI0 once, which turns the notifications off. AT modems: turn off echo (ATE0) "
+        "and unsolicited messages. Prints of the sketch: use another serial port than Blynk's (`#define BLYNK_PRINT` "
+        "and Serial.print on Serial, Blynk on Serial1 or SoftwareSerial).",
         "what else turns up, OK+CONN",
     ),
     Rule(
@@ -197,11 +197,11 @@ RULES: tuple[Rule, ...] = (
         Severity.ERROR,
         "connection",
         "Data of another kind on the Blynk connection",
-        "The receiver takes what is not made of Blynk frames for frames: letters and digits are read as command, id and "
-        "length, so it reports packets that are too big and types that do not exist. Own data (CSV, JSON, text) does not "
-        "belong on the connection, the Bluetooth service or the serial line that Blynk uses.",
-        "Send values with Blynk.virtualWrite, and your own data over another BLE service (another UUID), another socket "
-        "or another serial port.",
+        "The receiver takes what is not made of Blynk frames for frames: letters and digits are read as command, id "
+        "and length, so it reports packets that are too big and types that do not exist. Own data (CSV, JSON, text) "
+        "does not belong on the connection, the Bluetooth service or the serial line that Blynk uses.",
+        "Send values with Blynk.virtualWrite, and your own data over another BLE service (another UUID), another "
+        "socket or another serial port.",
         "what else turns up",
     ),
 )

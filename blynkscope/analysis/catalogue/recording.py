@@ -15,8 +15,8 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         _GROUP,
         "The capture lost segments that were really sent",
-        "The receiver acknowledged bytes that are not in the capture: the network delivered them, the recording did not "
-        "keep them. Frames inside such a hole are unknown, so a missing answer near it proves nothing.",
+        "The receiver acknowledged bytes that are not in the capture: the network delivered them, the recording did "
+        "not keep them. Frames inside such a hole are unknown, so a missing answer near it proves nothing.",
         "Record on the device's or server's own interface, with a larger buffer (tcpdump -B 16384), a narrow filter "
         "(port 8080) and -w to a fast disk; look at the packets that tcpdump says the kernel dropped. On Wi-Fi capture "
         "at the access point or the server, not in monitor mode.",
@@ -51,8 +51,8 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         _GROUP,
         "Packets were cut by the capture's length limit",
-        "The capture kept the beginning of each packet only (snaplen). Frames behind the cut are lost, and frames across "
-        "it are incomplete.",
+        "The capture kept the beginning of each packet only (snaplen). Frames behind the cut are lost, and frames "
+        "across it are incomplete.",
         "Record whole packets: tcpdump -s 0, dumpcap -s 0 (the default of both today), or 262144 in the program's "
         "snapshot length field.",
         _TRANSPORT,
@@ -63,8 +63,8 @@ RULES: tuple[Rule, ...] = (
         Severity.NOTE,
         _GROUP,
         "The connection is encrypted, and there is no key to read it",
-        "Blynk inside TLS (ports 443, 9443, 8441) shows its handshake, sizes and times, but no frames. Log-ins, answers "
-        "and values are not judged.",
+        "Blynk inside TLS (ports 443, 9443, 8441) shows its handshake, sizes and times, but no frames. Log-ins, "
+        "answers and values are not judged.",
         "Write the session keys while recording: SSLKEYLOGFILE for Python, Node, curl and browsers, and give the file "
         "with --keylog; or let the device connect without TLS (port 80 or 8080) in a trusted network for the test; or "
         "read the library's own debug log.",
@@ -76,8 +76,8 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         _GROUP,
         "The key log does not fit the TLS connections",
-        "None of its lines carries the client random of this connection, or the keys do not open its records: it is from "
-        "another run, was begun too late, or is of the wrong side.",
+        "None of its lines carries the client random of this connection, or the keys do not open its records: it is "
+        "from another run, was begun too late, or is of the wrong side.",
         "Let the capture and the key log begin before the connection does, and take both from the same run: "
         "SSLKEYLOGFILE must be set before the program starts, and the file is appended to by each process.",
         _TRANSPORT,
@@ -101,8 +101,8 @@ RULES: tuple[Rule, ...] = (
         Severity.NOTE,
         _GROUP,
         "The token in the log was masked to another length",
-        "The login declares another length than the token that is shown has. Someone replaced the token before posting, "
-        "which is right; the difference is no error of the device.",
+        "The login declares another length than the token that is shown has. Someone replaced the token before "
+        "posting, which is right; the difference is no error of the device.",
         "Nothing needs to change. To keep lengths readable replace each character of a token by one other, or let "
         "blynkscope redact do it.",
         _SECTION,
@@ -113,8 +113,8 @@ RULES: tuple[Rule, ...] = (
         Severity.NOTE,
         _GROUP,
         "The log shows other bytes than the frames declare",
-        "Declared length and visible bytes differ: values were masked, a terminal or forum dropped or joined spaces and "
-        "control characters, or lines were cut. What is shown is decoded; what is missing cannot be.",
+        "Declared length and visible bytes differ: values were masked, a terminal or forum dropped or joined spaces "
+        "and control characters, or lines were cut. What is shown is decoded; what is missing cannot be.",
         "Copy the log as a file or inside a code block. Print bytes as hex digits, not as characters, and mask values "
         "one character for one.",
         _SECTION,

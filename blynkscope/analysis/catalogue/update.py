@@ -5,7 +5,7 @@ from __future__ import annotations
 from blynkscope.analysis.catalogue.model import Rule, Severity
 
 _GROUP = "firmware update"
-_SECTION = "firmware updates"
+_SECTION = "what else turns up where Blynk is expected: firmware updates"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -44,9 +44,9 @@ RULES: tuple[Rule, ...] = (
         _GROUP,
         "The firmware update was answered with an HTTP error",
         "The web server behind the URL was reached and did not give the file. 404: it is not there (removed, never "
-        "uploaded, or a query such as ?auth= was appended that this server build takes for a part of the name). 401 and "
-        "403: credentials, or allowed.administrator.ips for /admin/ota. 5xx: the server failed, blynk.log tells why. "
-        "Updaters do not follow redirects (301, 302) unless they are told to.",
+        "uploaded, or a query such as ?auth= was appended that this server build takes for a part of the name). 401 "
+        "and 403: credentials, or allowed.administrator.ips for /admin/ota. 5xx: the server failed, blynk.log tells "
+        "why. Updaters do not follow redirects (301, 302) unless they are told to.",
         "Fetch the URL with curl -v, with and without its query. For 404 upload the file again (curl -F "
         "file=@firmware.bin …/admin/ota/start) and use a server and library of the same age; for 401 and 403 check "
         "admin.email, admin.pass and allowed.administrator.ips in server.properties; for redirects call "
@@ -60,8 +60,8 @@ RULES: tuple[Rule, ...] = (
         _GROUP,
         "The firmware URL is HTTPS, which simple updaters cannot open",
         "ESPhttpUpdate.update(url) and the updaters of old sketches open plain TCP. An https:// URL needs a TLS client "
-        "with a certificate or fingerprint and enough free memory (some 20 KiB on an ESP8266); without one the download "
-        "fails before it begins, often as error -1, `connection refused`.",
+        "with a certificate or fingerprint and enough free memory (some 20 KiB on an ESP8266); without one the "
+        "download fails before it begins, often as error -1, `connection refused`.",
         "Give the updater a TLS client: WiFiClientSecure with setCACert() or setInsecure() passed to "
         "httpUpdate.update(client, url). Or let the server offer the file over plain HTTP on http.port, in a network "
         "that is trusted.",

@@ -9,15 +9,20 @@ from blynkscope.analysis.rules import (
     bodies,
     clouds,
     exposure,
+    foreign,
+    hosts,
     integrity,
     login,
+    modules,
     numbering,
     pace,
     printed,
     reaching,
     reconnects,
     recording,
+    records,
     redirects,
+    tls,
     unanswered,
     update,
     uploads,
@@ -29,9 +34,10 @@ if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
 
 _RULES: tuple[type[StreamRule], ...] = (
-    *recording.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *login.RULES, *unanswered.RULES,
-    *redirects.RULES, *clouds.RULES, *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES, *numbering.RULES,
-    *integrity.RULES, *exposure.RULES, *printed.RULES, *reconnects.RULES,
+    *recording.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES, *records.RULES, *foreign.RULES,
+    *clouds.RULES, *modules.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES,
+    *answers.RULES, *bodies.RULES, *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES,
+    *reaching.LATE, *printed.RULES, *reconnects.RULES,
 )  # fmt: skip
 """In the order in which they are told: causes before consequences."""
 

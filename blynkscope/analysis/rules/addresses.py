@@ -13,7 +13,8 @@ from blynkscope.analysis.names import address_of
 
 HOST_MAX, PATH_MAX = 64, 72
 """Characters of a host and of a path that are shown."""
-_URL_MAX = 2048
+URL_MAX = 2048
+"""Characters of a URL that are read; updaters take far fewer."""
 _PORTS = {"http": 80, "https": 443}
 _DOCKER_BRIDGE = ip_network("172.17.0.0/16")
 """What `docker0` has where nobody configured another network."""
@@ -52,7 +53,7 @@ class Doubt(NamedTuple):
 def target_of(url: str) -> Target | None:
     """Read a URL as a device gets it; None where it is none."""
     try:
-        parts = urlsplit(url.strip()[:_URL_MAX])
+        parts = urlsplit(url.strip()[:URL_MAX])
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     except ValueError:
         return None
@@ -86,8 +87,8 @@ def doubt(target: Target, *, device: str | None, servers: Iterable[str]) -> Doub
             return None
         return Doubt(
             Severity.ERROR,
-            f"{host} is an address of Docker's bridge network (172.17.0.0/16), which exists inside the server's machine "
-            "only: the server runs in a container and took its own address for the URL",
+            f"{host} is an address of Docker's bridge network (172.17.0.0/16), which exists inside the server's "
+            "machine only: the server runs in a container and took its own address for the URL",
         )
     for block in _PRIVATE:
         if address in block:

@@ -9,7 +9,7 @@ from blynkscope.analysis.pins import Digest, pin_name
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules import words
 from blynkscope.analysis.rules.words import FRAMES_KEPT, GROUPS_MAX, command, failed, is_login, refusals, some, times
-from blynkscope.protocol import commands, limits
+from blynkscope.protocol import commands, limits, statuses
 from blynkscope.protocol.model import Sender
 from blynkscope.protocol.statuses import ILLEGAL_COMMAND, ILLEGAL_COMMAND_BODY, STATUSES, SUCCESS, status_name
 from blynkscope.wire.events import CLIENT, SERVER
@@ -218,11 +218,13 @@ class LengthAsStatus(StreamRule):
             return
         memory["told"] = True
         word = line.facts.get("length")
+        if word is None and (rows := statuses.named(str(read))):
+            word = rows[0].code
         named = f"{word} " if isinstance(word, int) else ""
         seen = str(read)[:40] if read else "a status"
         self.report(
             "BS318", stream, detail=f"Line {line.line} shows {seen} in a message that is no RESPONSE: the number "
-            f"{named}there is the length of its body.",
+            f"{named}there is the length of its body, and nobody reported {seen}.",
         )  # fmt: skip
 
     def ended(self, stream: Conversation, event: Closed) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
-from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, SERVER_PORTS, TLS_PORTS
+from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, PARTICLE_PORT, SERVER_PORTS, TLS_PORTS
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT
 
@@ -32,8 +33,9 @@ _PLAIN_KINDS = frozenset({"hardware", "app", "http", "websocket", "mqtt"})
 _BAD_REQUEST = 400
 _SWITCHING = 101
 _LABELS = {
-    "hardware": "Blynk frames", "app": "Blynk frames of the app dialect", "http": "HTTP", "websocket": "a WebSocket upgrade",
-    "mqtt": "MQTT", "ssh": "SSH", "text": "text", "unknown": "bytes of no known protocol", "tls": "TLS",
+    "hardware": "Blynk frames", "app": "Blynk frames of the app dialect", "http": "HTTP",
+    "websocket": "a WebSocket upgrade", "mqtt": "MQTT", "ssh": "SSH", "text": "text",
+    "unknown": "bytes of no known protocol", "tls": "TLS",
 }  # fmt: skip
 SKIPS_MAX = 8
 """Runs of bytes between frames that are looked at in one stream; a desynchronised one has thousands."""
@@ -66,7 +68,7 @@ class OtherProtocols(StreamRule):
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
         client, server = stream.client.guess, stream.server.guess
-        if stream.log or stream.cause is not None or stream.joined:
+        if stream.log or stream.cause is not None or stream.joined or stream.opened.server_port == PARTICLE_PORT:
             return
         memory = self.of(stream)
         if client is None:
@@ -82,7 +84,9 @@ class OtherProtocols(StreamRule):
             elif server is not None and not server.is_blynk:
                 self._answered(stream, server)
         elif server is not None and server.is_blynk:
-            detail = f"The client sent {_LABELS.get(client.kind, client.kind)}, and {server_name(stream)} answered with "
+            detail = (
+                f"The client sent {_LABELS.get(client.kind, client.kind)}, and {server_name(stream)} answered with "
+            )
             self._other(stream, detail + "Blynk frames.", client.kind)
         elif not stream.server.seen:
             self._unanswered(stream, event, client, memory)
@@ -129,14 +133,20 @@ class OtherProtocols(StreamRule):
                 return
             said = silence
         if path in PATHS:
-            detail = f"The client asked for a WebSocket on {path}, and {server_name(stream)} {said}: it speaks none there."
+            detail = (
+                f"The client asked for a WebSocket on {path}, and {server_name(stream)} {said}: it speaks none there."
+            )
             self._other(stream, detail, "websocket")
             return
         if not first_time(stream, f"BS112 {stream.opened.server} {path[:PATH_MAX]}"):
             explains(stream, "BS112")
             return
-        detail = f"The client asked {server_name(stream)} for a WebSocket on {path[:PATH_MAX]!r}, and the server {said}."
-        detail += f" Devices use {DEVICE_PATH}" + (", with an s at its end." if path.rstrip("/") == "/websocket" else ".")
+        detail = (
+            f"The client asked {server_name(stream)} for a WebSocket on {quote(path, PATH_MAX)}, and the server {said}."
+        )
+        detail += f" Devices use {DEVICE_PATH}" + (
+            ", with an s at its end." if path.rstrip("/") == "/websocket" else "."
+        )
         self.report("BS112", stream, detail=detail, cause=True)
 
     # --- BS111 ---
@@ -145,8 +155,10 @@ class OtherProtocols(StreamRule):
         if server.kind == "unknown" and not stream.server.whole:
             return
         said = server.detail.get("status_line") or server.detail.get("banner") or server.detail.get("line")
-        what = f"{_LABELS.get(server.kind, server.kind)}" + (f" ({str(said).strip()[:PATH_MAX]!r})" if said else "")
-        detail = f"The client sent Blynk frames, and {server_name(stream)} answered with {what}: no Blynk server is there."
+        what = f"{_LABELS.get(server.kind, server.kind)}" + (f" ({quote(said)})" if said else "")
+        detail = (
+            f"The client sent Blynk frames, and {server_name(stream)} answered with {what}: no Blynk server is there."
+        )
         self._other(stream, detail, f"answer {server.kind}")
 
     def _uninvited(self, stream: Conversation) -> None:
@@ -154,7 +166,7 @@ class OtherProtocols(StreamRule):
         server, port = stream.server.guess, stream.opened.server_port
         if server is not None and server.kind in {"ssh", "text", "http"} and port in SERVER_PORTS - MQTT_PORTS:
             said = str(server.detail.get("banner") or server.detail.get("line") or server.label).strip()
-            detail = f"{server_name(stream)} speaks first, with {said[:PATH_MAX]!r}: no Blynk server is there."
+            detail = f"{server_name(stream)} speaks first, with {quote(said)}: no Blynk server is there."
             self._other(stream, detail, f"first {server.kind}")
 
     def _unanswered(self, stream: Conversation, event: Closed, client: recognise.Guess, memory: dict[str, Any]) -> None:

@@ -128,16 +128,18 @@ class Names(StreamRule):
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
         for (client, name), query in self._queries.items():
-            if self._matters(client, name):
+            if self._matters(client, name, query):
                 self._judge(client, name, query)
 
-    def _matters(self, client: str, name: str) -> bool:
+    def _matters(self, client: str, name: str, query: _Query) -> bool:
         if era_of_host(name) is not None or "blynk" in name:
             return True
         if any(name == domain or name.endswith("." + domain) for domain in PARTICLE_DOMAINS):
             return True
-        # What a phone or a computer asks for besides is none of Blynk's; a device asks for its server.
-        return client in self._devices and client not in self._reached
+        # What else a phone or a computer asks for is none of Blynk's. A device that does not connect any more, and asks
+        # for a name, asks for its server.
+        last = self._reached.get(client)
+        return client in self._devices and last is not None and (query.tried_until or 0.0) > last
 
     def _judge(self, client: str, name: str, query: _Query) -> None:
         failures = sum(query.refused.values())
@@ -161,14 +163,14 @@ class Names(StreamRule):
         waited = self._until - query.asked_at if query.asked_at is not None else 0.0
         if not query.count or waited < DNS_PATIENCE:
             return
-        if query.asked_at is not None and self._reached.get(client, 0.0) > query.asked_at:
-            return  # it connected all the same, so the capture alone missed the answer
         answered = any(place == client for place, _ in self._resolved)
+        if not answered and query.asked_at is not None and self._reached.get(client, 0.0) > query.asked_at:
+            return  # it connected all the same: the capture holds no answers at all
         remark = "" if answered else f" {query.resolver} answered none of its questions."
         self.report(
             "BS104", None, count=query.count,
-            detail=f"{client} asked {query.resolver} {times(query.count)} for {name[:NAME_MAX]} and got no answer."
-            f"{remark}{_legacy(name)}",
+            detail=f"{client} asked {query.resolver} {times(query.count)} for {name[:NAME_MAX]} and got no "
+            f"answer.{remark}{_legacy(name)}",
         )  # fmt: skip
 
 
@@ -182,8 +184,8 @@ def _fix(host: str) -> str | None:
     if era_of_host(host) is not Era.LEGACY:
         return None
     return (
-        "Use blynk.cloud in place of this name, with a library of version 1.0 or later and a token of Blynk IoT; or the "
-        "name of your own server. If other names fail too, set a working DNS server on the device."
+        "Use blynk.cloud in place of this name, with a library of version 1.0 or later and a token of Blynk IoT; or "
+        "the name of your own server. If other names fail too, set a working DNS server on the device."
     )
 
 

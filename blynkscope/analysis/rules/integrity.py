@@ -30,6 +30,8 @@ _MASKS = (b"***", b"XXX", b"xxx", b"...")
 _LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _LIFE = frozenset({"connected", "ready", "wifi", "ip", "ble-connect"})
 """Lines that tell that the sketch had got somewhere."""
+_UPDATES = frozenset({"BS402", "BS403", "BS408"})
+"""Updates that failed, after which boards restart of their own accord."""
 CAUSE_MAX = 120
 """Characters of a crash's text that are shown."""
 
@@ -39,7 +41,7 @@ class BrokenFraming(StreamRule):
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"skipped": 0, "bytes": 0, "incomplete": [], "gap": False, "signs": []}
+        return {"skipped": 0, "bytes": 0, "incomplete": [], "gap": False, "signs": [], "lengths": [], "frames": []}
 
     def gap(self, stream: Conversation, lane: Lane, event: Gap) -> None:
         """See `StreamRule`."""
@@ -59,6 +61,20 @@ class BrokenFraming(StreamRule):
         memory["skipped"] += 1
         memory["bytes"] += item.size
 
+    def misdeclared(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes) -> None:
+        """See `StreamRule`."""
+        memory, more = self.of(stream), len(body) - word
+        if len(memory["lengths"]) < 16:
+            effect = (
+                f"{_bytes(more)} too many, which run into the next header"
+                if more > 0
+                else f"the reader waits for {_bytes(-more)}"
+            )
+            memory["frames"].append(n)
+            memory["lengths"].append(
+                f"frame {n} ({command(stream, cmd)}) declares {word} bytes and has {len(body)}: {effect}"
+            )
+
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
         if stream is None or line.kind not in _SIGNS:
@@ -76,10 +92,11 @@ class BrokenFraming(StreamRule):
         memory = self.of(stream)
         if memory["gap"] or failed(stream) or any(one.id in {"BS310", "BS318", "BS320"} for one in self.run.raised):
             return
-        parts = []
-        count = memory["skipped"]
-        if count:
-            parts.append(f"{memory['bytes']} bytes in {times(count).replace('once', 'one place')} belong to no message")
+        parts = list(memory["lengths"])
+        count = memory["skipped"] + len(parts)
+        if memory["skipped"]:
+            places = times(memory["skipped"]).replace("once", "one place")
+            parts.append(f"{memory['bytes']} bytes in {places} belong to no message")
         for lane, item in memory["incomplete"]:
             if item.reason == _AT_THE_END and not self._cut_off(stream, lane, event):
                 continue
@@ -90,11 +107,11 @@ class BrokenFraming(StreamRule):
                 parts.append(f"{item.have} bytes are too few for a header")
         for line, text, value in memory["signs"]:
             count += 1
-            parts.append(f'line {line}: "{text}{f": {value}" if value is not None else ""}"{_letters(value)}')
+            parts.append(f'line {line}: "{text}{f": {value}" if value is not None else ""}"')
         if not count:
             return
         detail = "; ".join(parts[:6]) + "."
-        self.report("BS319", stream, count=count, detail=detail[0].upper() + detail[1:])
+        self.report("BS319", stream, frames=memory["frames"], count=count, detail=detail[0].upper() + detail[1:])
 
     @staticmethod
     def _cut_off(stream: Conversation, lane: Lane, event: Closed) -> bool:
@@ -104,14 +121,8 @@ class BrokenFraming(StreamRule):
         return event.how == "fin" and event.by is not None and stream.lanes[event.by] is lane
 
 
-def _letters(value: int | None) -> str:
-    """A length that is text: 17231 is "CO"."""
-    if value is None or not 0 <= value <= 0xFFFF:
-        return ""
-    high, low = value >> 8, value & 0xFF
-    if not (0x20 <= high < 0x7F and 0x20 <= low < 0x7F):
-        return ""
-    return f" (0x{value:04X} is the text {chr(high) + chr(low)!r})"
+def _bytes(count: int) -> str:
+    return f"{count} byte{'' if count == 1 else 's'}"
 
 
 class CutShort(StreamRule):
@@ -158,6 +169,8 @@ class Crashes(StreamRule):
         if line.kind not in {"crash", "reset"}:
             if line.kind in _LIFE:
                 self._alive, self._down = True, False
+            return
+        if stream is not None and stream.cause in _UPDATES:
             return
         # The first boot is how every log begins; and of one crash many lines tell.
         talked = stream is not None and stream.client.tempo.count + stream.server.tempo.count > 0

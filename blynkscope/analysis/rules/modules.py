@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.words import command, explains, failed, first_time, seconds
 from blynkscope.protocol.ports import SERVER_PORTS
 from blynkscope.wire import recognise
@@ -129,8 +130,8 @@ class ForeignText(StreamRule):
         if text is not None:
             detail += (
                 f' Line {line.line}: "Packet too big: {size}" is 0x{size:04X}, the text "{text}"'
-                f"{f' of {said}' if text in said else ''}: its first three characters were read as command and id, these "
-                "two as the length."
+                f"{f' of {said}' if text in said else ''}: its first three characters were read as command and id, "
+                "these two as the length."
             )
         else:
             detail += f" From line {line.line} on the frames are read from the wrong place."
@@ -156,10 +157,10 @@ class ForeignText(StreamRule):
         self.report(
             "BS114", stream,
             detail=f'Line {line.line} holds {len(operations)} pin operations of Blynk and, between them, the words '
-            f'"{text[word.start() : word.start() + 16].strip()}": the sketch prints on the serial port that carries the '
-            "frames.",
-            fix="Print on another serial port than Blynk's (Blynk on Serial1 or SoftwareSerial, prints on Serial), or do "
-            "not print at all.",
+            f"{quote(text[word.start() :], 16)}: the sketch prints on the serial port that carries "
+            "the frames.",
+            fix="Print on another serial port than Blynk's (Blynk on Serial1 or SoftwareSerial, prints on Serial), or "
+            "do not print at all.",
         )  # fmt: skip
 
     # --- bytes ---
@@ -201,8 +202,8 @@ class ForeignText(StreamRule):
             if not first_time(stream, name):
                 explains(stream, name)
                 return
-            said = str(guess.detail.get("line") or "")[:SAMPLE_MAX]
-            what = f"{guess.label} ({said!r})" if module else f"text ({said!r})"
+            said = quote(guess.detail.get("line") or "")
+            what = f"{guess.label} ({said})" if module else f"text ({said})"
             self.report(name, stream, detail=f"Among the bytes is {what}, which is no Blynk frame.", cause=True)
             return
         self._own_data(stream, memory)
@@ -224,7 +225,7 @@ class ForeignText(StreamRule):
         source = next((one for one in memory["texts"] if text and text in one), None)
         if source is not None:
             at = max(source.find(text or "") - SAMPLE_MAX // 2, 0)
-            detail += f" out of {source[at : at + SAMPLE_MAX].strip()!r}"
+            detail += f" out of {quote(source[at:], SAMPLE_MAX)}"
         more = ", ".join(repr(text) for _, _, text in sizes[1:5])
         detail += f"; then {more}" if more else ""
         self.report("BS115", stream, count=len(sizes), detail=detail + ". It is text, not frames.", cause=True)

@@ -17,6 +17,8 @@ STUCK_MIN = 3
 """Messages in a row with one id behind 65535 that show that the counter stands still."""
 STUCK_UNSEEN = 8
 """The same at the end of a stream where the step from 65535 was not seen: more than a write handler sends."""
+SOON = 5.0
+"""Seconds behind a message with id 0 in which the end of the connection is put down to it."""
 WRAP_ZONE = 1024
 """An id this near to 65535 may be followed by a small one: the counter began anew, some messages were not seen."""
 
@@ -79,13 +81,25 @@ class Numbering(StreamRule):
             self.report(
                 "BS311", stream, frames=memory["zero"], count=memory["zeros"],
                 detail=f"Id 0 is used {times(memory['zeros'])} ({some(memory['zero'])})"
-                + (f", behind {limits.MESSAGE_ID_MAX}." if memory["full"] else "."),
+                + (f", behind {limits.MESSAGE_ID_MAX}." if memory["full"] else ".")
+                + _end_behind_zero(stream, event),
             )  # fmt: skip
         if memory["agains"]:
             self.report(
                 "BS312", stream, frames=memory["again"], count=memory["agains"],
                 detail=f"Ids go back instead of on {times(memory['agains'])} ({some(memory['again'])}).",
             )  # fmt: skip
+
+
+def _end_behind_zero(stream: Conversation, event: Closed) -> str:
+    """What became of a connection whose last message had id 0."""
+    tempo = stream.client.tempo
+    if stream.client.next_id != 1 or event.how not in {"fin", "reset"} or event.time is None or tempo.first is None:
+        return ""
+    seconds = event.time - tempo.last
+    if seconds > SOON:
+        return ""
+    return f" The connection ended {seconds:.2f} s later: client libraries close it when the answer carries id 0."
 
 
 RULES: tuple[type[StreamRule], ...] = (Numbering,)

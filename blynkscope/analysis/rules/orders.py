@@ -96,8 +96,9 @@ class Orders(StreamRule):
             return  # the frame, and the line that prints it
         if before is not None:
             self.insecure(before)
+            self.forget(key)
         order = Order(target, number(stream), n, time)
-        if len(self.orders) >= ORDERS_MAX and key not in self.orders:
+        if len(self.orders) >= ORDERS_MAX:
             self.forget(next(iter(self.orders)))
         self.orders[key] = order
         if stream is not None:
@@ -147,6 +148,7 @@ class Orders(StreamRule):
 
     @staticmethod
     def because(order: Order | None) -> str:
+        """The end of a sentence on a failure to connect: what is wrong with the address, where something is."""
         if order is not None and order.private and order.target is not None:
             return f". The address is the reason: {order.target.host} is none that this device can reach (BS401)."
         return "."
@@ -162,28 +164,34 @@ class Orders(StreamRule):
         return True
 
     def key(self, stream: Conversation | None) -> int:
+        """The key in `orders`: the number of the device."""
         if stream is not None and stream.device is not None:
             return stream.device.number
         return -1 - self.run.source
 
     def forget(self, key: int) -> None:
+        """An update is of no interest any more."""
         order = self.orders.pop(key)
         if order.device_ip is not None and self.by_ip.get(order.device_ip) is order:
             del self.by_ip[order.device_ip]
 
 
 def number(stream: Conversation | None) -> int | None:
+    """A stream's number; None before the first connection of a log."""
     return stream.number if stream is not None else None
 
 
 def host(stream: Conversation | None) -> str | None:
+    """The name of its server, where one is known."""
     return stream.host if stream is not None else None
 
 
 def server_ip(stream: Conversation | None) -> str | None:
+    """The address of its server; in a log what is printed in its place."""
     end = stream.opened.server if stream is not None else None
     return address_of(end) or end if end else None
 
 
 def build_of(stream: Conversation) -> str | None:
+    """The build of the firmware, as the device told it last."""
     return stream.info.get(BUILD) or (stream.device.info.get(BUILD) if stream.device is not None else None)

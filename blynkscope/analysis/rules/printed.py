@@ -22,10 +22,10 @@ LONE_FRAMES = 2
 """Headers without a body that are a question about their numbers, and no log that lost something."""
 _TOLD_THERE = frozenset({"BS108", "BS320"})
 """What explains a frame that is not whole: a TLS record that was read as one, a device that broke off."""
-_MASK = re.compile(
-    rb"([*xXn#?._-])\1{2}|\xe2\x80\xa6|\xe2\x80\xa2\xe2\x80\xa2|(?i:redacted|removed|hidden|<[a-z _-]{2,24}>)"
-)
+_MASK = re.compile(rb"([*xX#])\1{2}|\xe2\x80\xa6|\xe2\x80\xa2\xe2\x80\xa2|(?i:redacted|hidden|<[a-z _-]{2,24}>)")
 """What people put in place of what they do not want to show."""
+_MASKED_TOKEN = re.compile(rb"(.)\1{3}| |(?i:token|redacted|hidden|auth)|[*\x80-\xff]|\A[xX]{2,3}\Z", re.DOTALL)
+"""In place of a token; real ones seldom repeat a character four times."""
 _GUTTER = re.compile(r"\b(?:dw|aw|vw|pm|dr|vr|ar)\.\d{1,3}\.")
 _GUTTER_MIN = 2
 """Commands with dots for their NULs in one line: the character column of a dump."""
@@ -43,12 +43,12 @@ HOW: dict[str, str] = {
     "cpp": _CPP + _CAPTURE,
     "edgent": "Edgent prints states alone. In Settings.h (or above all includes) define BLYNK_DEBUG beside BLYNK_PRINT "
     "Serial and APP_DEBUG." + _CAPTURE,
-    "micropython": "Give the library's constructor a log function: BlynkLib.Blynk(token, log=print) prints each message; "
-    "a port of your own should print the bytes it sends and receives as repr(data)." + _CAPTURE,
+    "micropython": "Give the library's constructor a log function: BlynkLib.Blynk(token, log=print) prints each "
+    "message; a port of your own should print the bytes it sends and receives as repr(data)." + _CAPTURE,
     "blynklib": "Give the constructor a log: blynklib.Blynk(token, log=print); for the bytes themselves print them in "
     "send() and receive()." + _CAPTURE,
-    "js": "The library prints messages in onReceive() and sendRsp() of blynk.js; in many versions these console.log lines "
-    "are commented out. Switch them on." + _CAPTURE,
+    "js": "The library prints messages in onReceive() and sendRsp() of blynk.js; in many versions these console.log "
+    "lines are commented out. Switch them on." + _CAPTURE,
     "node-red": "Switch on the log of low level messages in the settings of the Blynk client node: it then prints RECV "
     "and SEND lines." + _CAPTURE,
     "java-server": "Set log.level=trace in server.properties and restart the server: blynk.log then shows each message "
@@ -82,8 +82,8 @@ class NoFrames(StreamRule):
         fix: str | None
         if gutter:
             detail = (
-                "The log shows the character column of a dump alone. A dot there stands for any byte that is no letter, "
-                "so ids and lengths cannot be told."
+                "The log shows the character column of a dump alone. A dot there stands for any byte that is no "
+                "letter, so ids and lengths cannot be told."
             )
             fix = "Copy the hexadecimal column too, or print the bytes as hex digits." + _CAPTURE
         else:
@@ -110,13 +110,14 @@ class Altered(StreamRule):
 
     def altered(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes, cut: bool) -> None:
         """See `StreamRule`."""
-        memory = self.of(stream)
-        masked = _MASK.search(body) is not None
-        if cmd in _LOGINS and word >= 0:
-            if masked or not cut or body:
-                memory["tokens"].append((n, word, len(body)))
-                del memory["tokens"][2:]
+        if word < 0:
             return
+        memory = self.of(stream)
+        if cmd in _LOGINS:
+            if len(memory["tokens"]) < FRAMES_NAMED:
+                memory["tokens"].append((n, word, len(body), _MASKED_TOKEN.search(body) is not None))
+            return
+        masked = _MASK.search(body) is not None
         memory["count"] += 1
         if len(memory["bodies"]) < FRAMES_NAMED:
             memory["bodies"].append((n, cmd, word, len(body), masked))
@@ -126,8 +127,10 @@ class Altered(StreamRule):
         memory: dict[str, Any] | None = stream.memories.get(id(self))
         if not memory:
             return
-        if memory["tokens"]:
-            self._tokens(stream, memory["tokens"])
+        # Where the conversation was broken, a token that is not whole is a part of that.
+        tokens = [token for token in memory["tokens"] if token[3] or stream.cause is None]
+        if tokens:
+            self._tokens(stream, tokens)
         bodies = memory["bodies"]
         frames = stream.client.tempo.count + stream.server.tempo.count
         if stream.cause in _TOLD_THERE or (frames <= LONE_FRAMES and not any(body[3] for body in bodies)):
@@ -136,15 +139,16 @@ class Altered(StreamRule):
         if not bodies:
             return
         parts = [
-            f"frame {n} ({command(stream, cmd)}) declares {word} bytes and shows {have}{' with masked values' if masked else ''}"
+            f"frame {n} ({command(stream, cmd)}) declares {word} bytes and shows {have}"
+            + (" with masked values" if masked else "")
             for n, cmd, word, have, masked in bodies
-        ]  # fmt: skip
+        ]
         more = memory["count"] - len(bodies)
         told = "; ".join(parts) + (f"; and {more} more" if more > 0 else "") + "."
         detail = told[0].upper() + told[1:]
         self.report("BS909", stream, frames=[body[0] for body in bodies], count=memory["count"], detail=detail)
 
-    def _tokens(self, stream: Conversation, tokens: list[tuple[int, int, int]]) -> None:
+    def _tokens(self, stream: Conversation, tokens: list[tuple[int, int, int, bool]]) -> None:
         device = stream.device
         if device is not None:
             # One device has one token: masked once, masked on each of its connections.
@@ -152,12 +156,10 @@ class Altered(StreamRule):
             device.told["BS908"] = before + 1
             if before:
                 return
-        n, word, have = tokens[0]
-        detail = (
-            f"The login of frame {n} declares a token of {word} characters, and the log shows {have}: it was masked. The "
-            "frame itself was whole."
-        )
-        self.report("BS908", stream, frames=[n for n, _, _ in tokens], detail=detail)
+        n, word, have, masked = tokens[0]
+        why = "it was masked before it was posted" if masked else "it was shortened, miscopied or masked"
+        detail = f"The login of frame {n} declares a token of {word} characters, and the log shows {have}: {why}."
+        self.report("BS908", stream, frames=[token[0] for token in tokens], detail=detail)
 
 
 RULES: tuple[type[StreamRule], ...] = (NoFrames, Altered)

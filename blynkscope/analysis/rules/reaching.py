@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from blynkscope.analysis.names import address_of
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.addresses import URL_MAX, target_of
 from blynkscope.analysis.rules.words import end_of, explains, failed, first_time, seconds
 from blynkscope.analysis.session import State
 from blynkscope.protocol import commands
@@ -30,7 +30,8 @@ ATTEMPTS_MAX = 4096
 """Log lines about failed connections that are told apart by host."""
 PLACES_MAX = 64
 """Places from which firmware was to be downloaded; a failed download is told as such."""
-URL_MAX = 2048
+HOST_MAX = 64
+"""Characters of a host's name that are shown."""
 RESET_BY_PEER = ("ECONNRESET", "ECONNABORTED", "EPIPE", "reset", "roken pipe", "10054")
 """Reasons in a log line that say that the connection was thrown away."""
 
@@ -38,6 +39,7 @@ RESET_BY_PEER = ("ECONNRESET", "ECONNABORTED", "EPIPE", "reset", "roken pipe", "
 def server_name(stream: Conversation) -> str:
     """The server's end for people: `198.51.100.20:8080 (ny3.blynk.cloud)`."""
     end, host = stream.opened.server, stream.host
+    host = host[:HOST_MAX] if host else None
     if end is None:
         return host or "the server"
     return f"{end} ({host})" if host and host not in end else end
@@ -64,13 +66,9 @@ class Updates:
 
     def learn(self, url: str) -> None:
         """A device was given this URL."""
-        try:
-            parts = urlsplit(url[:URL_MAX])
-            host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError:
-            return
-        if host and len(self._places) < PLACES_MAX:
-            self._places.add((host.lower(), port))
+        target = target_of(url)
+        if target is not None and len(self._places) < PLACES_MAX:
+            self._places.add((target.host.lower(), target.port))
 
     def has(self, host: str | None, port: int) -> bool:
         """Is this such a place? A port of 0 is any."""
@@ -114,7 +112,7 @@ class Connections(StreamRule):
             if len(self._reached) < UNANSWERED_MAX and event.heard[SERVER]:
                 self._reached |= {(client, server), (client, stream.host or server)}
             return
-        if self._is_other(stream):
+        if stream.cause is not None or self._is_other(stream):
             return
         if event.how == "refused":
             self._refused(stream, event)
@@ -125,7 +123,8 @@ class Connections(StreamRule):
             known[2] += 1
             known[3] = event.time if event.time is not None else known[3]
         elif len(self._unanswered) < UNANSWERED_MAX:
-            self._unanswered[client, server] = [stream.number, stream.opened, 1, event.time, server_name(stream), stream.host]
+            entry = [stream.number, stream.opened, 1, event.time, server_name(stream), stream.host]
+            self._unanswered[client, server] = entry
 
     def _is_other(self, stream: Conversation) -> bool:
         """Is it a connection of which nothing says that it should be Blynk's, or the download of an update?"""
@@ -150,9 +149,10 @@ class Connections(StreamRule):
         detail += f"listens on port {port} there." + is_place(stream.opened.server)
         fix = None
         if port in OLD_PORTS:
+            host = stream.host or address_of(stream.opened.server or "")
             fix = (
                 f"Port {port} is that of servers before 2018: newer ones take devices on 8080 (plain) and 9443 (TLS), "
-                f'so use Blynk.begin(auth, ssid, pass, "{stream.host or address_of(stream.opened.server or "")}", 8080).'
+                f'so use Blynk.begin(auth, ssid, pass, "{host}", 8080).'
             )
         self.report("BS101", stream, detail=detail, fix=fix, cause=True)
 
@@ -198,8 +198,9 @@ class Connections(StreamRule):
                 continue
             reached = (client, server) in self._reached or (client, host or server) in self._reached
             tries = f", on {count} connections" if count > 1 else ""
-            until = f" until {seconds(last - opened.time)} later" if last and opened.time and last > opened.time else ""
-            detail = f"{client} asked {name} for a connection{tries}{until} and heard nothing." + is_place(opened.server)
+            again = last is not None and opened.time is not None and last > opened.time
+            tries += f", again and again for {seconds(last - opened.time)}," if again else ""
+            detail = f"{client} asked {name} for a connection{tries} and heard nothing." + is_place(opened.server)
             if reached:
                 detail += " Another of its connections to this server did come about."
             self.report(
@@ -245,7 +246,7 @@ class Resets(StreamRule):
         if stream.log or event.how != "reset" or event.by is None or not (stream.client.seen or stream.server.seen):
             return
         by_server = stream.lanes[event.by] is stream.server
-        framed = any(lane.facts is not None for lane in stream.lanes)
+        framed = any(lane.tempo.count for lane in stream.lanes)
         if not framed or not first_time(stream, f"BS103 {'server' if by_server else 'client'}"):
             return
         opened, last = stream.opened.time, end_of(stream, event)

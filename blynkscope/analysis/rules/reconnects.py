@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.rule import StreamRule
-from blynkscope.analysis.rules.words import closed_by_server, first_time, is_login, middle, seconds
+from blynkscope.analysis.rules.words import BLOCKING, closed_by_server, first_time, is_login, middle, seconds
 from blynkscope.analysis.session import State
 from blynkscope.protocol.statuses import ALREADY_REGISTERED, SUCCESS
 
@@ -56,9 +56,10 @@ class TwoConnections(StreamRule):
 class _Ending:
     """How a connection of a device went."""
 
-    __slots__ = ("cause", "good", "online")
+    __slots__ = ("cause", "good", "online", "source")
 
-    def __init__(self, cause: str | None, *, online: bool, good: bool) -> None:
+    def __init__(self, cause: str | None, source: int, *, online: bool, good: bool) -> None:
+        self.source = source
         self.cause = cause
         self.online = online
         self.good = good
@@ -70,6 +71,7 @@ class ReconnectLoops(StreamRule):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._endings: dict[int, _Ending] = {}
+        self._blocked: set[int] = set()
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
@@ -78,6 +80,8 @@ class ReconnectLoops(StreamRule):
 
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
+        if stream.log and stream.cause in BLOCKING:
+            self._blocked.add(stream.source)
         memory = self.of(stream)
         refused = event.how in {"refused", "unanswered"}
         blynk = any(lane.facts is not None for lane in stream.lanes) and bool(stream.client.tempo.count)
@@ -90,7 +94,7 @@ class ReconnectLoops(StreamRule):
         good = redirected or (online and stream.cause is None and left)
         if len(self._endings) >= ENDINGS_MAX:
             del self._endings[next(iter(self._endings))]
-        self._endings[stream.number] = _Ending(stream.cause, online=online, good=good)
+        self._endings[stream.number] = _Ending(stream.cause, stream.source, online=online, good=good)
 
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
@@ -103,7 +107,7 @@ class ReconnectLoops(StreamRule):
             (one, ending) for one in device.connections
             if (ending := self._endings.get(one.stream)) is not None and not ending.good
         ]  # fmt: skip
-        if len(bad) < LOOP_MIN:
+        if len(bad) < LOOP_MIN or any(ending.source in self._blocked for _, ending in bad):
             return
         gaps = _gaps([one for one, _ in bad])
         every_failed = not any(ending.online for _, ending in bad)

@@ -30,8 +30,8 @@ class Records(StreamRule):
 
     def recognised(self, stream: Conversation, lane: Lane, guess: Guess, time: float | None) -> None:
         """See `StreamRule`."""
-        if not stream.log or guess.kind != "tls" or "level" in guess.detail:
-            return  # an alert that can be read is BS109's
+        if not stream.log or guess.kind != "tls" or "level" in guess.detail or "content_type" not in guess.detail:
+            return  # an alert that can be read is BS109's; one named after its peer has no header
         by_name = {name: number for number, name in tls.TYPES.items()}
         versions = {name: number for number, name in tls.VERSIONS.items()}
         kind, version = by_name[guess.detail["content_type"]], versions[guess.detail["record_version"]]
@@ -89,7 +89,9 @@ class Records(StreamRule):
         else:
             where = some(memory["frames"]) if memory["frames"] else "the bytes of the log"
         shown = memory["header"].hex(" ")
-        detail = f"The bytes {shown} ({where}, {verb}) are the header of a TLS record: {explain_header(memory['header'])}"
+        detail = (
+            f"The bytes {shown} ({where}, {verb}) are the header of a TLS record: {explain_header(memory['header'])}"
+        )
         if memory["frames"]:
             detail += f" {some(memory['frames']).capitalize()} is no Blynk frame." if len(memory["frames"]) == 1 else (
                 f" {some(memory['frames']).capitalize()} are no Blynk frames."

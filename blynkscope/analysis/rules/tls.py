@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
 from blynkscope.protocol import tls
@@ -70,7 +71,8 @@ class Handshakes(StreamRule):
             memory["secured"] = True
         elif fact.kind == "tls-alert" and not fact.detail["encrypted"]:
             number = fact.detail["number"]
-            if number in {CLOSE_NOTIFY, USER_CANCELED}:
+            # What a client says about the end of a connection on which no one spoke to it is no reason.
+            if number in {CLOSE_NOTIFY, USER_CANCELED} or not (stream.log or lane.peer.seen):
                 return
             if fact.detail["level"] == "fatal":
                 self._alert(stream, lane, number)
@@ -115,8 +117,8 @@ class Handshakes(StreamRule):
             return
         answer = stream.server.guess
         if answer is not None and (answer.is_blynk or answer.kind in {"http", "websocket", "ssh", "text"}):
-            said = str(answer.detail.get("status_line") or answer.detail.get("banner") or "").strip()
-            what = f"{answer.label}{f' ({said})' if said else ''}"
+            said = answer.detail.get("status_line") or answer.detail.get("banner")
+            what = answer.label + (f" ({quote(said)})" if said else "")
             self._plain(stream, f"{server_name(stream)} answered the ClientHello in plain: {what}.")
             return
         if stream.server.seen or unheard(stream, stream.server, event):

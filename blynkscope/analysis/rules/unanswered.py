@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.words import (
+    BLOCKING,
     closed_by_server,
     end_of,
     explains,
@@ -21,15 +22,12 @@ from blynkscope.wire.events import SERVER
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.conversation import Conversation
-    from blynkscope.analysis.devices import Device
     from blynkscope.analysis.lane import Lane
     from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Gap, Line
 
 LOGIN_TIMEOUT = 6.0
 """Seconds after which every library has given a login up (they wait 3 to 6 s)."""
-BLOCKING = frozenset({"BS113", "BS114", "BS115"})
-"""What keeps a device from the server: then its other logins in the log got no answer for the same reason."""
 WAITING_MAX = 1024
 """Findings that are held back until the end of a log; further ones are told at once."""
 SHORTEST_TIMEOUT = 3.0
@@ -43,7 +41,7 @@ class UnansweredLogin(StreamRule):
         super().__init__(run)
         self._blocked: set[int] = set()
         # A log shows the reason often in a later attempt only, so what is found in one waits for its end.
-        self._waiting: list[tuple[int, Device, tuple[int, ...], str, str | None]] = []
+        self._waiting: list[tuple[int, int, tuple[int, ...], str, str | None]] = []
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
@@ -63,8 +61,8 @@ class UnansweredLogin(StreamRule):
 
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
-        if stream.log and stream.cause in BLOCKING and stream.device is not None:
-            self._blocked.add(stream.device.number)
+        if stream.log and stream.cause in BLOCKING:
+            self._blocked.add(stream.source)
         memory = self.of(stream)
         kinds: dict[str, int] = memory["kinds"]
         if stream.cause is not None or memory["gap"] or unheard(stream, stream.server, event):
@@ -122,8 +120,8 @@ class UnansweredLogin(StreamRule):
                 "HOST:PORT`."
             )
         explains(stream, "BS202")
-        if stream.log and stream.device is not None and len(self._waiting) < WAITING_MAX:
-            self._waiting.append((stream.number, stream.device, tuple(frames), detail, fix))
+        if stream.log and len(self._waiting) < WAITING_MAX:
+            self._waiting.append((stream.number, stream.source, tuple(frames), detail, fix))
         else:
             self._say(stream.number, tuple(frames), detail, fix)
 
@@ -132,8 +130,8 @@ class UnansweredLogin(StreamRule):
 
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
-        for stream, device, frames, detail, fix in self._waiting:
-            if device.number not in self._blocked:
+        for stream, source, frames, detail, fix in self._waiting:
+            if source not in self._blocked:
                 self._say(stream, frames, detail, fix)
 
 

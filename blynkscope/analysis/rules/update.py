@@ -12,7 +12,7 @@ from blynkscope.analysis.catalogue import Severity
 from blynkscope.analysis.names import address_of
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules import updaters
-from blynkscope.analysis.rules.addresses import Target, is_address
+from blynkscope.analysis.rules.addresses import URL_MAX, Target, is_address
 from blynkscope.analysis.rules.orders import Order, build_of, host, server_ip
 from blynkscope.analysis.rules.update_logs import PrintedUpdates
 from blynkscope.analysis.standing import LOGINS
@@ -53,7 +53,7 @@ class Updates(PrintedUpdates):
         """See `StreamRule`."""
         if cmd == commands.INTERNAL:
             if lane.direction == SERVER and body.startswith(_ORDER):
-                url = readable(body[len(_ORDER) :]).partition("\0")[0]
+                url = readable(body[len(_ORDER) : len(_ORDER) + URL_MAX].partition(b"\0")[0])
                 self.ordered(stream, url, n, time)
             elif lane.direction == CLIENT and self.orders:
                 self._introduced(stream, n, body)

@@ -41,7 +41,9 @@ class PrintedUpdates(Orders):
             if kind in _FAILS:
                 self._explains(stream, order, line)
             elif kind == "crash":
-                after = f" {line.time - order.time:.1f} s after its URL" if line.time and order.time is not None else ""
+                after = ""
+                if line.time is not None and order.time is not None:
+                    after = f" {line.time - order.time:.1f} s after it was told the URL"
                 self.fails(stream, order, "BS408", f"The device crashed{after} (line {line.line} of the log).")
 
     @staticmethod

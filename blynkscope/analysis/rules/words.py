@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LOGIN_CAUSES = frozenset({"BS201", "BS203", "BS204", "BS210"})
 """Failures that a later login on the same connection can make good."""
+BLOCKING = frozenset({"BS113", "BS114", "BS115"})
+"""What keeps a device from the server: then its other logins in the log got no answer for the same reason."""
 TOLD_MAX = 64
 """Different failures of one device that are kept apart; there are fewer kinds than that."""
 GROUPS_MAX = 32
