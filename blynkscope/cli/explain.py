@@ -17,6 +17,8 @@ from blynkscope.render.safe import safe_line
 
 _NUMBER = re.compile(r"(?:0x[0-9a-f]{1,8}|[0-9]{1,10})", re.ASCII | re.IGNORECASE)
 _UNKNOWN_NAME = re.compile(r"(?:MSG|STA)_\?([0-9]{1,10})", re.ASCII | re.IGNORECASE)
+_ID_ALIKE = re.compile(r"[B8][S5]_?([0-9OILSZ]{3})")
+_DIGITS = str.maketrans("OILSZ", "01152")
 _SHOWN = 60
 """Characters of an unknown name that the error message repeats."""
 
@@ -96,5 +98,10 @@ def _near(topic: str) -> list[str]:
         names.setdefault(rule.id.upper(), rule.id)
         names.setdefault(rule.slug.upper().replace("-", "_"), rule.slug)
     asked = topic.strip().upper().replace("-", "_").replace(" ", "_")[:_SHOWN]
+    # Ids of findings differ in one digit from each other: letters that look like digits tell which one is meant.
+    if alike := _ID_ALIKE.fullmatch(asked):
+        name = "BS" + alike[1].translate(_DIGITS)
+        if name in CATALOGUE:
+            return [name]
     close = difflib.get_close_matches(asked, names, n=8, cutoff=0.6)
     return list(dict.fromkeys(names[name] for name in close))[:4]

@@ -55,7 +55,7 @@ def test_a_stream_is_summed_up():
     assert "1.90 messages/s by the device · at most 12 in a second ▁▂█▃▁▁▄ 1 s each" in text
     assert "HW 40 12" in text
     assert "PING 6 · 12.1 ms 14.0 ms 1.41 s" in text
-    assert "10 s announced · 9.98 s ± 0.02 s observed · 6 pings · closed after 23 s of silence" in text
+    assert "10 s announced · 9.98 s ± 0.02 s observed · 6 pings · the server's limit is 23 s of silence" in text
     assert "V1 10 4 23.5 by device" in text
     assert "▲ BS201 The server does not know this token What was seen." in text
     assert "device 1 ESP8266 0.6.1 · iot era · 1 stream (1): online · 63.2 s in all · 66 frames" in text

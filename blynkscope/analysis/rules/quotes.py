@@ -18,3 +18,8 @@ def quote(text: object, most: int = 40) -> str:
     """
     plain = _SECRET.sub("…", str(text)[:_LOOKED_AT].strip())
     return f'"{plain[:most].rstrip()}{"…" if len(plain) > most else ""}"'
+
+
+def host(name: str) -> str:
+    """A host's name as it may be shown: what looks like a token in its place is left out."""
+    return _SECRET.sub("…", name[:_LOOKED_AT])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.names import address_of
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules import quotes
 from blynkscope.analysis.rules.words import end_of, seconds
 from blynkscope.protocol import commands
 from blynkscope.protocol.schema import readable
@@ -49,7 +50,7 @@ class _Redirect:
     @property
     def where(self) -> str:
         """Host and port."""
-        return self.host + (f":{self.port}" if self.port else "")
+        return quotes.host(self.host) + (f":{self.port}" if self.port else "")
 
 
 class Redirects(StreamRule):
@@ -166,7 +167,7 @@ class Redirects(StreamRule):
         fix = None
         if first.host:
             fix = (
-                f'Put the host into the sketch: Blynk.begin(auth, ssid, pass, "{first.host}", {first.port or 80}), or '
+                f'Put the host into the sketch: Blynk.begin(auth, ssid, pass, "{quotes.host(first.host)}", {first.port or 80}), or '
                 "update the library to one that follows redirects."
             )
         self.report(
