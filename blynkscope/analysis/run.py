@@ -25,7 +25,7 @@ class Run:
 
     __slots__ = (
         "_heavy", "devices", "dialect", "era", "frames", "hooks", "hunted", "lost", "names", "out", "raised",
-        "severities", "source",
+        "severities", "source", "told",
     )  # fmt: skip
 
     def __init__(self, dialect: Dialect | None, era: Era | None) -> None:
@@ -44,6 +44,8 @@ class Run:
         self.names = Names()
         self.devices = Devices()
         self.severities: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()
+        """Findings so far, by id."""
         self._heavy: dict[Lane, tuple[Conversation, int]] = {}
 
     def finding(
@@ -54,6 +56,7 @@ class Run:
         rule = CATALOGUE[name]
         weight = severity or rule.severity.value
         self.severities[weight] += 1
+        self.told[name] += 1
         proof = tuple(islice(frames, limits.PROVING_FRAMES_MAX))
         return FindingRecord(
             rule.id, rule.slug, weight, rule.group, stream, proof, count, rule.title, detail,

@@ -204,4 +204,19 @@ RULES: tuple[Rule, ...] = (
         "socket or another serial port.",
         "what else turns up",
     ),
+    Rule(
+        "BS116",
+        "gateway-silent",
+        Severity.WARNING,
+        "connection",
+        "The gateway is up, and the device behind it says nothing",
+        "A serial gateway (blynk-ser, com2tcp, socat) passes bytes between a serial port and the server. It is "
+        "connected on both sides, but no frame came from the device. The port is open whatever is plugged in, so an "
+        "open port proves nothing; DSR OFF only says that the other end does not raise that line, as most USB adapters "
+        "do not.",
+        "Check that the sketch uses the stream that this port is (Blynk.begin(Serial, auth)), that the baud rate is "
+        "the same on both sides (Serial.begin(9600) with baud 9600), that no serial monitor has the port open, and "
+        "that the sketch prints nothing on it. Reset the board: a login must show within a second.",
+        "notations that people paste",
+    ),
 )

@@ -10,6 +10,7 @@ from blynkscope.analysis.rules import (
     clouds,
     exposure,
     foreign,
+    gateways,
     hosts,
     integrity,
     login,
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
 _RULES: tuple[type[StreamRule], ...] = (
     *recording.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES, *records.RULES, *foreign.RULES,
-    *clouds.RULES, *modules.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES,
-    *answers.RULES, *bodies.RULES, *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES,
-    *reaching.LATE, *printed.RULES, *reconnects.RULES,
+    *clouds.RULES, *modules.RULES, *gateways.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES,
+    *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES, *numbering.RULES, *integrity.RULES,
+    *modules.LATE, *exposure.RULES, *hosts.RULES, *reaching.LATE, *printed.RULES, *reconnects.RULES,
 )  # fmt: skip
 """In the order in which they are told: causes before consequences."""
 

@@ -8,7 +8,7 @@ from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.bodies import too_big
 from blynkscope.analysis.rules.words import command, failed, times
 from blynkscope.protocol import commands
-from blynkscope.wire.events import CLIENT
+from blynkscope.wire.events import CLIENT, LOG_END
 
 if TYPE_CHECKING:
     from blynkscope.analysis.conversation import Conversation
@@ -163,15 +163,18 @@ class Crashes(StreamRule):
         self._count = 0
         self._first: tuple[int | None, int, str, str] | None = None
         self._alive = self._down = False
+        self._updates = dict.fromkeys(_UPDATES, 0)
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
         if line.kind not in {"crash", "reset"}:
+            if line.kind == LOG_END:
+                self._updates = {name: self.run.told[name] for name in _UPDATES}
             if line.kind in _LIFE:
                 self._alive, self._down = True, False
             return
-        if stream is not None and stream.cause in _UPDATES:
-            return
+        if any(self.run.told[name] > self._updates[name] for name in _UPDATES):
+            return  # an update failed in this log: that is why the board starts again
         # The first boot is how every log begins; and of one crash many lines tell.
         talked = stream is not None and stream.client.tempo.count + stream.server.tempo.count > 0
         if self._down or (line.kind == "reset" and not self._alive and not talked):

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from blynkscope.analysis.lane import Lane
     from blynkscope.wire.events import Closed, Line
 
+REFUSALS_TOLD = 3
+"""Connections of one device whose refused login is told; behind the third it is a loop, which BS209 counts."""
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _TOKEN = re.compile(r"[0-9A-Za-z_-]*\Z")
 _BEFORE_APP_LOGIN = frozenset({commands.REGISTER, commands.GET_SERVER, commands.SHARE_LOGIN, 58, 63, 81})
@@ -86,7 +88,7 @@ class InvalidToken(StreamRule):
         if memory.get("line"):
             return  # the log said so in words already
         memory["seen"] = True
-        if not first_time(stream, "BS201"):
+        if not first_time(stream, "BS201", REFUSALS_TOLD):
             explains(stream, "BS201")
             return
         server = stream.server.src

@@ -166,10 +166,8 @@ class Redirects(StreamRule):
             then = "it connected to the same place again"
         fix = None
         if first.host:
-            fix = (
-                f'Put the host into the sketch: Blynk.begin(auth, ssid, pass, "{quotes.host(first.host)}", {first.port or 80}), or '
-                "update the library to one that follows redirects."
-            )
+            begin = f'Blynk.begin(auth, ssid, pass, "{quotes.host(first.host)}", {first.port or 80})'
+            fix = f"Put the host into the sketch: {begin}, or update the library to one that follows redirects."
         self.report(
             "BS207", first.stream, frames=frames, count=count,
             detail=f"The server redirected the device{to} ({proof}), but {then}.", fix=fix,

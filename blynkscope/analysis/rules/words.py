@@ -39,8 +39,14 @@ def failed(stream: Conversation) -> bool:
     return not (stream.cause in LOGIN_CAUSES and stream.session.state is State.ONLINE)
 
 
-def first_time(stream: Conversation, name: str) -> bool:
-    """Is this failure new for the device? The same one on its next connections is not."""
+def first_time(stream: Conversation, name: str, most: int = 1) -> bool:
+    """Is this failure new for the device? The same one on its next connections is not.
+
+    Args:
+        stream: Where it happened.
+        name: Id of the finding.
+        most: How often it is told.
+    """
     device = stream.device
     if device is None:
         return True
@@ -48,7 +54,7 @@ def first_time(stream: Conversation, name: str) -> bool:
     if name not in told and len(told) >= TOLD_MAX:
         return False
     told[name] = told.get(name, 0) + 1
-    return told[name] == 1
+    return told[name] <= most
 
 
 def explains(stream: Conversation, name: str) -> None:
