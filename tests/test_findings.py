@@ -15,7 +15,7 @@ from blynkscope.sources import open_input
 ROOT = Path(__file__).parent.parent
 FILES = sorted(
     path
-    for pattern in ("captures/*.pcap", "captures/made/*.pcap*", "captures/logs/**/*.txt", "tests/seeds/*.txt")
+    for pattern in ("captures/*.pcap", "captures/made/*.pcap*", "captures/*.txt", "captures/logs/*.txt", "tests/seeds/*.txt")
     for path in ROOT.glob(pattern)
 )
 GOOD = ("01a", "03", "04", "06a", "06d", "07a", "08a", "08d", "09a", "09c", "12c", "13", "15a")
@@ -73,8 +73,8 @@ TABLE = {
     "94-trap-esp8266-stack-dump-hex": "BS105 note 1;BS907 note -;BS321 warning 1",
     "96-textonly-edgent-ota-token-in-url": "BS602 warning -;BS408 error -;BS907 note -",
     "98-textonly-socat-eof-and-cert-fail": "BS103 warning -;BS105 warning -;BS604 error -;BS907 note -",
-    "04_hw_plain_cpp140": "BS301 note 1;BS307 note 1;BS312 note 1",
-    "05_hw_invalid_token": "BS201 error 1",
+    "04.clientlog": "BS301 note 1;BS307 note 1;BS312 note 1",
+    "05.clientlog": "BS201 error 1",
     "dns_nxdomain": "BS104 error -;BS105 warning -",
     "dns_then_no_answer": "BS102 error 1",
     "dns_unanswered": "BS104 error -;BS105 warning -",
@@ -135,7 +135,8 @@ def findings_of(path):
 
 
 def name_of(path):
-    return path.name.split("_", 1)[0] if path.parent.name == "captures" else path.name.split(".")[0]
+    log = ".clientlog" if ".clientlog" in path.name else ""
+    return path.name.split("_", 1)[0] + log if path.parent.name == "captures" else path.name.split(".")[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -11,7 +11,7 @@ from blynkscope.protocol import commands, derived
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.misread import explain_header
 from blynkscope.protocol.model import Dialect, Era, Sender
-from blynkscope.protocol.statuses import status_name
+from blynkscope.protocol.statuses import STATUSES, status_name
 from blynkscope.wire import recognise
 from blynkscope.wire.events import Event, Message
 from blynkscope.wire.framing import Framer, Item, Malformed, RawFrame, web_message
@@ -169,6 +169,11 @@ class _Reader:
             if item.word is not None:
                 partial = self._frame(item.cmd, item.id, item.word, raw[size:])
                 self._n -= 1
+            if item.cmd and item.have == size and item.word in STATUSES:
+                facts["advice"] = (
+                    f"{item.word} is the length of the body, and no status: only in MSG_RSP (first byte 00) does this "
+                    f"field hold one, and nobody said {status_name(item.word)} here"
+                )
         missing = max((item.need or size) - item.have, 0)
         record = StreamRecord("malformed", 1, None, self._sender, item.have, facts)
         return Piece(item.start, raw, record, missing, partial)

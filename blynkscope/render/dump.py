@@ -83,7 +83,8 @@ class Dump:
         ]
         told = f"△ {_bytes(piece.missing)} missing: {reason}"
         told += f" ({max(len(piece.raw) - size, 0)} of {partial.length} bytes of body are here)"
-        return [*lines, paint("warning", "  " + told)]
+        lines.append(paint("warning", "  " + told))
+        return lines + self._advice(record)
 
     def _foreign(self, piece: Piece, record: StreamRecord) -> list[str]:
         """Bytes of something else: what it is, why it looks like Blynk, what to do."""
@@ -111,9 +112,13 @@ class Dump:
                     shown = f"{name.replace('_', ' ')}: {safe_line(str(detail[name]), 400)}"
                     lines += [paint("quiet", f"  {line}") for line in wrapped(shown, width - 2)]
             lines += self._raw(piece.start, piece.raw, "")
-        advice = str(detail.get("advice") or "")
-        lines += [paint("good", f"  {line}") for line in wrapped("→ " + safe(advice), width - 2)] if advice else []
-        return lines
+        return lines + self._advice(record)
+
+    def _advice(self, record: StreamRecord) -> list[str]:
+        advice, width = str(record.detail.get("advice") or ""), min(self._options.width, _TEXT_WIDTH)
+        if not advice:
+            return []
+        return [self._palette.paint("good", f"  {line}") for line in wrapped("→ " + safe(advice), width - 2)]
 
     def _raw(self, start: int, raw: bytes, name: str) -> list[str]:
         """Bytes without fields, the first rows of them."""

@@ -12,7 +12,7 @@ from blynkscope.sources import CaptureSource, open_capture, open_input
 from blynkscope.sources.text import TextSource
 
 ROOT = Path(__file__).parent.parent.parent
-PAIRS = ROOT / "captures" / "logs" / "pairs"
+PAIRS = ROOT / "captures"
 
 
 def woven(name, log=None):

@@ -42,7 +42,7 @@ def sent(data):
 
 @pytest.mark.parametrize(("name", "port"), [("04_hw_plain_cpp140", 44348), ("05_hw_invalid_token", 50296)])
 def test_the_client_log_has_the_servers_messages(name, port):
-    rows = map(json.loads, (TRACES / "pairs" / f"{name}.truth.jsonl").read_text().splitlines())
+    rows = map(json.loads, (TRACES.parent / f"{name}.truth.jsonl").read_text().splitlines())
     truth = [
         (
             int(row["dir"] == "s2c"),
@@ -54,7 +54,7 @@ def test_the_client_log_has_the_servers_messages(name, port):
         for row in rows
         if row["client_port"] == port
     ]
-    found = said((TRACES / "pairs" / f"{name}.clientlog.txt").read_bytes())
+    found = said((TRACES.parent / f"{name}.clientlog.txt").read_bytes())
     assert Counter(found) == Counter(truth)
     for direction in (0, 1):
         assert [row for row in found if row[0] == direction] == [row for row in truth if row[0] == direction]
