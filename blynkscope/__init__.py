@@ -31,6 +31,7 @@ What this package exports is its public interface; all else may change. Names ar
 __version__ = "0.1.0"
 
 __all__ = [
+    "CATALOGUE",
     "COMMANDS",
     "STATUSES",
     "Analyser",
@@ -59,6 +60,7 @@ __all__ = [
     "find",
     "lookup",
     "open_capture",
+    "open_input",
     "parse",
     "spelled_out",
 ]
@@ -68,6 +70,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from blynkscope.analysis.analyser import Analyser
+    from blynkscope.analysis.catalogue import CATALOGUE
     from blynkscope.analysis.records import (
         FindingRecord,
         FrameRecord,
@@ -84,11 +87,12 @@ if TYPE_CHECKING:
     from blynkscope.protocol.frames import Frame, build, parse
     from blynkscope.protocol.model import Command, Dialect, Era, Status
     from blynkscope.protocol.statuses import STATUSES
-    from blynkscope.sources import CaptureSource, open_capture
+    from blynkscope.sources import CaptureSource, open_capture, open_input
     from blynkscope.wire.framing import Framer
 else:
     _HOMES = {
         "blynkscope.analysis.analyser": ("Analyser",),
+        "blynkscope.analysis.catalogue": ("CATALOGUE",),
         "blynkscope.analysis.records": (
             "FindingRecord", "FrameRecord", "LogRecord", "Observed", "Record", "StreamRecord", "SummaryRecord",
             "WriteRecord", "spelled_out",
@@ -100,7 +104,7 @@ else:
         "blynkscope.protocol.frames": ("Frame", "build", "parse"),
         "blynkscope.protocol.model": ("Command", "Dialect", "Era", "Status"),
         "blynkscope.protocol.statuses": ("STATUSES",),
-        "blynkscope.sources": ("CaptureSource", "open_capture"),
+        "blynkscope.sources": ("CaptureSource", "open_capture", "open_input"),
         "blynkscope.wire.framing": ("Framer",),
     }  # fmt: skip
 

@@ -28,3 +28,15 @@ def test_reading_and_analysing_need_no_terminal_and_no_other_dissector(module):
 
 def test_starting_the_program_loads_no_other_dissector():
     assert not loaded_by("import blynkscope.cli") & (HEAVY - {"construct"} - {"rich"})
+
+
+def test_what_the_package_exports_is_a_decision():
+    import blynkscope
+
+    assert blynkscope.__all__ == [
+        "CATALOGUE", "COMMANDS", "STATUSES", "Analyser", "BlynkscopeError", "CaptureError", "CaptureSource", "Command",
+        "Dialect", "EnvironmentProblem", "Era", "FilterError", "FindingRecord", "Frame", "FrameRecord", "Framer",
+        "LogRecord", "NotationError", "Observed", "Record", "Status", "StreamRecord", "SummaryRecord", "WriteRecord",
+        "__version__", "build", "find", "lookup", "open_capture", "open_input", "parse", "spelled_out",
+    ]  # fmt: skip
+    assert all(getattr(blynkscope, name) is not None for name in blynkscope.__all__)

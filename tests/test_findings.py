@@ -75,6 +75,7 @@ TABLE = {
     "98-textonly-socat-eof-and-cert-fail": "BS103 warning -;BS105 warning -;BS604 error -;BS907 note -",
     "04.clientlog": "BS301 note 1;BS307 note 1;BS312 note 1",
     "05.clientlog": "BS201 error 1",
+    "08a.clientlog": "BS301 note 1;BS306 note 1",
     "dns_nxdomain": "BS104 error -;BS105 warning -",
     "dns_then_no_answer": "BS102 error 1",
     "dns_unanswered": "BS104 error -;BS105 warning -",
