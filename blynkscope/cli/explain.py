@@ -28,10 +28,10 @@ _SHOWN = 60
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(["text", "json", "mermaid"]),
     default="text",
     show_default=True,
-    help="Form of the output.",
+    help="Form of the output; mermaid draws the session.",
 )
 @click.option(
     "-o", "--output", type=TextOutput(), default="-", metavar="FILE",
@@ -49,6 +49,8 @@ def command(topic: str, form: str, output: IO[str], color: ColorWish) -> None:
 
         write_machine(output, form, color)
         return
+    if form == "mermaid":
+        raise click.UsageError("only the session can be drawn: blynkscope explain session --format mermaid")
     page = find_page(topic)
     if not (page.commands or page.statuses or page.findings):
         raise click.UsageError(_unknown(topic, page.number))

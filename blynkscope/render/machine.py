@@ -23,9 +23,12 @@ def write_machine(stream: IO[str], form: str, color: ColorWish) -> None:
 
     Args:
         stream: Where to.
-        form: "text" or "json"; json holds the Mermaid diagrams too.
+        form: "text", "json" (which holds the Mermaid diagrams too) or "mermaid" (the client's diagram alone).
         color: Wish for colour; only the text has any.
     """
+    if form == "mermaid":
+        stream.write(mermaid(Party.CLIENT) + "\n")
+        return
     if form == "json":
         write_json(
             stream,

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from blynkscope.analysis.catalogue import CATALOGUE
+from blynkscope.analysis.session import MACHINE, Party
 from blynkscope.cli import codes, explain
 from blynkscope.protocol.commands import COMMANDS
 from blynkscope.protocol.statuses import STATUSES
@@ -159,3 +160,36 @@ def test_what_nobody_knows_is_a_usage_error(name):
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "\x1b" not in result.stderr
+
+
+def test_the_findings_are_a_table_too():
+    shown = run(codes.command, "findings", columns=100).stdout
+    assert all(rule.id in shown for rule in CATALOGUE.values())
+    assert "MSG_LOGIN" not in shown
+    rows = json.loads(run(codes.command, "findings", "--format", "json").stdout)["findings"]
+    assert [row["id"] for row in rows] == list(CATALOGUE)
+    table = list(csv.DictReader(io.StringIO(run(codes.command, "findings", "--format", "csv").stdout)))
+    assert {row["slug"] for row in table} == {rule.slug for rule in CATALOGUE.values()}
+
+
+@pytest.mark.parametrize("form", ["text", "json", "mermaid"])
+def test_the_session_is_explained_from_the_machine_itself(form):
+    shown = run(explain.command, "session", "--format", form).stdout
+    names = {state.value for changes in MACHINE.values() for state in changes}
+    assert all(name in shown or name.replace("-", "_") in shown for name in names)
+    if form == "json":
+        page = json.loads(shown)
+        assert page["machine"] == {
+            party: {state: dict(to) for state, to in table.items()} for party, table in MACHINE.items()
+        }
+        assert set(page["mermaid"]) == {"client", "server"}
+    if form == "mermaid":
+        arrows = sum(len(changes) for changes in MACHINE[Party.CLIENT].values())
+        assert shown.startswith("stateDiagram-v2\n")
+        assert shown.count("-->") == arrows + 2
+
+
+def test_only_the_session_can_be_drawn():
+    refused = run(explain.command, "BS301", "--format", "mermaid")
+    assert refused.exit_code == 2
+    assert "explain session" in refused.stderr

@@ -27,7 +27,7 @@ PROBLEMS_KEPT = 256
 """Frames of one stream whose problem is remembered until their answer comes: more than wait for one."""
 LONE_FRAMES = 2
 """A log of so few messages is a question about them; a longer one shows by itself what is what."""
-CHECKED_MAX = 256
+CHECKED_MAX = 32
 """Messages of one command and stream whose body is parsed unasked: a client that builds them wrongly begins so."""
 PLAUSIBLE_BUFFER = 8192
 """A length beyond this in "Packet too big" is no length: no library has so large a buffer, no server sends so much."""
