@@ -3,6 +3,7 @@
 The table is written by hand. A file that is not in it raises what `USUAL` says: writes that nothing confirmed.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,19 @@ import pytest
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.records import FindingRecord
+from blynkscope.cli import COMMANDS
 from blynkscope.sources import open_input
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(
     path
-    for pattern in ("captures/*.pcap", "captures/made/*.pcap*", "captures/*.txt", "captures/logs/*.txt", "tests/seeds/*.txt")
+    for pattern in (
+        "captures/*.pcap",
+        "captures/made/*.pcap*",
+        "captures/*.txt",
+        "captures/logs/*.txt",
+        "tests/seeds/*.txt",
+    )
     for path in ROOT.glob(pattern)
 )
 GOOD = ("01a", "03", "04", "06a", "06d", "07a", "08a", "08d", "09a", "09c", "12c", "13", "15a")
@@ -167,3 +175,10 @@ def test_the_catalogue_is_complete():
         assert rule.section
         assert rule.id[2] in "1234569"
     assert len({rule.slug for rule in CATALOGUE.values()}) == len(CATALOGUE)
+
+
+def test_advice_names_no_command_that_does_not_exist():
+    sources = [*(ROOT / "blynkscope" / "analysis").rglob("*.py"), *(ROOT / "blynkscope" / "wire").rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r"`blynkscope (\w+)", path.read_text(encoding="utf-8"))}
+    assert named
+    assert named <= set(COMMANDS)

@@ -13,8 +13,8 @@ from blynkscope.analysis.names import address_of
 if TYPE_CHECKING:
     from blynkscope.analysis.conversation import Conversation
 
-DEVICES_MAX = 4096
-"""Devices that one run remembers; the longest unheard one is forgotten for a new one."""
+DEVICES_MAX = 8192
+"""Tokens and addresses by which one run knows devices; the longest unheard one is forgotten for a new one."""
 CONNECTIONS_KEPT = 64
 """Connections of one device that are remembered: enough to tell the period of a loop."""
 
@@ -78,7 +78,7 @@ class Devices:
         known = self._by_key.get(key)
         if known is None and before is not None and not any(entry.login for entry in before.connections):
             # The first login from this address: what the address did so far was this device.
-            self._by_key[key] = known = before
+            known = self._put(key, before)
         device = known or self._find(key)
         if before is not device:
             if before is not None:
@@ -86,8 +86,7 @@ class Devices:
             self._join(stream, device)
         if device.connections and device.connections[-1].stream == stream.number:
             device.connections[-1].login = login
-        self._by_key[_address_key(stream)] = device
-        return device
+        return self._put(_address_key(stream), device)
 
     def closed(self, stream: Conversation, time: float | None, how: str) -> None:
         """A stream is over."""
@@ -105,13 +104,17 @@ class Devices:
         return sorted({id(device): device for device in self._by_key.values()}.values(), key=lambda one: one.number)
 
     def _find(self, key: str) -> Device:
-        device = self._by_key.pop(key, None)
+        device = self._by_key.get(key)
         if device is None:
-            if len(self._by_key) >= DEVICES_MAX:
-                del self._by_key[next(iter(self._by_key))]
             self._count += 1
             device = Device(self._count)
-        # Behind all others: the first entry is the longest unheard one.
+        return self._put(key, device)
+
+    def _put(self, key: str, device: Device) -> Device:
+        """Behind all others: the first entry is the longest unheard one."""
+        self._by_key.pop(key, None)
+        while len(self._by_key) >= DEVICES_MAX:
+            del self._by_key[next(iter(self._by_key))]
         self._by_key[key] = device
         return device
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from hashlib import blake2s
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from blynkscope.analysis.acks import Request
 from blynkscope.analysis.lane import Lane
@@ -23,9 +23,6 @@ from blynkscope.protocol.schema import readable
 from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.wire.events import CLIENT, SERVER, Closed
 from blynkscope.wire.framing import Cut
-
-if TYPE_CHECKING:
-    pass
 
 _WRITES = frozenset(code.encode() for code, operation in bodies.OPERATIONS.items() if operation.writes)
 _SYNC_WRITES = {
@@ -227,6 +224,9 @@ class Dialogue(Standing):
         facts = lane.facts
         assert facts is not None
         lane.counts[0] = lane.counts.get(0, 0) + 1
+        if status < 0:
+            self._unread_response(lane, n, message_id, time)
+            return
         found = lane.peer.waiting.answered_by_status(message_id, status)
         answers = rtt = None
         if found is None:
@@ -253,6 +253,17 @@ class Dialogue(Standing):
         if isinstance(found, Write) and status != SUCCESS:
             self.pins.rejected(found, n, time)
         if lane.direction == SERVER:
+            self.pins.passed(found.n, n, time)
+
+    def _unread_response(self, lane: Lane, n: int, message_id: int, time: float | None) -> None:
+        """A RESPONSE whose status a log does not tell: it answers, and what it says is not known."""
+        found = lane.peer.waiting.answered_by_status(message_id, SUCCESS)
+        answers = found.n if found is not None else None
+        rtt = _elapsed(found.sent_at, time) if found is not None else None
+        facts = lane.facts
+        assert facts is not None
+        self.run.out.append(Observed(facts, n, time, 0, message_id, -1, b"", answers, rtt, None, _NONE))
+        if found is not None and lane.direction == SERVER:
             self.pins.passed(found.n, n, time)
 
     def _was_answered(self, request: Request, rtt: float | None, time: float | None) -> None:

@@ -26,6 +26,10 @@ FRAMES_MAX = 2_000_000
 """Frames of the capture that are remembered; a log of so many would have some 100 MB."""
 LEAST_SHARE = 0.34
 """Share of a log's connection that one of the capture must hold to be called the same."""
+FIRST_LOOK = 8
+"""Messages of a connection that are compared before all of them are."""
+LOOKS_MAX = 200_000
+"""Comparisons of connections that one log is worth: some seconds."""
 LISTED = 8
 """Streams that a note lists."""
 _FRAME_LINE, _MISSING_LINE = "frame", "frame-not-captured"
@@ -94,38 +98,48 @@ class Merge:
 
     def settle(self) -> None:
         """Find the pairs, and with them the place of every line."""
-        streams = sorted({item.stream for item in self._items if isinstance(item, Message)})
-        candidates = sorted({stream for stream, _ in self._seen})
+        told: dict[int, list[tuple[int, Message]]] = {}
+        for at, item in enumerate(self._items):
+            if isinstance(item, Message):
+                told.setdefault(item.stream, []).append((at, item))
+        free = dict.fromkeys(sorted({stream for stream, _ in self._seen}))
         places: dict[int, int] = {}
-        for stream in streams:
-            items = [(at, item) for at, item in enumerate(self._items)
-                     if isinstance(item, Message) and item.stream == stream]  # fmt: skip
+        looks = LOOKS_MAX
+        for stream in sorted(told):
+            items = told[stream]
             best: dict[int, _Seen] = {}
             alike: list[int] = []
-            for candidate in candidates:
-                if candidate in places.values():
+            for candidate in free:
+                if looks <= 0:
+                    break
+                looks -= 1
+                # A connection that does not hold one of the first messages is another one.
+                if not self._pair(items[:FIRST_LOOK], candidate):
                     continue
                 pairs = self._pair(items, candidate)
+                looks -= len(items) // FIRST_LOOK
                 # Of several that fit alike the last one: it is the end of a story that gets pasted.
                 if pairs and len(pairs) >= len(best):
                     alike = [*alike, candidate] if len(pairs) == len(best) else [candidate]
-                    best, places[stream] = pairs, candidate
+                    best = pairs
             if len(best) < max(LEAST_SHARE * len(items), 1):
-                places.pop(stream, None)
                 continue
+            places[stream] = alike[-1]
+            del free[alike[-1]]
             self._pairs |= best
             if len(alike) > 1:
                 fits = ", ".join(map(str, alike[:LISTED]))
                 self.notes.append(f"the log fits streams {fits} alike; it was taken for stream {alike[-1]}")
+        if looks <= 0:
+            self.notes.append("log and capture hold too many connections to compare them all")
         self._place(places)
-        told = sum(isinstance(item, Message) for item in self._items)
         shifts = [
             seen.time - moment
             for at, seen in self._pairs.items()
             if seen.time is not None and (moment := self._items[at].time) is not None
         ]
         self.offset = median(shifts) if shifts else None
-        self._say(told)
+        self._say(sum(map(len, told.values())))
 
     def _pair(self, items: list[tuple[int, Message]], stream: int) -> dict[int, _Seen]:
         """The frames of a stream that messages of the log tell, each direction in its order."""

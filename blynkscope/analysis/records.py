@@ -79,7 +79,7 @@ class Facts:
 class Observed(msgspec.Struct, frozen=True, gc=False, eq=False, array_like=True):
     """A frame as the analysis hands it on: the facts alone, cheap to make. `record` spells them out.
 
-    `word` is the status of a RESPONSE and the length of any other body.
+    `word` is the status of a RESPONSE and the length of any other body; -1 where a log does not tell it.
     """
 
     facts: Facts
@@ -100,12 +100,14 @@ class Observed(msgspec.Struct, frozen=True, gc=False, eq=False, array_like=True)
         status = name = None
         if cmd:
             fields, text = facts.decode[cmd](body)
-        else:
+        elif self.word >= 0:
             status = self.word
             name = text = status_name(status)
             fields = None
             if self.answers is None:
                 text = f"{name}, answers nothing"
+        else:
+            fields, text = None, "its status is not in the log"
         # A log may not tell the length (-1).
         length = self.word if cmd and facts.dialect != "web" and self.word >= 0 else None
         return FrameRecord(

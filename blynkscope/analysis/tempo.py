@@ -65,19 +65,8 @@ class Tempo:
             if second != last:
                 if count > self._peak[0]:
                     self._peak = count, second
-                self._put(max(second, 0), count)
+                self._buckets, self.bucket = _put(self._buckets, self.bucket, max(second, 0), count)
         self._seconds = {last: seconds[last]}
-
-    def _put(self, second: int, count: int) -> None:
-        while second // self.bucket >= BUCKETS:
-            pairs = self._buckets
-            if len(pairs) % 2:
-                pairs.append(0)
-            self._buckets = [one + two for one, two in zip(pairs[::2], pairs[1::2], strict=True)]
-            self.bucket *= 2
-        place = second // self.bucket
-        self._buckets += [0] * (place + 1 - len(self._buckets))
-        self._buckets[place] += count
 
     @property
     def count(self) -> int:
@@ -105,19 +94,33 @@ class Tempo:
         return self.count / (self.last - self.first)
 
     def summary(self) -> dict[str, Any]:
-        """Mean and peak rate, and the counts per bucket. For the end: no message comes behind it."""
-        mean, peak = self.mean, self.peak
+        """Mean and peak rate, and the counts per bucket."""
+        mean = self.mean
         if self._seconds:
             self._settle()
-            ((last, count),) = self._seconds.items()
-            self._put(max(last, 0), count)
-            self._seconds = {}
+        counts = list(self._buckets)
+        bucket = self.bucket
+        for second, count in self._seconds.items():  # the last one alone
+            counts, bucket = _put(counts, bucket, max(second, 0), count)
         return {
             "mean": round(mean, 3) if mean is not None else None,
-            "peak": max(peak, self._peak[0]),
-            "per_second": list(self._buckets) or [0],
-            "bucket": self.bucket,
+            "peak": self.peak,
+            "per_second": counts or [0],
+            "bucket": bucket,
         }
+
+
+def _put(counts: list[int], width: int, second: int, count: int) -> tuple[list[int], int]:
+    """Add to the bucket of a second; where the buckets do not reach so far, two become one first."""
+    while second // width >= BUCKETS:
+        if len(counts) % 2:
+            counts.append(0)
+        counts = [one + two for one, two in zip(counts[::2], counts[1::2], strict=True)]
+        width *= 2
+    place = second // width
+    counts += [0] * (place + 1 - len(counts))
+    counts[place] += count
+    return counts, width
 
 
 class Latency:
@@ -167,7 +170,7 @@ class Heartbeat:
         self._squares = 0.0
 
     def ping(self, time: float | None) -> None:
-        """The device pinged. A ping is due after silence only, so other messages end the gap (`busy`)."""
+        """The device pinged."""
         self.pings += 1
         if time is None:
             return

@@ -57,6 +57,8 @@ class FrameLines:
     def line(self, frame: Observed) -> str | None:
         """The line of a frame, with its line end; None where the general path must write it."""
         facts, cmd, body = frame.facts, frame.cmd, frame.body
+        if frame.word < 0:
+            return None  # a log that tells no length
         texts = self._texts.get(facts) or self._new(facts)
         time = frame.time
         if time == self._time:

@@ -27,6 +27,9 @@ _PROBE = 64 * 1024
 _CONTROL_SHARE = 0.3
 """Part of control characters and of bytes that are no UTF-8 above which an input without stamps is no text."""
 
+_WIDE_PROBE, _WIDE_MIN, _WIDE_SHARE = 4096, 16, 0.9
+"""Bytes that are looked at for UTF-16, characters that are needed for it, and part of them that is plain text."""
+
 _RAW_CHUNK = 32 * 1024
 _STAMPED = re.compile(rb"(?m)^[^\n]{0,200}?\[\d{1,10}\] |^\d\d:\d\d:\d\d|^[<>]{1,2} ?\[[0-9A-Fa-f]{2}\|")
 _CONTROL = bytes(set(range(32)) - set(b"\t\r\n\x1b\x08\x0c"))
@@ -93,7 +96,11 @@ class TextSource:
 
     def _told(self, text: str, size: int) -> Iterator[list[Event]]:
         probe = text[:_PROBE]
-        pasted = None if _holds_messages(probe) else pastes.read(text)
+        pasted = None
+        if not _holds_messages(probe) and (
+            len(text) <= _PROBE or pastes.read(probe[: probe.rfind("\n") + 1 or _PROBE])
+        ):
+            pasted = pastes.read(text)
         if pasted is not None:
             self.packets = text.count("\n") + 1
             self.notes += [f"{self.name}: {note}" for note in pasted.notes]
@@ -176,6 +183,8 @@ def _is_raw(data: bytes) -> bool:
         return False
     if _STAMPED.search(head):
         return False
+    if _wide(head) is not None:
+        return False
     kind = recognise.name_bytes(head[: limits.NOISE_WINDOW]).kind
     if kind in {"hardware", "app", "tls", "mqtt"}:
         return True
@@ -186,9 +195,23 @@ def _is_raw(data: bytes) -> bool:
     return controls + foreign > _CONTROL_SHARE * len(head)
 
 
+def _wide(data: bytes) -> str | None:
+    """UTF-16 without a mark, as some terminal programs write it: every other byte of plain text is 0."""
+    head = data[:_WIDE_PROBE]
+    half = len(head) // 2
+    if half < _WIDE_MIN:
+        return None
+    first, second = head[::2].count(0) / half, head[1::2].count(0) / half
+    if second > _WIDE_SHARE and first < 1 - _WIDE_SHARE:
+        return "utf-16-le"
+    return "utf-16-be" if first > _WIDE_SHARE and second < 1 - _WIDE_SHARE else None
+
+
 def _text(data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
+    if (order := _wide(data)) is not None:
+        return data.decode(order, "replace")
     return data.decode("utf-8-sig", "replace")
 
 

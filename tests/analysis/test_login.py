@@ -60,7 +60,7 @@ def test_the_length_of_a_write_is_no_status():
         (TOKEN.decode(), "legacy"), (IOT.decode(), "Blynk IoT"), (TOKEN.decode() + " ", "white space"),
         ("\n" + TOKEN.decode(), "white space"), ("one two", "white space"), (f'"{TOKEN.decode()}"', "quotes"),
         (f"'{TOKEN.decode()}'", "quotes"), (TOKEN.decode()[:-1], "31 characters"), (TOKEN.decode() + "0", "33 characters"),
-        ("*" * 32, "no token has"), ("é" * 32, "no token has"), ("", "no token"), (None, "no token"),
+        ("*" * 32, "masked"), ("é" * 32, "no token has"), ("", "no token"), (None, "no token"),
     ],
 )  # fmt: skip
 def test_the_form_of_a_token(token, told):

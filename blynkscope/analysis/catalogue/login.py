@@ -31,9 +31,9 @@ RULES: tuple[Rule, ...] = (
         'wait 3 to 6 s, print "Login timeout" and connect again. No answer means that the login did not reach a '
         "Blynk server, or that the answer did not reach the device: another service listens on that port, something "
         "between them swallows the bytes, or the module (AT modem, shield, serial bridge) loses what it receives.",
-        "Try the port from a computer: `blynkscope probe HOST:PORT` shows whether a Blynk server answers there. With "
-        "an AT modem or shield on SoftwareSerial, lower the baud rate to 9600 or use a hardware serial port. Legacy "
-        "servers take devices on 8080 (plain) and 9443 (TLS), Blynk IoT on 80 and 443.",
+        "Try the port from a computer: `nc -vz HOST PORT` shows whether anything listens there. With an AT modem or "
+        "shield on SoftwareSerial, lower the baud rate to 9600 or use a hardware serial port. Legacy servers take "
+        "devices on 8080 (plain) and 9443 (TLS), Blynk IoT on 80 and 443.",
         "timing, limits, endings",
     ),
     Rule(

@@ -26,7 +26,7 @@ RULES: tuple[Rule, ...] = (
         "No one answered the connection request",
         "The SYN got no answer at all, not even a refusal. The address is wrong or unreachable from where the device "
         "is, or a firewall, a router or the mobile carrier drops the packets in silence.",
-        "Try the same host and port from a computer in the same network: `blynkscope probe HOST:PORT`. Check that the "
+        "Try the same host and port from a computer in the same network (`nc -vz HOST PORT`). Check that the "
         "address is not one of another private network (10.x, 172.16-31.x, 192.168.x), that gateway and subnet of the "
         "device are right, and with a SIM card that the APN allows this port; port 80 or 443 passes most firewalls.",
         "framings, ports; what else turns up",
@@ -122,7 +122,7 @@ RULES: tuple[Rule, ...] = (
         "Blynk, so the token plays no part in it.",
         "Act by the name of the alert: unknown_ca and bad_certificate need the right root certificate in the "
         "firmware, certificate_expired the right time on the device, protocol_version a newer TLS library, "
-        "unrecognized_name the right host name. `blynkscope probe HOST:PORT` shows what the server takes.",
+        "unrecognized_name the right host name. `openssl s_client -connect HOST:PORT` shows what the server takes.",
         "what else turns up, TLS alert",
     ),
     Rule(
@@ -134,7 +134,7 @@ RULES: tuple[Rule, ...] = (
         "The ClientHello lists the cipher suites, curves and versions that the client can use. The server took none "
         "of them: it answered with handshake_failure or closed without a ServerHello. Modems and old board packages "
         "often have only RSA key exchange, 3DES or TLS 1.0.",
-        "Compare with what the server takes (`blynkscope probe HOST:PORT`): usually TLS 1.2 with "
+        "Compare with what the server takes (`openssl s_client -connect HOST:PORT`): usually TLS 1.2 with "
         "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256. Update the board package or the firmware of the modem, choose the "
         'suites there (AT+QSSLCFG="ciphersuite",1,0xFFFF), or use the plain port.',
         "what else turns up, TLS alert",
@@ -217,6 +217,32 @@ RULES: tuple[Rule, ...] = (
         "Check that the sketch uses the stream that this port is (Blynk.begin(Serial, auth)), that the baud rate is "
         "the same on both sides (Serial.begin(9600) with baud 9600), that no serial monitor has the port open, and "
         "that the sketch prints nothing on it. Reset the board: a login must show within a second.",
+        "notations that people paste",
+    ),
+    Rule(
+        "BS117",
+        "network-down",
+        Severity.ERROR,
+        "connection",
+        "The board did not get onto its network",
+        "Before Blynk can connect, the board needs its network: the module has to answer, and the Wi-Fi or mobile "
+        "network to let it in. The log ends before that, so server, token and library are not to blame yet.",
+        "Make the network work with the module's own example first (a ping, a web page), then add Blynk. The line that "
+        "is quoted says how far it came.",
+        "notations that people paste",
+    ),
+    Rule(
+        "BS118",
+        "gateway-port",
+        Severity.ERROR,
+        "connection",
+        "The gateway cannot open the serial port",
+        "A serial gateway (blynk-ser, com2tcp, socat) did not get at the port of the device, so not a byte can pass. "
+        "Another program has it open (the serial monitor of the IDE, a second copy of the script), the user may not "
+        "use it, or the device is at another port.",
+        "Close everything else that uses the port, and take the port that the system names for the board: `./"
+        "blynk-ser.sh -c /dev/ttyACM0`, `blynk-ser.bat -c COM4`. On Linux the user must be in the group dialout "
+        "(`sudo usermod -a -G dialout $USER`, then log in anew).",
         "notations that people paste",
     ),
 )

@@ -15,6 +15,7 @@ from blynkscope.analysis.rules import (
     integrity,
     login,
     modules,
+    networks,
     numbering,
     pace,
     printed,
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
 
 _RULES: tuple[type[StreamRule], ...] = (
-    *recording.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES, *records.RULES, *foreign.RULES,
-    *clouds.RULES, *modules.RULES, *gateways.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES,
+    *recording.RULES, *networks.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES, *records.RULES,
+    *foreign.RULES, *clouds.RULES, *modules.RULES, *gateways.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES,
     *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES, *numbering.RULES, *integrity.RULES,
-    *modules.LATE, *exposure.RULES, *hosts.RULES, *reaching.LATE, *printed.RULES, *reconnects.RULES,
+    *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE, *reaching.LATE, *printed.RULES, *reconnects.RULES,
 )  # fmt: skip
 """In the order in which they are told: causes before consequences."""
 

@@ -1,4 +1,4 @@
-"""BS116: a serial gateway that is connected, and a device behind it that says nothing."""
+"""BS116, BS118: a serial gateway that is connected, and a device behind it that says nothing; a port it cannot open."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.quotes import quote
 from blynkscope.wire.events import LOG_END
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from blynkscope.wire.events import Line
 
 _RUNNING = re.compile(r"InOut\(\) START|starting data transfer loop|Connect\(.{0,200}- OK")
+PORTS_MAX = 64
+"""Ports that are told apart."""
 _OTHER_CAUSES = frozenset({"eof", "certificate-error", "tls-error", "refused", "dns-failure", "unreachable", "timeout"})
 """Kinds of lines that tell another reason why nothing is said."""
 
@@ -26,10 +29,14 @@ class SilentDevices(StreamRule):
         self._line: int | None = None
         self._signal: str | None = None
         self._other = False
+        self._ports: set[tuple[int, str]] = set()
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
         if line.kind == "gateway":
+            if "failed" in line.facts:
+                self._other = True
+                self._closed_port(str(line.facts.get("device") or "the port"), line)
             if self._line is None and _RUNNING.search(line.text[:400]):
                 self._line = line.line
             if line.facts.get("line") and line.facts.get("level") == "OFF":
@@ -38,6 +45,14 @@ class SilentDevices(StreamRule):
             self._other = True
         elif line.kind == LOG_END:
             self._end(line.facts)
+
+    def _closed_port(self, device: str, line: Line) -> None:
+        if (self.run.source, device) in self._ports or len(self._ports) >= PORTS_MAX:
+            return
+        self._ports.add((self.run.source, device))
+        why = str(line.facts["failed"]).rstrip(". ")
+        detail = f"Line {line.line} of the log: {quote(device)} could not be opened ({quote(why, 60)})."
+        self.report("BS118", None, count=1, detail=detail)
 
     def _end(self, facts: dict[str, Any]) -> None:
         line, signal, other = self._line, self._signal, self._other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
@@ -32,6 +33,11 @@ _LIFE = frozenset({"connected", "ready", "wifi", "ip", "ble-connect"})
 """Lines that tell that the sketch had got somewhere."""
 _UPDATES = frozenset({"BS402", "BS403", "BS408"})
 """Updates that failed, after which boards restart of their own accord."""
+_ASLEEP = frozenset({"deep sleep", "DEEPSLEEP_RESET", "DSLEEP"})
+"""Causes of a new boot that are no failure: the board woke up."""
+_SLEEPS = re.compile(r"(?i:\b(?:deep[ -]?)?sleep(?:ing)?\b)")
+SLEEP_LINES = 3
+"""Lines between "going to sleep" and the boot behind it; the ESP8266 wakes up by its reset pin."""
 CAUSE_MAX = 120
 """Characters of a crash's text that are shown."""
 
@@ -41,7 +47,10 @@ class BrokenFraming(StreamRule):
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"skipped": 0, "bytes": 0, "incomplete": [], "gap": False, "signs": [], "lengths": [], "frames": []}
+        return {
+            "skipped": 0, "bytes": 0, "incomplete": [], "gap": False, "signs": [], "lengths": [], "frames": [],
+            "overflow": 0,
+        }  # fmt: skip
 
     def gap(self, stream: Conversation, lane: Lane, event: Gap) -> None:
         """See `StreamRule`."""
@@ -77,10 +86,17 @@ class BrokenFraming(StreamRule):
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
-        if stream is None or line.kind not in _SIGNS:
+        if stream is None:
+            return
+        if line.kind == "error" and line.text.endswith("Buffer overflow"):
+            self.of(stream)["overflow"] = self.of(stream)["overflow"] or line.line
+        if line.kind not in _SIGNS:
             return
         size = line.facts.get("size")
-        if line.kind == "packet-too-big" and isinstance(size, int) and too_big(stream, size):
+        if (
+            line.kind == "packet-too-big" and isinstance(size, int) and too_big(stream, size)
+            and not self.of(stream)["overflow"]
+        ):  # fmt: skip
             return
         signs = self.of(stream)["signs"]
         if len(signs) < 16:
@@ -110,8 +126,18 @@ class BrokenFraming(StreamRule):
             parts.append(f'line {line}: "{text}{f": {value}" if value is not None else ""}"')
         if not count:
             return
-        detail = "; ".join(parts[:6]) + "."
-        self.report("BS319", stream, frames=memory["frames"], count=count, detail=detail[0].upper() + detail[1:])
+        detail, fix = "; ".join(parts[:6]) + ".", None
+        if memory["overflow"]:
+            detail = (
+                f'line {memory["overflow"]}: "Buffer overflow", the sketch does not fetch the bytes of the network '
+                "module fast enough and some were thrown away; " + detail
+            )
+            fix = (
+                "Call Blynk.run() in every turn of loop(), without delay() and long work in handlers; send less to the "
+                "device at once (fewer widgets and shorter values), or use a board with the network on board."
+            )
+        detail = detail[0].upper() + detail[1:]
+        self.report("BS319", stream, frames=memory["frames"], count=count, detail=detail, fix=fix)
 
     @staticmethod
     def _cut_off(stream: Conversation, lane: Lane, event: Closed) -> bool:
@@ -155,6 +181,10 @@ class CutShort(StreamRule):
         )  # fmt: skip
 
 
+_GAVE_UP = ("BS102", "BS117", "BS201", "BS604", "BS109")
+"""Failures behind which a program restarts by itself."""
+
+
 class Crashes(StreamRule):
     """BS321: crashes and new boots in the middle of a log; one finding for the run."""
 
@@ -164,6 +194,8 @@ class Crashes(StreamRule):
         self._first: tuple[int | None, int, str, str] | None = None
         self._alive = self._down = False
         self._updates = dict.fromkeys(_UPDATES, 0)
+        self._sleeps = -SLEEP_LINES - 1
+        self._awake = True
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
@@ -172,6 +204,8 @@ class Crashes(StreamRule):
                 self._updates = {name: self.run.told[name] for name in _UPDATES}
             if line.kind in _LIFE:
                 self._alive, self._down = True, False
+            elif line.kind == "user-print" and _SLEEPS.search(line.text, 0, CAUSE_MAX):
+                self._sleeps = line.line
             return
         if any(self.run.told[name] > self._updates[name] for name in _UPDATES):
             return  # an update failed in this log: that is why the board starts again
@@ -181,17 +215,29 @@ class Crashes(StreamRule):
             return
         self._down = True
         self._count += 1
+        slept = line.facts.get("cause") in _ASLEEP or 0 <= line.line - self._sleeps <= SLEEP_LINES
+        self._awake = self._awake and line.kind == "reset" and slept
         if self._first is None:
             cause = str(line.facts.get("cause") or line.text)
             self._first = (stream.number if stream is not None else None, line.line, line.kind, cause[:CAUSE_MAX])
+
+    def ended(self, stream: Conversation, event: Closed) -> None:
+        """See `StreamRule`."""
+        # A log that begins in the middle shows by its frames that the device ran.
+        self._alive = self._alive or (stream.log and stream.client.tempo.count + stream.server.tempo.count > 0)
 
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
         if self._first is None:
             return
         number, line, kind, cause = self._first
+        if cause == "after an error" and any(self.run.told[name] for name in _GAVE_UP):
+            return  # the program restarted on purpose
         what = "A crash" if kind == "crash" else "A new boot"
-        self.report("BS321", number, count=self._count, detail=f"{what} in line {line} of the log: {cause}.")
+        detail = f"{what} in line {line} of the log: {cause.rstrip('.')}."
+        if self._awake:
+            detail += " The board went to sleep before and woke up there, which is no failure."
+        self.report("BS321", number, count=self._count, detail=detail, severity="note" if self._awake else None)
 
 
 RULES: tuple[type[StreamRule], ...] = (BrokenFraming, CutShort, Crashes)

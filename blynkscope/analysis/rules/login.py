@@ -29,26 +29,53 @@ if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.lane import Lane
+    from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Line
 
 REFUSALS_TOLD = 3
 """Connections of one device whose refused login is told; behind the third it is a loop, which BS209 counts."""
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _TOKEN = re.compile(r"[0-9A-Za-z_-]*\Z")
+_MASKED = re.compile(r"([*xX#.\u2022])\1{3}|\u2026")
+"""What people and libraries put in place of the most of a token; real ones seldom repeat a character four times."""
+_OLD_PYTHON = re.compile(r"for Python v0\.")
+_PYTHON_WORLD = (
+    " The Python library of this log (0.x) goes to the legacy cloud blynk-cloud.com unless it is given a server, and "
+    "that knows no tokens of Blynk IoT.",
+    "For a token of Blynk IoT install the library for it (`pip install blynk-library-python`, version 1.0.0 or newer: "
+    "BlynkLib.Blynk(token) goes to blynk.cloud). With a legacy server of your own name it: server=HOST, port=8080.",
+)
 _BEFORE_APP_LOGIN = frozenset({commands.REGISTER, commands.GET_SERVER, commands.SHARE_LOGIN, 58, 63, 81})
 """What an app may say without being logged in: register, ask for its server, open what was shared, reset a password."""
+
+
+_DIRECT_FIX = (
+    "With a direct (Bluetooth or serial) link the device compares the two tokens itself. Copy into the sketch the "
+    "token of that device of the project to which the app's Bluetooth widget belongs (a project with several devices "
+    "has several tokens), and choose the same device in the widget."
+)
+
+
+SKIPPED_MIN = 3
+"""Skipped messages that show a sketch which does not ask whether it is connected."""
+SKIPPED_MAX = 16
+_PLACEHOLDER = re.compile(r"your\s?_?(?:auth|token|blynk|device)|auth\s?_?token\Z", re.IGNORECASE)
 
 
 def token_form(token: str | None) -> str:
     """What the form of a token tells; the form alone is a hint. Never quotes the token."""
     if not token:
         return "the login carried no token"
+    if _PLACEHOLDER.search(token):
+        return "it is the placeholder of the examples, in place of which your own token belongs"
     if token != token.strip() or " " in token:
         return "the token holds white space"
     if token[0] in "\"'" or token[-1] in "\"'":
         return "the token holds quotes"
-    if len(token) != TOKEN_LENGTH:
+    if _MASKED.search(token) is None and len(token) != TOKEN_LENGTH:
         return f"the token has {len(token)} characters; tokens have {TOKEN_LENGTH}"
+    if _MASKED.search(token):
+        return "the token is masked in the log, so its form tells nothing"
     if not _TOKEN.match(token):
         return "the token holds characters that no token has"
     if _HEX.match(token):
@@ -80,6 +107,10 @@ def wrong_world(stream: Conversation) -> tuple[str, str | None]:
 class InvalidToken(StreamRule):
     """BS201: a login was answered with STA_INVALID_TOKEN, or a log says so."""
 
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._old_python = False
+
     def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> None:
         """See `StreamRule`."""
         if status != INVALID_TOKEN or request.cmd not in {LOGIN, HW_LOGIN}:
@@ -108,6 +139,8 @@ class InvalidToken(StreamRule):
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        if line.kind == "banner":
+            self._old_python = _OLD_PYTHON.search(line.text[:200]) is not None
         if line.kind == "auth-failed" and line.facts.get("status") != INVALID_TOKEN:
             return
         if line.kind not in {"invalid-token", "auth-failed"}:
@@ -119,8 +152,17 @@ class InvalidToken(StreamRule):
             if not first_time(stream, "BS201"):
                 explains(stream, "BS201")
                 return
+            if stream.log and line.text.strip() == "Invalid token":
+                # The words of a device that is logged in to; of a server's answer libraries say "Invalid auth token".
+                self.report(
+                    "BS201", stream, detail=f"Line {line.line}: the app logged in to the device with a token that is "
+                    "not the one in the sketch, and the device refused it.", fix=_DIRECT_FIX, cause=True,
+                )  # fmt: skip
+                return
             where = f" of {stream.host}" if stream.host else ""
             eras, fix = wrong_world(stream)
+            if not eras and self._old_python and not stream.host:
+                eras, fix = _PYTHON_WORLD
             detail = (
                 f"Line {line.line} of the log says that the token is invalid; the answer{where} itself is not in it."
             )
@@ -183,11 +225,22 @@ class RefusedLogin(StreamRule):
             kind = line.facts.get("type")
             if kind in LOGINS and first_time(stream, "BS210"):
                 other = commands.HW_LOGIN if kind == commands.LOGIN else commands.LOGIN
-                self.report(
-                    "BS210", stream, detail=f"Line {line.line}: the library does not take {command(stream, int(kind))} "
-                    f"({kind}) for a login; it waits for {command(stream, other)} ({other}).",
-                    severity="error", cause=True,
-                )  # fmt: skip
+                detail = (
+                    f"Line {line.line}: the library does not take {command(stream, int(kind))} ({kind}) for a login; "
+                    f"it waits for {command(stream, other)} ({other})."
+                )
+                fix = None
+                if all(any(lane.counts.get(cmd) for cmd in LOGINS) for lane in stream.lanes):
+                    detail = (
+                        f"Line {line.line}: both sides logged in, each to the other, and the device does not take "
+                        f"{command(stream, int(kind))} ({kind}): its sketch is built for a server, not for a direct "
+                        "link."
+                    )
+                    fix = (
+                        "Put #define BLYNK_USE_DIRECT_CONNECT above the includes of the sketch, so that the device "
+                        "waits for the app's login, and bring library and app to one generation."
+                    )
+                self.report("BS210", stream, detail=detail, fix=fix, severity="error", cause=True)
 
 
 def _mismatch(where: str) -> str:
@@ -202,7 +255,27 @@ class EarlyFrames(StreamRule):
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"frames": [], "count": 0, "cmds": {}}
+        return {"frames": [], "count": 0, "cmds": {}, "skipped": [], "skipped_cmds": {}}
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if stream is not None and line.kind == "cmd-skipped":
+            memory = self.of(stream)
+            memory["skipped"].append(line.line)
+            del memory["skipped"][FRAMES_KEPT:]
+            if isinstance(code := line.facts.get("cmd"), int) and len(memory["skipped_cmds"]) < SKIPPED_MAX:
+                memory["skipped_cmds"][code] = None
+
+    def _skipped(self, stream: Conversation, memory: dict[str, Any]) -> None:
+        """The library itself kept back what the sketch said too early."""
+        lines = memory["skipped"]
+        if len(lines) >= SKIPPED_MIN and first_time(stream, "BS204 skipped"):
+            names = ", ".join(command(stream, cmd) for cmd in memory["skipped_cmds"])
+            self.report(
+                "BS204", stream, count=len(lines), severity="note",
+                detail=f"The library skipped {len(lines)} messages ({names}; line {lines[0]} on), because the device was "
+                "not logged in when the sketch sent them.",
+            )  # fmt: skip
 
     def early(self, stream: Conversation, lane: Lane, n: int, cmd: int, time: float | None) -> None:
         """See `StreamRule`."""
@@ -220,6 +293,8 @@ class EarlyFrames(StreamRule):
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
         memory = self.of(stream)
+        if not failed(stream):
+            self._skipped(stream, memory)
         state = stream.session.state
         login = any(stream.client.counts.get(cmd) for cmd in LOGINS)
         # A log may begin in the middle; and whoever was answered had logged in before.

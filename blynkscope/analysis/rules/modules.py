@@ -39,6 +39,12 @@ _OPERATION = re.compile(r"(?<![A-Za-z])[vda][wr]\.\d{1,3}(?:\.|$)")
 _WORD = re.compile(r"[A-Za-z]{4,}[ :]")
 
 
+_WEB_FIX = (
+    "This port belongs to a web server. Devices of a legacy server of your own connect to 8080 (plain) or 9443 (TLS), "
+    "those of Blynk IoT to blynk.cloud and port 80 or 443: give host and port to Blynk.begin."
+)
+
+
 def as_text(value: Any) -> str | None:
     """A length whose two bytes are printable: 17231 is `CO`."""
     if not isinstance(value, int) or not 0 <= value <= 0xFFFF:
@@ -217,10 +223,19 @@ class ForeignText(StreamRule):
         printed = [text for _, _, text in sizes if any(text and text in one for one in memory["texts"])]
         if framed and not printed:
             return  # a stream that lost its framing may read anything as a length
+        line, size, text = sizes[0]
+        if any(one.startswith("HTTP/") for one in memory["texts"]):
+            if first_time(stream, "BS111"):
+                self.report(
+                    "BS111", stream, detail=f'What answers is a web server: line {line}, "Packet too big: {size}", is '
+                    f"the text {text!r} of its \"HTTP/\".", fix=_WEB_FIX, cause=True,
+                )  # fmt: skip
+            else:
+                explains(stream, "BS111")
+            return
         if not first_time(stream, "BS115"):
             explains(stream, "BS115")
             return
-        line, size, text = sizes[0]
         detail = f'Line {line}: "Packet too big: {size}" is 0x{size:04X}, the text {text!r}'
         source = next((one for one in memory["texts"] if text and text in one), None)
         if source is not None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from blynkscope.analysis.outline import idle_limit
 from blynkscope.analysis.rule import StreamRule
-from blynkscope.analysis.rules.words import closed_by_server, end_of, failed, seconds, server_era
+from blynkscope.analysis.rules.quotes import quote
+from blynkscope.analysis.rules.words import closed_by_server, end_of, failed, first_time, seconds, server_era
 from blynkscope.protocol import commands
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.statuses import QUOTA_LIMIT
@@ -58,6 +59,16 @@ class Floods(StreamRule):
         if status == QUOTA_LIMIT and lane.direction == SERVER:
             self._exceeded(stream, None, n)
 
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if line.kind != "server" or line.facts.get("event") != "quota" or stream is None or self.of(stream).get("told"):
+            return
+        self.of(stream)["told"] = True
+        rate = sustained(stream)
+        sent = f" The client had sent {stream.client.tempo.count} messages" + (f", {rate:.0f} a second" if rate else "")
+        detail = f"Line {line.line} of the server's log says so ({quote(line.text, 60)}).{sent}."
+        self.report("BS309", stream, detail=detail, cause=True)
+
     def _exceeded(self, stream: Conversation, asked: int | None, n: int) -> None:
         if self.of(stream).get("told"):
             return
@@ -101,13 +112,30 @@ class Floods(StreamRule):
         self.report("BS308", stream, count=tempo.count, detail=f"{measured}. {limit}", severity=severity)
 
 
+class FloodErrors(StreamRule):
+    """BS308 from a log: the library itself found that the sketch sends too much."""
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if line.kind == "error" and "flood-error" in line.text[:200]:
+            memory = self.of(stream) if stream is not None else {}
+            if memory.get("told") or (stream is not None and not first_time(stream, "BS308 line")):
+                return
+            memory["told"] = True
+            self.report(
+                "BS308", stream, detail=f'Line {line.line}: the library says "flood-error". The sketch sends more '
+                "messages than its limit (BLYNK_MSG_LIMIT, 15 a second), and the library closes the connection.",
+                cause=True,
+            )  # fmt: skip
+
+
 class Silences(StreamRule):
     """BS314 and BS315: a device that was silent for too long, and a server that closed for it."""
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
         if stream is not None and line.kind == "heartbeat-timeout":
-            self.of(stream).setdefault("line", line.line)
+            self.of(stream).setdefault("line", (line.line, quote(line.text)))
 
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
@@ -126,9 +154,10 @@ class Silences(StreamRule):
             return
         if line is not None:
             announced = stream.heartbeat.announced
+            number, said = line
             beat = f" of {announced:g} s" if announced else ""
             self.report(
-                "BS314", stream, detail=f'Line {line} of the log: "Heartbeat timeout". The device heard nothing for '
+                "BS314", stream, detail=f"Line {number} of the log: {said}. The device heard nothing for "
                 f"longer than its heartbeat{beat} and three timeouts, and gave the connection up.",
             )  # fmt: skip
             return
@@ -143,4 +172,4 @@ class Silences(StreamRule):
             )  # fmt: skip
 
 
-RULES: tuple[type[StreamRule], ...] = (Floods, Silences)
+RULES: tuple[type[StreamRule], ...] = (Floods, FloodErrors, Silences)

@@ -29,6 +29,8 @@ _MASKED_TOKEN = re.compile(rb"(.)\1{3}| |(?i:token|redacted|hidden|auth)|[*\x80-
 _GUTTER = re.compile(r"\b(?:dw|aw|vw|pm|dr|vr|ar)\.\d{1,3}\.")
 _GUTTER_MIN = 2
 """Commands with dots for their NULs in one line: the character column of a dump."""
+_TCPDUMP = re.compile(r"IP6? [\w.:-]{3,120} > [\w.:-]{3,120}: (?:Flags \[|tcp )")
+"""What tcpdump prints of a packet; without -x or -X no bytes follow."""
 _NO_BLYNK = frozenset({"particle"})
 """Logs of other clouds, which never hold Blynk frames."""
 _WITHOUT_DEVICE = frozenset({"upload"})
@@ -57,6 +59,17 @@ HOW: dict[str, str] = {
 """How to get frames, by the library whose log it is."""
 
 
+_SHORT_LOGIN = "login with short header"
+_SHORT_DETAIL = (
+    "The login has a header of 3 bytes. Blynk's has 5: the command in one byte, id and length in two each. The server "
+    "takes bytes of the token for the length and waits for more, so it says nothing."
+)
+_SHORT_FIX = (
+    "Send 02 00 01 00 20 (29, that is 1D, in place of 02 for Blynk IoT), and behind it the token as its 32 characters: "
+    "ASCII text, not the 16 bytes that its digits would be in hex."
+)
+
+
 class NoFrames(StreamRule):
     """BS907: a log that tells of a connection and shows none of its frames."""
 
@@ -69,8 +82,9 @@ class NoFrames(StreamRule):
         """See `StreamRule`."""
         if line.kind != "log-end":
             self._kinds.add(line.kind)
-            if line.kind == "user-print" and len(_GUTTER.findall(line.text)) >= _GUTTER_MIN:
-                self._gutter = True
+            if line.kind == "user-print":
+                gutter = len(_GUTTER.findall(line.text)) >= _GUTTER_MIN or _TCPDUMP.match(line.text) is not None
+                self._gutter = self._gutter or gutter
             return
         kinds, self._kinds = self._kinds, set()
         gutter, self._gutter = self._gutter, False
@@ -78,14 +92,17 @@ class NoFrames(StreamRule):
         library = str(facts.get("library"))
         if facts.get("frames") != 0 or library in _NO_BLYNK or kinds & _WITHOUT_DEVICE or "tls-record" in kinds:
             return
+        if facts.get("notation") == _SHORT_LOGIN:
+            self.report("BS319", None, count=1, detail=_SHORT_DETAIL, fix=_SHORT_FIX)
+            return
         lines = facts.get("lines", 0)
         fix: str | None
         if gutter:
             detail = (
-                "The log shows the character column of a dump alone. A dot there stands for any byte that is no "
-                "letter, so ids and lengths cannot be told."
+                "The log shows packets without their bytes, or the character column of a dump alone. A dot there "
+                "stands for any byte that is no letter, so ids and lengths cannot be told."
             )
-            fix = "Copy the hexadecimal column too, or print the bytes as hex digits." + _CAPTURE
+            fix = "Copy the hexadecimal column too (tcpdump -X), or print the bytes as hex digits." + _CAPTURE
         else:
             detail = f"None of its {lines} lines shows a frame" if lines != 1 else "Its one line shows no frame"
             known = library in HOW

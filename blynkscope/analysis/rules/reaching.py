@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from blynkscope.analysis.names import address_of
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.addresses import URL_MAX, target_of
+from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.words import end_of, explains, failed, first_time, seconds
 from blynkscope.analysis.session import State
+from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import commands
 from blynkscope.protocol.ports import OLD_PORTS, SERVER_PORTS
 from blynkscope.protocol.schema import readable
@@ -32,6 +34,9 @@ PLACES_MAX = 64
 """Places from which firmware was to be downloaded; a failed download is told as such."""
 HOST_MAX = 64
 """Characters of a host's name that are shown."""
+REASON_LINES = 12
+"""Lines of a traceback in which "connection failed" repeats what an earlier line says better."""
+_REASONS = frozenset({"refused", "unreachable", "timeout", "dns-failure", "certificate-error", "tls-error"})
 RESET_BY_PEER = ("ECONNRESET", "ECONNABORTED", "EPIPE", "reset", "roken pipe", "10054")
 """Reasons in a log line that say that the connection was thrown away."""
 
@@ -86,6 +91,7 @@ class Connections(StreamRule):
         self._reached: set[tuple[str, str]] = set()
         self._logged: set[tuple[int, str, str]] = set()
         self._update_lines: set[int] = set()
+        self._reasons: dict[int, int] = {}
         self._until = float("-inf")
 
     def opened(self, stream: Conversation) -> None:
@@ -166,9 +172,13 @@ class Connections(StreamRule):
             self._updates.learn(str(facts.get("url") or ""))
         elif kind == "connecting":
             self._update_lines.discard(self.run.source)
+        if kind in _REASONS and not facts.get("summary"):
+            self._reasons[self.run.source] = line.line
         if kind not in {"refused", "unreachable", "timeout"}:
             return
-        if stream is not None and (stream.server.tempo.count or failed(stream)):
+        if facts.get("summary") and line.line - self._reasons.get(self.run.source, -REASON_LINES) < REASON_LINES:
+            return  # an exception on top of the one that tells the reason
+        if stream is not None and (stream.server.tempo.count or failed(stream) or _in_use(stream)):
             return  # it was connected: whatever this line is about is another connection, or the end of this one
         host = str(facts.get("host") or (stream.host if stream is not None else None) or "")
         port = facts.get("port")
@@ -214,8 +224,18 @@ def _ends(stream: Conversation) -> tuple[str, str]:
     return (address_of(client) if client else f"log {stream.source}"), stream.opened.server or ""
 
 
+def _in_use(stream: Conversation) -> bool:
+    """Does a log that begins in the middle show that the device was sending on this connection?"""
+    client = stream.client
+    return stream.log and client.tempo.count > 0 and not any(client.counts.get(cmd) for cmd in LOGINS)
+
+
 class Resets(StreamRule):
     """BS103: connections that were thrown away, where nothing else explains it."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._told: set[int] = set()
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
@@ -224,12 +244,17 @@ class Resets(StreamRule):
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
         reason = str(line.facts.get("reason") or "")
+        lost = line.kind in {"unreachable", "timeout"} and stream is not None and _in_use(stream)
         cut = line.kind == "eof" or (line.kind == "disconnected" and any(word in reason for word in RESET_BY_PEER))
-        if not cut:
+        if not (cut or lost):
             return
         how = "the other side closed the connection" if line.kind == "eof" else "the connection was reset"
+        if lost:
+            how = f"the way to the server was lost while the connection was in use ({quote(line.text, 60)})"
         if stream is None:
-            self.report("BS103", None, detail=f"Line {line.line} of the log: {how}.")
+            if self.run.source not in self._told and len(self._told) < ATTEMPTS_MAX:
+                self._told.add(self.run.source)
+                self.report("BS103", None, detail=f"Line {line.line} of the log: {how}.")
             return
         self.of(stream).setdefault("line", (line.line, how))
 

@@ -25,12 +25,21 @@ LOOP_PERIOD = 120.0
 """Seconds between two connections of a loop at most: libraries try again within seconds, modems in a minute or two."""
 PERIOD_LEAST = 0.1
 """Seconds below which it is no period: several connections were opened at once."""
+ONLINE_PERIOD = 30.0
+"""The same where it gets in each time: a device that sleeps for longer between its reports does so on purpose."""
 EVEN = 0.25
 """Share of the period by which single gaps may differ from it in an even loop."""
 EVEN_LEAST = 0.5
 """Seconds that they may always differ."""
 ENDINGS_MAX = 65536
 """Connections whose ends are remembered: those of a few days of a loop."""
+
+
+_BROKE_FIX = (
+    'Look at free memory (BLYNK_DEBUG prints "Free RAM"; an Uno needs some 700 bytes) and at what runs in '
+    "BLYNK_CONNECTED and in handlers right after the login: no delay(), no flood of writes or syncs. With an AT module on "
+    "SoftwareSerial use 9600 baud. Try the empty example sketch: if that stays connected, it is the sketch."
+)
 
 
 class TwoConnections(StreamRule):
@@ -56,9 +65,10 @@ class TwoConnections(StreamRule):
 class _Ending:
     """How a connection of a device went."""
 
-    __slots__ = ("cause", "good", "online", "source")
+    __slots__ = ("broke", "cause", "good", "online", "source")
 
-    def __init__(self, cause: str | None, source: int, *, online: bool, good: bool) -> None:
+    def __init__(self, cause: str | None, source: int, *, online: bool, good: bool, broke: bool) -> None:
+        self.broke = broke
         self.source = source
         self.cause = cause
         self.online = online
@@ -75,7 +85,7 @@ class ReconnectLoops(StreamRule):
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
-        if stream is not None and line.kind in {"ready", "redirecting", "reset", "crash"}:
+        if stream is not None and line.kind in {"ready", "redirecting", "reset", "crash", "login-timeout"}:
             self.of(stream)[line.kind] = True
 
     def ended(self, stream: Conversation, event: Closed) -> None:
@@ -87,6 +97,8 @@ class ReconnectLoops(StreamRule):
         blynk = any(lane.facts is not None for lane in stream.lanes) and bool(stream.client.tempo.count)
         if not (blynk or refused or stream.log or stream.cause is not None):
             return  # HTTP and the like: many short connections are how it works
+        if (event.how in {"end", "evicted"} or stream.joined) and not stream.log and stream.cause is None:
+            return  # the recording, or the room for it, ended: the connection went on
         state = stream.session.state
         redirected = state is State.REDIRECTED or "redirecting" in memory
         online = state is State.ONLINE or "ready" in memory
@@ -94,7 +106,9 @@ class ReconnectLoops(StreamRule):
         good = redirected or (online and stream.cause is None and left)
         if len(self._endings) >= ENDINGS_MAX:
             del self._endings[next(iter(self._endings))]
-        self._endings[stream.number] = _Ending(stream.cause, stream.source, online=online, good=good)
+        self._endings[stream.number] = _Ending(
+            stream.cause, stream.source, online=online, good=good, broke="ready" in memory and "login-timeout" in memory
+        )  # fmt: skip
 
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
@@ -112,7 +126,7 @@ class ReconnectLoops(StreamRule):
         gaps = _gaps([one for one, _ in bad])
         every_failed = not any(ending.online for _, ending in bad)
         period = middle(gaps) if len(gaps) >= LOOP_MIN - 1 else None
-        if period is not None and period > LOOP_PERIOD:
+        if period is not None and period > (LOOP_PERIOD if every_failed else ONLINE_PERIOD):
             return
         even = period is not None and _even(gaps, period)
         if not (every_failed or even):
@@ -125,8 +139,14 @@ class ReconnectLoops(StreamRule):
         host = next((one.host or one.end for one, _ in reversed(bad) if one.host or one.end), None)
         detail += f", last to {host}" if host else ""
         detail += "; it never got in." if every_failed else "; it got in, and the connection did not last."
-        causes = Counter(ending.cause for _, ending in bad if ending.cause is not None)
         fix = None
+        if not every_failed and sum(ending.broke for _, ending in bad) >= LOOP_MIN - 1:
+            detail += (
+                ' Behind "Ready" comes "Login timeout": the connection broke right after the login, where the library '
+                "sends its first long message and the sketch its first writes, and the next login was not answered."
+            )
+            fix = _BROKE_FIX
+        causes = Counter(ending.cause for _, ending in bad if ending.cause is not None)
         if causes:
             name, times = causes.most_common(1)[0]
             rule = CATALOGUE[name]

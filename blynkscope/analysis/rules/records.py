@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.words import FRAMES_KEPT, explains, first_time, some
+from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import tls
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.misread import explain_header, is_record_header
@@ -79,7 +80,17 @@ class Records(StreamRule):
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
         memory = self.of(stream)
-        if memory["header"] is None or not first_time(stream, "BS108"):
+        if memory["header"] is None:
+            return
+        if memory["header"][0] == tls.ALERT and not memory["data"] and _logged_in_plain(stream):
+            if first_time(stream, "BS107"):
+                name = stream.opened.server or stream.host or "The server"
+                self.report(
+                    "BS107", stream, frames=memory["frames"], detail=f"{name} answered the plain login with "
+                    f"{memory['header'].hex(' ')}, the header of a TLS alert: this port takes TLS alone.", cause=True,
+                )  # fmt: skip
+            return
+        if not first_time(stream, "BS108"):
             return
         lane: Lane | None = memory["lane"]
         verb = "sent" if lane is not None and lane.direction == CLIENT and memory["data"] else "received"
@@ -101,6 +112,10 @@ class Records(StreamRule):
             "BS108", stream, frames=memory["frames"], count=max(len(memory["frames"]), len(memory["lines"]), 1),
             detail=detail, severity=None if memory["data"] or framed else "warning", cause=True,
         )  # fmt: skip
+
+
+def _logged_in_plain(stream: Conversation) -> bool:
+    return any(stream.client.counts.get(cmd) for cmd in LOGINS)
 
 
 RULES: tuple[type[StreamRule], ...] = (Records,)

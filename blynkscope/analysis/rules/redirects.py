@@ -59,6 +59,7 @@ class Redirects(StreamRule):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._all: list[_Redirect] = []
+        self._mute: set[int] = set()
 
     def _redirected(self, stream: Conversation, host: str, port: str | None, time: float | None) -> _Redirect | None:
         memory = self.of(stream)
@@ -94,6 +95,12 @@ class Redirects(StreamRule):
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        if stream is not None and self._all:
+            memory = self.of(stream)
+            if line.kind == "connecting":
+                memory["tries"] = memory.get("tries", 0) + 1
+            elif line.kind in {"ready", "login-timeout", "connected"}:
+                memory["tries"] = 0
         if line.kind == "redirecting" and stream is not None:
             host, port = line.facts.get("host"), line.facts.get("port")
             made = self._redirected(stream, str(host or ""), str(port) if port else None, line.time)
@@ -106,6 +113,8 @@ class Redirects(StreamRule):
         """See `StreamRule`."""
         made: _Redirect | None = self.of(stream).get("redirect")
         if made is None:
+            if stream.log and self._all and self.of(stream).get("tries", 0) > 1 and len(self._mute) < REDIRECTS_MAX:
+                self._mute.add(stream.number)
             return
         made.device = stream.device
         made.how = event.how
@@ -153,9 +162,14 @@ class Redirects(StreamRule):
         to = f" to {first.where}" if first.host else ""
         count = len(group)
         if followed:
+            later = [
+                one for made in group if made.device for one in made.device.connections if one.stream > made.stream
+            ]
+            mute = bool(later) and all(one.stream in self._mute and one.login is None for one in later)
+            went = "it went there, but no connection came about" if mute else "it connected there"
             self.report(
                 "BS208", first.stream, frames=frames, count=count,
-                detail=f"The server redirected the device{to} ({proof}), and it connected there.",
+                detail=f"The server redirected the device{to} ({proof}), and {went}.",
             )  # fmt: skip
             return
         if first.went_on:

@@ -162,6 +162,10 @@ _PLAIN_ANSWER = re.compile(
     re.IGNORECASE,
 )
 """What TLS libraries say when the answer to their hello is no TLS."""
+_PLAIN_CLIENT = re.compile(r"not an SSL/TLS record")
+"""What a server says of the bytes of a client without TLS."""
+_CLOSED = re.compile(r"SSL_CONN_EOF|-0x7280\b")
+_DROPPED = re.compile(r"disconnected before secure TLS connection")
 _NO_COMMON = re.compile(
     r"handshake.failure|no.shared.cipher|no.ciphers?.(?:available|chosen|match)|insufficient.security|-0x7380\b",
     re.IGNORECASE,
@@ -170,6 +174,14 @@ _BEARSSL_RECEIVED = 256
 _BEARSSL_SENT = 512
 """BearSSL adds the number of an alert to these: one that it received, and one that it sent."""
 _MEMORY = re.compile(r"-0x7F00\b|-32512\b|alloc|out of memory|insufficient.memory", re.IGNORECASE)
+
+
+_UNTOLD_FIX = (
+    "With a server of your own: its certificate is not the one that the library expects, so pass its fingerprint or "
+    "root certificate to Blynk.begin, or use the plain library with port 8080. With Blynk's cloud: update library and "
+    "board package (the root certificate is built in), let the board get the time before it connects, and leave it "
+    "30 KiB of free memory."
+)
 
 
 class TlsLines(StreamRule):
@@ -185,11 +197,18 @@ class TlsLines(StreamRule):
             return
         reason = str(line.facts.get("reason") or "")[:REASON_MAX]
         code = line.facts.get("code")
-        number = _alert_of(reason, code)
+        if stream is not None and stream.cause is not None and reason.lower().startswith("secure connect"):
+            return  # the line before it said why
+        number, dropped, port = _alert_of(reason, code), False, 0
         if number in {CLOSE_NOTIFY, USER_CANCELED}:
             return
-        if _PLAIN_ANSWER.search(reason) or code in {-29184, -0x7200}:
+        if _PLAIN_CLIENT.search(reason):
+            name = "BS107"
+        elif _PLAIN_ANSWER.search(reason) or code in {-29184, -0x7200}:
             name = "BS106"
+        elif dropped := _DROPPED.search(reason) is not None:
+            port = stream.opened.server_port if stream is not None else 0
+            name = "BS106" if port and port not in SECURE_PORTS else "BS110"
         elif number in NO_COMMON or _NO_COMMON.search(reason):
             name = "BS110"
         else:
@@ -202,17 +221,27 @@ class TlsLines(StreamRule):
         said = reason or (f"code {code}" if code is not None else "a TLS error")
         detail = f"Line {line.line} of the log: {said}."
         fix = None
-        if name == "BS106":
+        if name == "BS107":
+            detail += " A client without TLS came to the server's TLS port."
+        elif dropped:
+            detail += " The server hung up on the ClientHello"
+            detail += f"; port {port} speaks plain." if name == "BS106" else " without a word."
+        elif name == "BS106":
             detail += " That is what a TLS library says when the answer to its ClientHello is no TLS."
         elif number is not None:
             detail += f" The alert is {tls.alert_name(number)} ({number})."
             fix = tls.CAUSES.get(number) if name == "BS109" else None
+        elif _CLOSED.search(reason) or code in {-29312, -0x7280}:
+            detail += " The server closed the connection during the handshake, without an alert."
         elif _MEMORY.search(reason) or code == -32512:
             detail += " The device has not enough memory for TLS."
             fix = (
                 "Free memory before connecting, or make the TLS buffers smaller (setBufferSizes(1024, 1024) on the "
                 "ESP8266 where the server takes it); boards with less than about 30 KiB free cannot do TLS."
             )
+        elif reason.lower().startswith("secure connect"):
+            detail += " The library does not say why."
+            fix = _UNTOLD_FIX
         self.report(name, stream, detail=detail, fix=fix, cause=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
@@ -34,18 +35,38 @@ SHORTEST_TIMEOUT = 3.0
 """The shortest of their timeouts: a client that hangs up earlier has other reasons."""
 
 
+_ON_BOARD = re.compile(
+    r"ESP(?:8266|32)|NodeMCU|WeMos|Wemos|Particle|Photon|Electron|Argon|Linux|Raspberry|MKR|Nano 33|Nano RP|UNO R4"
+    r"|Pico W|mbed|WIO|Wio|Spark", re.ASCII
+)  # fmt: skip
+"""Boards with the network on board: no wire between it and the sketch can lose bytes."""
+BOARD_MAX = 32
+_PYTHON_FIX = (
+    "Check host and port (Blynk IoT: blynk.cloud with 80, or 443 and TLS; a server of your own: 8080, or 9443 and "
+    "TLS): a port with TLS does not answer a plain login. blynklib is made for the legacy server; for Blynk IoT take "
+    "blynk-library-python 1.0.0 or newer."
+)
+_SERIAL_FIX = (
+    "Over Bluetooth the app logs in to the device: put #define BLYNK_USE_DIRECT_CONNECT above the includes. Over USB a "
+    "gateway has to run: blynk-ser.sh (or .bat) with this port, the baud rate of the sketch and no serial monitor open "
+    "on it. Prints of the sketch belong on another port."
+)
+
+
 class UnansweredLogin(StreamRule):
     """BS202: a login got no answer, although there was time for one."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._blocked: set[int] = set()
+        self._board = ""
+        self._modem = False
         # A log shows the reason often in a later attempt only, so what is found in one waits for its end.
         self._waiting: list[tuple[int, int, tuple[int, ...], str, str | None]] = []
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"kinds": {}, "last": None, "gap": False}
+        return {"kinds": {}, "last": None, "gap": False, "serial": False}
 
     def gap(self, stream: Conversation, lane: Lane, event: Gap) -> None:
         """See `StreamRule`."""
@@ -54,9 +75,19 @@ class UnansweredLogin(StreamRule):
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        if line.kind == "banner":
+            self._board = str(line.facts.get("board") or "")
+            self._modem = False
+        elif line.kind in {"modem", "ble-module"}:
+            self._modem = True
         if stream is not None:
             memory = self.of(stream)
+            bare = line.kind == "connecting" and "server" not in line.text.lower()
+            if bare and not line.facts.get("host") and not stream.host:
+                memory["serial"] = True
             memory["kinds"].setdefault(line.kind, line.line)
+            if line.kind == "login-timeout" and "authentication timed out" in line.text:
+                memory["python"] = True
             memory["last"] = line.time if line.time is not None else memory["last"]
 
     def ended(self, stream: Conversation, event: Closed) -> None:
@@ -109,6 +140,17 @@ class UnansweredLogin(StreamRule):
         fix = None
         if stream.server.tempo.count:
             detail += f" Other messages of the server came ({stream.server.tempo.count})."
+        elif stream.log and self.of(stream).get("python"):
+            detail += " The Python library was connected, sent its login and heard nothing."
+            fix = _PYTHON_FIX
+        elif stream.log and self.of(stream)["serial"] and not self._modem:
+            detail += " The device logs in over a serial or Bluetooth link, and nothing at the other end answers."
+            fix = _SERIAL_FIX
+        elif stream.log and not self._modem and _ON_BOARD.search(self._board):
+            detail += (
+                f" No byte came back, although the board ({self._board.strip()[:BOARD_MAX]}) was connected: libraries "
+                "log in only then."
+            )
         elif stream.log:
             detail += (
                 " No byte at all was received: the receive path of the module is suspect (baud rate, SoftwareSerial, "
@@ -116,8 +158,7 @@ class UnansweredLogin(StreamRule):
             )
             fix = (
                 "With an AT modem or shield: AT+UART_DEF=9600,8,1,0,0 and 9600 baud, or a hardware serial port; check "
-                "that RX and TX are crossed. Without one: try the host and port from a computer with `blynkscope probe "
-                "HOST:PORT`."
+                "that RX and TX are crossed. Without one: try the host and port from a computer (`nc -vz HOST PORT`)."
             )
         explains(stream, "BS202")
         if stream.log and len(self._waiting) < WAITING_MAX:

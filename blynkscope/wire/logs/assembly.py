@@ -97,7 +97,7 @@ class Draft:
     def bytes(self) -> bytes:
         """The body, by the length where that decides."""
         if self.body is None:
-            fitting = brackets.resolve(self.pieces, self.word or 0)
+            fitting = brackets.resolve(self.pieces, self.word or 0, brackets.separators(self.cmd, self.pieces))
             self.body = brackets.joined(self.pieces) if fitting is None else fitting
         return self.body
 
@@ -193,7 +193,8 @@ class Lane:
         for glue in ("", " "):
             whole = glue.join([*last, text])
             pieces = [*settled, *brackets.split(brackets.read(whole), at)[1]]
-            if (body := brackets.resolve(pieces, draft.word or 0)) is not None:
+            body = brackets.resolve(pieces, draft.word or 0, brackets.separators(draft.cmd, pieces))
+            if body is not None:
                 draft.pieces, draft.have, draft.body = pieces, len(body), body
                 self.close()
                 return True

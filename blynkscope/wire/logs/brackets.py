@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from blynkscope.protocol import commands
 from blynkscope.wire.events import CLIENT, SERVER
 
 _CHOICES_MAX = 48
@@ -37,8 +38,18 @@ _LIKELY_COST = 4
 _COST = 1 << 20
 """Above every cost of a place in the print: of equal readings, the later ones are given up."""
 _COMMON = frozenset(b"\0\n\r\t ")
+_NULS_AS_TEXT = 2
+"""Groups with a NUL that may be the very characters `[00]` in one body. A body that lacks more was cut short."""
 _OPENING = 3
 """Bytes of a group without a direction that make it look like a header."""
+
+
+_WRITES = frozenset({b"vw", b"dw", b"aw", b"vm"})
+_FREE_TEXT = frozenset({
+    commands.BRIDGE, commands.PROPERTY, commands.EMAIL, commands.NOTIFY, commands.TWEET, commands.SEND_SMS,
+    commands.EVENT_LOG, commands.DBG_PRINT,
+})  # fmt: skip
+"""Commands with a text of the sketch in their body, in which `[00]` may stand as it is."""
 
 
 class Piece(NamedTuple):
@@ -182,18 +193,51 @@ def whole(text: str) -> bool:
     if len(head) < _HEADER:
         return False
     length = int.from_bytes(head[3:], "big") if head[0] else 0
-    return size(body) >= length or resolve(body, length) is not None
+    return size(body) >= length or resolve(body, length, separators(head[0], body)) is not None
 
 
-def resolve(pieces: Sequence[Piece], length: int) -> bytes | None:
+def separators(cmd: int, pieces: Sequence[Piece]) -> int:
+    """How many NULs of a body separate its parts for sure: in a write those around the pin, elsewhere all."""
+    if cmd == commands.HW:
+        return 2 if pieces and pieces[0].data[:2] in _WRITES else len(pieces)
+    return 0 if cmd in _FREE_TEXT else len(pieces)
+
+
+def resolve(pieces: Sequence[Piece], length: int, separators: int = 0) -> bytes | None:
     """The bytes in those readings that are `length` long together; None where no readings are.
 
     First readings are kept where that is possible. Where it is not, control characters are given up first, which no
     text holds, then from the end on.
+
+    Args:
+        pieces: The body.
+        length: As its header declares it.
+        separators: So many of the first groups with a NUL separate parts, and are no characters.
     """
     if size(pieces) == length:
         return joined(pieces)
+    pieces = _separated(pieces, separators)
     return _chosen(pieces, length, strict=True) or _chosen(pieces, length, strict=False)
+
+
+def _separated(pieces: Sequence[Piece], count: int) -> Sequence[Piece]:
+    """The pieces without the second readings of NULs that must be NULs."""
+    nuls = [at for at, piece in enumerate(pieces) if piece.other and 0 in min(piece.data, piece.other, key=len)]
+    fixed = nuls[:count]
+    # Who writes `[00]` into a value does it once or twice, at its end; more than that were cut off, not written out.
+    fixed += [at for at in nuls[count:-_NULS_AS_TEXT] if not _beside(pieces, at)]
+    if not fixed:
+        return pieces
+    sure = list(pieces)
+    for at in fixed:
+        piece = sure[at]
+        sure[at] = Piece(min(piece.data, piece.other or piece.data, key=len), None, piece.behind)
+    return sure
+
+
+def _beside(pieces: Sequence[Piece], at: int) -> bool:
+    """Whether a group touches another one: then one of them is characters."""
+    return pieces[at].behind or (at + 1 < len(pieces) and pieces[at + 1].behind)
 
 
 def _chosen(pieces: Sequence[Piece], length: int, *, strict: bool) -> bytes | None:

@@ -11,13 +11,13 @@ _LINES = 24
 """Lines within which a message is told again."""
 _KEPT = 16
 """Messages of a direction that may be told again."""
-_SHAPE = re.compile(r"[^\d'\"{\u2018\u2019\u201c\u201d]{0,80}")
+_SHAPE = re.compile(r"(?:\s*+\[[^\]|]{0,120}+\](?=\s))*+([^\d'\"{\u2018\u2019\u201c\u201d]{0,80})")
 
 
 def shape(text: str) -> str:
-    """What a line looks like apart from its values: the same printer prints the same shape."""
+    """What a line looks like apart from its tags and values: the same printer prints the same shape."""
     match = _SHAPE.match(text)
-    return match.group().strip() if match else ""
+    return match[1].strip() if match else ""
 
 
 class Copies:

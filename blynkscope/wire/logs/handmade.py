@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from blynkscope.errors import NotationError
 from blynkscope.protocol import commands
 from blynkscope.wire.events import CLIENT, SERVER
 from blynkscope.wire.logs import literal
 from blynkscope.wire.logs.model import Chunk, Content
+from blynkscope.wire.notation import parse_bytes
 
 _PROMPT_MAX = 80
 """Characters in front of the bytes in which the word for the direction is looked for."""
@@ -16,6 +18,8 @@ _LEAST = 2
 _HEADER = 5
 """Bytes of a header; digits without blanks that make fewer are numbers that programs print."""
 _MAC = 6
+_LIST_MAX = 16 * 1024
+"""Characters of a line that may be a list of numbers."""
 _CLOCK_GAPS = frozenset({":", "-"})
 
 _SENT = r"send(?:ing)?|sent|tx[d]?|transmit(?:ted)?|writ(?:e|ing|ten)|wrote|out(?:bound|going)?|request"
@@ -26,19 +30,38 @@ _ARROW = re.compile(r"\s*+(?:(?P<sent><<)|(?P<received>>>))[ ]?")
 _CALL = re.compile(r"\w\(\Z")
 """Program text: `sock.send(b'…')` is no print."""
 _LITERAL = re.compile(r"[bB]r?['\"\u2018\u2019\u201c\u201d]")
-_PAIR = r"(?:0x)?[0-9a-fA-F]{2}"
-_HEX = re.compile(
-    r"(?P<prompt>[^\d\[\]{}]{2,40}?(?:\(?\d{1,5}(?: ?bytes?)?\)?)?[ ]?(?:->|<-|=>|<=|[:=→←<>])[ ]?"
-    r"|[A-Za-z]{2,10} |<<[ ]?|>>[ ]?)"
-    rf"(?P<hex>{_PAIR}(?:(?P<gap>, ?|[ :-]){_PAIR})*+|[0-9a-fA-F]{{10,}})\s*+"
+_STRACE = re.compile(
+    r"(?:\[pid +\d{1,8}\] )?(sendto|send|write|recvfrom|recv|read)\(\d{1,5}, \"((?:[^\"\\]|\\.)++)\"(?:\.{3})?, \d"
 )
+"""A call as strace prints it."""
+_WRITES = frozenset({"sendto", "send", "write"})
+_PAIR = r"(?:0x)?[0-9a-fA-F]{2}"
+_TAGGED = r"[\[<(](?:TX|RX|SEND|RECV|OUT|IN|Tx|Rx)[\])>](?:[ ]?[-:=]?>?[ ])?"
+_SPOKEN = r"[^\d\[\]{}]{2,40}?(?:\(?\d{1,5}(?: ?bytes?)?\)?)?[ ]?(?:->|<-|=>|<=|[:=→←<>])[ ]?"
+_PORT = re.compile(r"\s*+(?:COM\d{1,3}|/dev/[\w.-]{1,60})[ :]{1,3}", re.IGNORECASE)
+"""The port that a monitor names in front of each print."""
+_HEX = re.compile(
+    rf"(?P<prompt>{_TAGGED}|{_SPOKEN}|[A-Za-z]{{2,10}} |<<[ ]?|>>[ ]?)(?:<Buffer )?"
+    rf"(?P<hex>{_PAIR}(?:(?P<gap>, ?|[ :-]){_PAIR})*+|[0-9a-fA-F]{{10,}})>?\s*+"
+)
+_ESCAPED = re.compile(
+    r"(?P<prompt>[^\d\[\]{}\\]{2,40}?)(?P<escaped>(?:\{[0-9a-fA-F]{2}\}){2}.*|(?:\\x[0-9a-fA-F]{2}){2}.*)", re.DOTALL
+)
+"""Bytes as Hercules shows them, or with C's escapes, behind a prompt."""
+_LIST = re.compile(r"(?P<prompt>[^\d\[\]{}]{2,40}?)\[(?P<list>\d{1,3}(?:,? \d{1,3}){4,}+)\]\s*+")
+"""Numbers as Python's lists and Go's slices print bytes."""
 _BYTE_LIKE = re.compile(r"0x|\b0[0-9a-fA-F]\b|[a-fA-F]")
 """What numbers in decimal do not have."""
 
 
 def read_line(text: str) -> list[Content] | None:
     """The bytes of a print that tells their direction; None for any other line."""
-    chunk = _literal(text) if _LITERAL.search(text) else _hex(text)
+    if match := _STRACE.match(text):
+        data = literal.read(match[2])
+        return [Chunk(CLIENT if match[1] in _WRITES else SERVER, data, "bytes")] if len(data) >= _HEADER else None
+    if match := _PORT.match(text):
+        text = text[match.end() :]
+    chunk = _literal(text) if _LITERAL.search(text) else _hex(text) or _escaped(text) or _numbers(text)
     return None if chunk is None else [chunk]
 
 
@@ -88,6 +111,30 @@ def _hex(text: str) -> Chunk | None:
     elif len(data) == _MAC and match["gap"] in _CLOCK_GAPS:
         return None
     return Chunk(direction, data, "bytes")
+
+
+def _escaped(text: str) -> Chunk | None:
+    match = _ESCAPED.fullmatch(text.rstrip("\r\n"))
+    direction = _direction(match["prompt"]) if match is not None else None
+    if match is None or direction is None:
+        return None
+    data = b""
+    try:
+        data = parse_bytes(match["escaped"]).data
+    except NotationError:
+        return None
+    return Chunk(direction, data, "bytes") if len(data) >= _HEADER and _frame_like(data) else None
+
+
+def _numbers(text: str) -> Chunk | None:
+    """Lists of measurements look alike: only a whole message counts."""
+    match = _LIST.fullmatch(text.strip()) if len(text) <= _LIST_MAX else None
+    direction = _direction(match["prompt"]) if match is not None else None
+    if match is None or direction is None:
+        return None
+    numbers = [int(number) for number in re.split(r",? ", match["list"])]
+    data = bytes(number for number in numbers if number <= 0xFF)
+    return Chunk(direction, data, "bytes") if len(data) == len(numbers) and _frame_like(data) else None
 
 
 def _frame_like(data: bytes) -> bool:

@@ -11,7 +11,7 @@ from blynkscope.wire.logs.arguments import encode, restore
 from blynkscope.wire.logs.model import Content, Said
 
 _LINE = re.compile(
-    r"\s*+(?:(?:TRACE|DEBUG|INFO|WARN|ERROR)\s?-\s*+)?(Incoming|Received|Outgoing|Sending|Sent) (client )?"
+    r"\s*+(?:(?:TRACE|DEBUG|INFO|WARN|ERROR)\s?-\s*+)?(Incomm?ing|Received|Outgoing|Sending|Sent) (?:: )?(client )?"
     r"(?:\w{1,60}\{)?id=(\d{1,5}), ?command=(\w{1,60})(?:, ?length=(\d{1,8}))?"
     r"(?:, ?responseCode=(\w{1,60}))?(?:, ?body=['\u2018\u2019](.*))?",
     re.DOTALL,
@@ -31,7 +31,7 @@ def read_line(text: str) -> list[Content] | None:
     cmd, ident = names.command(name), int(number)
     if cmd is None or not names.fits(cmd, ident, None):
         return None
-    inward = verb in ("Incoming", "Received")
+    inward = verb in ("Incoming", "Incomming", "Received")
     direction = CLIENT if inward != bool(client) else SERVER  # the test client is itself the device
     if code is not None:
         return [Said(direction, cmd, ident, names.status(code))]

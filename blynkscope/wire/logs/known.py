@@ -23,12 +23,13 @@ _LINE_MAX = 4096
 """Characters of a line that are looked at; what a line means stands at its beginning."""
 
 _FRONT = re.compile(
-    r"\s*+(?:(?:TRACE|DEBUG|INFO|WARN|ERROR)\s?- ?)?(?:\[(?:info|warn|error|debug|trace)\] )?"
-    r"(?:\[blynk-ws[^\]]{0,120}\] )?(?:\[blynklib\] )?",
+    r"\s*+(?:(?:TRACE|DEBUG|INFO|WARN|ERROR)\s?- ?)?(?:\[(?:info|warn|error|debug|trace|red)\] )?"
+    r"(?:\[blynk-[a-z]{2,12}[^\]]{0,120}\] )?(?:\[blynklib\] )?",
     re.IGNORECASE,
 )
 _BOOT_CAUSES = {
     "1": "power on", "2": "reset pin", "3": "software restart or exception", "4": "watchdog",
+    "5": "deep sleep",
 }  # fmt: skip
 """Numbers behind the ESP8266's `rst cause:`."""
 _SAME = {
@@ -41,9 +42,26 @@ _SAME = {
     "tool": "program",
 }
 """Groups that stand for the same fact in another place of their pattern."""
-_SECRETS = re.compile(r"( Pass: ).*|( -u ?| --user[ =])\S+", re.DOTALL)
-"""A Wi-Fi password, and a name and password behind curl."""
+_SECRETS = re.compile(r"( Pass: ).*|( -u ?| --user[ =])\S+|(?<= SSL/TLS record: )([0-9a-f]{10})[0-9a-f]++", re.DOTALL)
+"""A Wi-Fi password, a name and password behind curl, and the token behind the header of a login as hex digits."""
+_MODEM_SECRETS = re.compile(
+    r"(\+CW[JS]AP\w{0,4} ?= ?\"[^\"]{0,64}\" ?, ?\"|\+CSTT ?= ?\"[^\"]{0,64}\" ?, ?\"[^\"]{0,64}\" ?, ?\""
+    r"|\"PWD\" ?, ?\")[^\"]++|(\+CPIN ?= ?\"?)\d++"
+)
+"""Passwords of a Wi-Fi network and of an access point, and a SIM card's PIN, in commands to a modem."""
+_SPOKEN_SECRETS = re.compile(
+    r"(--?(?:token|auth|pass(?:word)?)[= ])[^\s'\"]++|(\b[Tt]oken is:? )[A-Za-z0-9_-]{32}(?![A-Za-z0-9_-])"
+    r"|(\b[Pp]assword is:? )\S++"
+    r"|((?i:\b(?:pass(?:word|wd|phrase)|psk|pwd)\d?\b)[\"']?[ ]{0,4}[:=][ ]{0,4}[\"']?)[^\s,;\"']++"
+    r"|(?<![\w/=?&-])(?<!oken: )(?=[\w-]{0,31}[0-9])(?=[\w-]{0,31}[A-Za-z])[\w-]{32}(?![\w-])"
+)
+"""Secrets in commands and sentences that people and programs print, and a word that has the form of a token."""
 _PORT_MAX = 65535
+
+
+def masked(text: str) -> str:
+    """A line that means nothing, without the secrets that it says in words."""
+    return _SPOKEN_SECRETS.sub(r"\1\2\3\4***", text)
 
 
 def told(text: str) -> Told | None:
@@ -69,7 +87,11 @@ def told(text: str) -> Told | None:
         each = _RULES[place]
         found = each.facts(line)
         if found is not None:
-            return Told(each.kind, _SECRETS.sub(r"\1\2***", line), _tidy(each.kind, found))
+            said = _SECRETS.sub(r"\1\2\3***", line)
+            if each.kind == "modem":
+                said = _MODEM_SECRETS.sub(r"\1\2***", said)
+                found["text"] = _MODEM_SECRETS.sub(r"\1\2***", found.get("text", said))
+            return Told(each.kind, said, _tidy(each.kind, found))
     return None
 
 

@@ -24,6 +24,7 @@ _MONTHS = {
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
     )
 }
+_MONTHS_OF_YEAR = 12
 _YEAR_UNKNOWN = 2000
 """Stands in for the year where a stamp has none: a leap year, so that every date exists in it."""
 
@@ -35,14 +36,18 @@ _ZONE = r"(?:[ ]?(?P<zone>Z|[+-][01]\d:?[0-5]\d)(?=[\]\s]|$))?"
 _BEHIND = r"(?:[ ]?(?:->|=>|→|\u2013>|\u2014>|-&gt;)[ ]?|[ ]*>[ ](?=\[)|[ ]?[|][ ]|[ ]-[ ]|:[ ]|[ ]+|$)"
 
 _DATED = re.compile(rf"\[?{_DATE}[T ,]+{_TIME}{_ZONE}\]?{_BEHIND}")
+_SLASHED = re.compile(rf"\[?(?P<M>[0-3]?\d)(?P<sep>[/.])(?P<D>[0-3]?\d)(?P=sep)(?P<Y>\d{{4}})[ ,]+{_TIME}\]?{_BEHIND}")
+"""`5/20/2016 13:10:22`, as American programs print it; a first number above 12 is a day."""
 _CLOCK = rf"{_TIME}\]?{_BEHIND}"
 _NAMED = re.compile(rf"\[?(?P<D>\d{{1,2}})[ ]{_MONTH}[ ]{_CLOCK}")
 _SYSLOG_DATE = re.compile(rf"\[?{_MONTH}[ ]+(?P<D>\d{{1,2}})[ ]{_CLOCK}")
 _BRACED = re.compile(rf"\[{_TIME}\][ ]?(?:->[ ]?)?")
 _WALL = re.compile(rf"{_TIME}{_BEHIND}")
 _EPOCH = re.compile(r"(?P<e>1\d{9})(?:\.(?P<f>\d{1,6}))?[ ]+(?:LOG|WARN|EVT|ERR|DBG|INFO)?[ ]?")
-_BOARD = re.compile(r"\[(\d{1,10})\](?:[ ]|(?=[<>])|$)")
+# A stamp that lost its first bracket when it was copied counts in front of a print alone.
+_BOARD = re.compile(r"\[(\d{1,10})\](?:[ ]|(?=[<>])|$)|(\d{2,10})\][ ](?=[<>](?:\[[0-9a-fA-F]{2}[|\]]|[^\s<>]))")
 _IDF = re.compile(r"[EWIDV] \((\d{1,10})\)(?:[ ]|$)")
+_PARTICLE = re.compile(r"(\d{10}) (?=\[[\w.]{1,60}\] (?:TRACE|INFO|WARN|ERROR|PANIC): )")
 _ARDUINO_IDF = re.compile(r"\[[ ]*(\d{1,10})\](?=\[[EWIDV]\])")
 _SYSLOG = re.compile(r"(?:[A-Za-z][\w.-]{0,63}[ ])?[A-Za-z][\w./-]{0,63}\[\d{1,7}\]:[ ]")
 _CONTAINER = re.compile(r"(?:\d{1,3}\|[\w.-]{1,40}|[A-Za-z][\w.-]{0,60}[_-]\d{1,3})[ ]*\|[ ]")
@@ -59,7 +64,7 @@ _UNESCAPED = re.compile(r"<|(?<!-)>(?! )")
 """Characters that a text in HTML does not hold: it was copied as it is."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]{0,16}[ -/]?[@-~]")
 _GLUED = re.compile(
-    r"\[(\d{1,10})\][ ]?(?=[<>]|Connect|Ready|Redirect|Login|Free RAM|IP|My IP|Packet too|Invalid|Cmd |Heartbeat"
+    r"\[(0|[1-9]\d{0,9})\][ ]?(?=[<>]|Connect|Ready|Redirect|Login|Free RAM|IP|My IP|Packet too|Invalid|Cmd |Heartbeat"
     r"|Disconn|Sent |BLE |Bad hdr|Blynk|AT version|[ \t]*$)"
 )
 _BYTES = re.compile(r"\[[0-9a-fA-F]{2}\|")
@@ -142,18 +147,24 @@ def _only_prefix(before: str) -> bool:
 def peel(line: str) -> Stamp:
     """Take the prefixes off. Blanks at the end stay: they may be bytes of a frame."""
     text, board, clock, wall, dated = line.lstrip(" \t\0"), None, "", None, False
+    tagged = False
     for _ in range(_PREFIXES_MAX):
         if match := _QUOTE.match(text):
             text = text[match.end() :].lstrip(" ")
         elif board is None and (match := _BOARD.match(text)):
-            board, clock, text = int(match.group(1)), "ms", text[match.end() :]
+            board, clock, text = int(match.group(1) or match.group(2)), "ms", text[match.end() :]
             if text.startswith(("  <", "  >", " <", " >")):
                 text = text.lstrip(" ")
             break
         elif board is None and (match := _IDF.match(text) or _ARDUINO_IDF.match(text)):
             board, clock, text = int(match.group(1)), "idf", text[match.end() :]
+        elif board is None and (match := _PARTICLE.match(text)):
+            board, clock, text = int(match.group(1)), "ms", text[match.end() :]
         elif wall is None and (match := _DATED.match(text)):
             wall, dated = _dated(match), True
+            text = text[match.end() :].lstrip(" ")
+        elif wall is None and (match := _SLASHED.match(text)):
+            wall, dated = _slashed(match), True
             text = text[match.end() :].lstrip(" ")
         elif wall is None and (match := _NAMED.match(text) or _SYSLOG_DATE.match(text)):
             wall = _named(match)
@@ -162,13 +173,15 @@ def peel(line: str) -> Stamp:
             wall = _wall(match)
             text = text[match.end() :]
             text = text if text[:1] != " " else text.lstrip(" ")
+        elif wall is not None and tagged and (match := _NAMED.match(text) or _DATED.match(text)):
+            text = text[match.end() :].lstrip(" ")  # the clock of the program, behind that of the journal
         elif wall is None and (match := _EPOCH.match(text)):
             wall, dated = int(match["e"]) + _fraction(match["f"]), True
             text = text[match.end() :]
         elif (match := _CONTAINER.match(text) or _ARROW.match(text) or _LOGGING.match(text)) or (
             wall is not None and (match := _SYSLOG.match(text)) and not text.startswith("socat")
         ):
-            text = text[match.end() :]
+            text, tagged = text[match.end() :], True
         else:
             break
     return Stamp(text, board, clock, wall, dated)
@@ -197,6 +210,12 @@ def _dated(match: re.Match[str]) -> float:
     if zone and zone != "Z":
         shift = (int(zone[1:3]) * 60 + int(zone[-2:])) * 60 * (-1 if zone[0] == "-" else 1)
     return midnight - shift + _wall(match)
+
+
+def _slashed(match: re.Match[str]) -> float:
+    one, two = int(match["M"]), int(match["D"])
+    month, day = (two, one) if one > _MONTHS_OF_YEAR or match["sep"] == "." else (one, two)
+    return _day(int(match["Y"]), month, day) + _wall(match)
 
 
 def _named(match: re.Match[str]) -> float:

@@ -17,11 +17,14 @@ _JS = re.compile(
     r" (\d{1,5}|[A-Z_]{2,40}|Unknown\(\d{1,5}\))(?: (.*))?",
     re.DOTALL,
 )
-_TAGS = re.compile(r"\s*+(?:\[(?:info|warn|error|debug|trace)\]\s*+)?(?:\[blynk-ws[^\]]{0,120}\]\s*+)?", re.IGNORECASE)
+_TAGS = re.compile(
+    r"\s*+(?:\[(?:info|warn|error|debug|trace|red)\]\s*+)?(?:\[blynk-[a-z]{2,12}[^\]]{0,120}\]\s*+)?", re.IGNORECASE
+)
+"""Level and node: `[info] [blynk-ws-client:Home] `, `[blynk-iot-client:Home] `."""
 _ARROW = re.compile(r"(SEND|RECV) (?:->|<-|→|←|[\u2013\u2014]>|<[\u2013\u2014]) ?")
 _COMPLAINT = re.compile(r"(?:Invalid \w{1,20} cmd|Invalid header type|Unhandled RSP type): (?=Cmd: )")
 _CMD = re.compile(
-    r"Cmd: (\w{1,30}),? Id: (\d{1,5})(?:, responseCode: (\w{1,60})\s*"
+    r"Cmd: (\w{1,30}),? Id: (\d{1,5})(?:,? (?:responseCode|Status): (\w{1,60})\s*"
     r"|(?:,? len: (\d{1,5}))?,? [Dd]ata: ?[\"\u201c](.*))",
     re.DOTALL,
 )

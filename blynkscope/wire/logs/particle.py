@@ -14,6 +14,8 @@ _NEEDLES = (
     "andshake",
     "spark",
     "Cloud",
+    "loud connected",
+    "connected to cloud",
     "receive",
     "bytes to socket",
     "particle ",
@@ -48,7 +50,7 @@ _SAID = re.compile(
     r" public key|Error saving key to device|Opening DFU capable USB device"
     r"|Invalid DFU suffix signature)"
     r"|(?:[^\n]{0,120}?: ?)?(?P<cloud>Cloud: (?:connecting|disconnecting|disconnected)"
-    r"|Cloud socket connected|starting handshake)"
+    r"|Cloud socket connected|[Ss]tarting handshake|[Cc]loud connected)"
     r"|(?:[^\n]{0,120}?: ?)?(?P<to>connect(?:ed"
     r"|ion attempt)? to (?:cloud )?\d{1,3}(?:\.\d{1,3}){3}:5683)"
     r"|(?P<test>connected to device server CoAP|connecting to cloud)"

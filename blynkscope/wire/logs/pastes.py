@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from typing import NamedTuple
 
 from blynkscope.errors import NotationError
@@ -11,9 +12,14 @@ from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT, SERVER
 from blynkscope.wire.framing import Framer, RawFrame
+from blynkscope.wire.logs import packets
 from blynkscope.wire.notation import parse_bytes
 
 _PEERS = re.compile(r"peer([01])_\d+\b[^{;]*\{")
+_YAML = re.compile(
+    r"^ +peer: ([01])\n(?:^ +\w{1,20}: .{0,60}\n){0,4}^ +data: !!binary \|\n((?:^ {4,}[A-Za-z0-9+/=]{1,80}\n?)++)", re.M
+)
+"""A packet of a stream that Wireshark saved as YAML."""
 _FOLLOWED = re.compile(r"([ \t]*)[0-9a-fA-F]{8}[ \t]{2}((?:[0-9a-fA-F]{2}[ ]{1,2}){1,16})(?:[ ].*)?\Z")
 _INDENT = 4
 """Columns by which Wireshark and tshark set off the rows of the side that answers."""
@@ -31,6 +37,15 @@ _HEADER = 5
 """Bytes of a header, and of that of a TLS record."""
 _OFF_BY = 8
 """Bytes by which the length of an example in a specification may be wrong: more, and it is something else."""
+_PAIRS = re.compile(r"\s*+((?:[0-9a-fA-F]{2}[ ]?)++)\s*+")
+SHORT_LOGIN = "login with short header"
+"""The notation of a login that was typed with one byte each for id and length."""
+_SHORT_MAX = 4096
+_SHORT_HEAD = 3
+_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
+_TOKEN = limits.TOKEN_LENGTH
+_TOKENS = frozenset({_TOKEN // 2, _TOKEN})
+"""Bytes of a token as its hex digits and as its characters."""
 _SHARE = 0.5
 """Part of the lines that must hold bytes where the others are comments."""
 
@@ -68,6 +83,9 @@ def read(text: str) -> Pasted | None:
         runs, notation = two
         frames = sum(_cut(b"".join(data for side, data in runs if side == wanted))[0] for wanted in (CLIENT, SERVER))
         return Pasted(_turned(runs), notation, [], frames) if frames else None
+    whole = _packets(text)
+    if whole is not None:
+        return whole
     examples = _examples(text)
     if examples is not None:
         return examples
@@ -83,7 +101,7 @@ def read(text: str) -> Pasted | None:
         score = (frames, inside - len(data))
         if (frames or known) and (best is None or score > best_score):
             best, best_score = Pasted(_sides(data), notation, notes, frames), score
-    return best
+    return best or _dumps(text) or _short(text)
 
 
 def _whole(text: str) -> tuple[bytes, str, list[str]] | None:
@@ -126,7 +144,10 @@ def _sides(data: bytes) -> list[tuple[int, bytes]]:
     frames = [item for item in items if isinstance(item, RawFrame)]
     sent = {frame.cmd for frame in frames}
     whole = bool(frames) and len(frames) == len(items) and frames[-1].end == len(data)
-    if not whole or commands.RESPONSE not in sent or not sent & {commands.LOGIN, commands.HW_LOGIN, commands.PING}:
+    asked = {frame.id for frame in frames if frame.cmd != commands.RESPONSE}
+    answered = any(frame.id in asked for frame in frames if frame.cmd == commands.RESPONSE)
+    asks = answered or sent & {commands.LOGIN, commands.HW_LOGIN, commands.PING}
+    if not whole or commands.RESPONSE not in sent or not asks:
         return [(side_of(data), data)]
     runs: list[tuple[int, bytes]] = []
     at = 0
@@ -160,6 +181,13 @@ def _two_sided(text: str) -> tuple[list[tuple[int, bytes]], str] | None:
                 continue
             runs.append((int(match[1]), data))
         return (runs, "Wireshark C arrays") if runs else None
+    for match in _YAML.finditer(text):
+        try:
+            runs.append((int(match[1]), b64decode("".join(match[2].split()), validate=True)))
+        except ValueError:
+            continue
+    if runs:
+        return runs, "Wireshark YAML"
     lines = [line.rstrip() + "  " for line in text.split("\n") if len(line) <= _ROW_MAX]
     rows = [match for match in map(_FOLLOWED.match, lines) if match is not None]
     indents = {len(match[1].expandtabs(_INDENT)) for match in rows}
@@ -175,6 +203,48 @@ def _two_sided(text: str) -> tuple[list[tuple[int, bytes]], str] | None:
         else:
             runs.append((side, data))
     return runs, "Wireshark hex dump"
+
+
+def _packets(text: str) -> Pasted | None:
+    """Both directions of the first connection in a dump of packets; None for anything else."""
+    segments = packets.read(text)
+    if not segments:
+        return None
+    first = segments[0]
+    ends = {first.source: CLIENT, first.target: SERVER}
+    runs = [(ends[one.source], one.data) for one in segments if one.source in ends and one.target in ends]
+    frames = sum(_cut(b"".join(data for side, data in runs if side == wanted))[0] for wanted in (CLIENT, SERVER))
+    if not frames:
+        return None
+    others = len(segments) - len(runs)
+    notes = [f"{others} segments of other connections were left out"] if others else []
+    both = {side for side, _ in runs} == {CLIENT, SERVER}
+    runs = _turned(runs) if both else [(side_of(b"".join(data for _, data in runs)), data) for _, data in runs]
+    return Pasted(runs, "packet dump", notes, frames)
+
+
+def _dumps(text: str) -> Pasted | None:
+    """Dumps with offsets between lines of other text, each of whole messages; None for anything else."""
+    found = packets.dumps(text)
+    cuts = [_cut(data) for data in found]
+    if not found or any(not frames or inside != len(data) for data, (frames, inside) in zip(found, cuts, strict=True)):
+        return None
+    runs = [run for data in found for run in _sides(data)]
+    return Pasted(runs, "hex dump", ["lines without bytes were left out"], sum(frames for frames, _ in cuts))
+
+
+def _short(text: str) -> Pasted | None:
+    """A login typed by hand with one byte each for id and length, and with the token's digits as bytes."""
+    rows = [match[1] for match in map(_PAIRS.fullmatch, text[:_SHORT_MAX].split("\n")) if match is not None]
+    if len(rows) < _ROWS_MIN:
+        return None
+    head, token = (bytes.fromhex(row) for row in rows[:2])
+    if len(head) != _SHORT_HEAD or head[0] not in _LOGINS or head[2] != _TOKEN or len(token) not in _TOKENS:
+        return None
+    note = "the header has 3 bytes, and Blynk's has 5: id and length take two bytes each (02 00 01 00 20)"
+    if len(token) != _TOKEN:
+        note += "; the token goes as its 32 characters, not as the 16 bytes that they would be as hex digits"
+    return Pasted([(CLIENT, head + token)], SHORT_LOGIN, [note], 0)
 
 
 def _lines(text: str) -> tuple[bytes, str, list[str]] | None:

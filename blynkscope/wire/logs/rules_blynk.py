@@ -84,7 +84,7 @@ CPP = (
     rule("ble-disconnect", "BLE", rf"BLE disconnect(?:ed)?{_END}"),
     rule(
         "disconnected",
-        ("isconnect", "onnection closed", "socket closed"),
+        ("isconnect", "onnection closed", "ocket closed"),
         r"(?:Blynk )?(?:Disconnected|disconnected|Disconnect blynk|(?:[Ww]eb)?[Ss]ocket closed"
         r"|Connection closed)(?:: ?(?:wss?://)?(?P<host>[\w.-]{1,253})(?::\d{1,5})?(?:/\S{0,200}"
         rf")?)?{_END}",
@@ -106,8 +106,8 @@ CPP = (
             "ENOMEM",
             "Traceback",
         ),
-        r"(?P<text>Connect WiFi failed|Cannot init\b.{0,60}|Failed to (?:enable MUX|set STA mode|start WiFi|init|join"
-        r"|configure Static IP)\b.{0,60}|ESP is not responding|Traceback \(most recent call last\):"
+        r"(?P<text>Connect WiFi failed|Cannot init\b.{0,60}|Failed to (?:enable MUX|disable Echo|set STA mode"
+        r"|start WiFi|init|join|connect WiFi|configure Static IP)\b.{0,60}|ESP is not responding|Traceback \(most recent call last\):"
         r"|MemoryError\b.{0,80}|OSError: \[Errno 12\] ENOMEM)",
     ),
     rule("error", "Response status", r"(?P<text>Response status: (?!200\b)\d{1,5})"),
@@ -150,25 +150,28 @@ CPP = (
     rule(
         "connected",
         ("onnected", "onnection ", "Certificate OK"),
-        r"(?:Certificate OK|Connected|Connected to (?:the )?(?:[Bb]lynk )?server|Blynk connected"
+        r"(?:Certificate OK|Connected(?:, authorized)?|Connected to (?:the )?(?:[Bb]lynk )?server|Blynk connected"
         r"|Blynk connection successful, authenticating[.]{3}|Socket Status: (?:CONN "
         rf"|Socket )?Connection Established){_END}",
     ),
     rule("connecting", "onnect", r"[Cc]onnecting(?: to(?: (?:the )?(?:[Bb]lynk )?(?:server|cloud))?)?[ .\u2026]*\Z"),
     rule(
         "connecting",
-        ("onnecting to ", "onnect: Server", "onnecting: "),
+        ("onnecting to ", "onnecting to:", "onnect: Server", "onnecting: "),
         r"(?:SSL: |TCP: )?[Cc]onnect(?:ing)?(?: to (?:TCP|SSL|TLS):| to:?"
         rf"|: Server:) ?[\"\u201c]?{HOST}[\"\u201d]?(?:(?:: ?| : Port: [\"\u201c]?"
         rf"| port ){PORT}[\"\u201d]?|[ ](?P<port2>\d{{2,5}}))?[ .\u2026]*\Z",
     ),
     rule("connecting", "onnecting to ", r"[Cc]onnecting to (?P<host>[^:]{1,64}?)[ .\u2026]*\Z"),
     rule("connecting", "connection: ws", rf"Start (?:### )?(?:secure )?connection: wss?://{HOST}(?::{PORT})?"),
+    rule("connecting", "TLS connection: ", rf"Start TLS connection: {HOST}(?::{PORT})?"),
+    rule("eof", "Socket end: ", rf"Socket end: {HOST}"),
 )
 
 EDGENT = (
     rule("state", "=>", r"(?P<from>[A-Z][A-Z_]{2,30}) => (?P<to>[A-Z][A-Z_]{2,30})\Z"),
     rule("ota", "Firmware update URL", r"Firmware update URL: ?(?P<url>\S{1,1000})"),
+    rule("ota", "/static/", r"(?:[^\n]{0,40}?[ :=])?(?P<url>https?://[\w.:-]{1,253}/static/(?:fw_|ota_)\S{1,1000})"),
     rule(
         "ota",
         "Firmware update failed",
@@ -219,8 +222,15 @@ SERVER = (
     rule(
         "server",
         ("disconnect", "timeout"),
-        r"(?:Hardware|App|Application)\w* (?:idle|timeout|timed out)[\w ]{0,20}disconnect",
+        r".{0,60}?(?:Hardware|App|Application)\w* (?:idle|timeout|timed out)[\w ]{0,20}disconnect",
         event="idle-disconnect",
+    ),
+    rule("server", "was inactive", r"Channel was inactive for a long period", event="idle-disconnect"),
+    rule(
+        "server",
+        "Input command is invalid",
+        r"Input command is invalid\. Closing socket\. Reason:? (?P<reason>.{0,200})",
+        event="unsupported-command",
     ),
     rule("server", "Changing device status", r"Changing device status\b", event="status"),
     rule(
@@ -255,13 +265,16 @@ SERVER = (
     rule(
         "invalid-token",
         "oken",
-        r".{0,80}?(?:[Tt]oken is invalid|[Ii]nvalid token\b|Device token is invalid)(?: for|\. Token"
+        r".{0,80}?(?:Requested token \S{1,80} not found\.?\Z"
+        r"|[Tt]oken is invalid|[Ii]nvalid token\b|Device token is invalid)(?: for|\. Token"
         r"|:|\.|\Z)",
     ),
     rule(
         "tls-error",
-        ("Unsecured connection attempt", "not an SSL/TLS record"),
-        r"(?:Unsecured connection attempt|.{0,200}?\b(?P<reason>not an SSL/TLS record))",
+        ("nsecured connection attempt", "ot secure connection attempt", "not an SSL/TLS record"),
+        r"(?:.{0,200}?\b(?P<reason>not an SSL/TLS record(?:: [0-9a-f]{2,10})?)"
+        r"|.{0,200}?(?P<why>[Ff]atal alert: \w{1,40})"
+        r"|(?:WARNING\. )?(?:Unsecured|Not secure) connection attempt)",
     ),
     rule(
         "server",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from blynkscope.wire.logs.rules import rule
+from blynkscope.wire.logs.rules import HOST, PORT, rule
 
 RESET = (
-    rule("reset", "rst cause", r"[^\n]{0,40}?ets [A-Z][a-z]{2} [ \d]\d \d{4},rst cause: ?(?P<cause>\d{1,2})"),
+    rule("reset", "rst cause", r"[^\n]{0,40}?ets [A-Z][a-z]{2} {1,2}\d{1,2} \d{4},rst cause: ?(?P<cause>\d{1,2})"),
     rule("reset", "rst:0x", r"[^\n]{0,80}?rst:0x[0-9a-fA-F]{1,2} \((?P<cause>\w{1,40})\)"),
-    rule("reset", "ets ", r"[^\n]{0,20}?ets [A-Z][a-z]{2} [ \d]\d \d{4}"),
+    rule("reset", "ets ", r"[^\n]{0,20}?ets [A-Z][a-z]{2} {1,2}\d{1,2} \d{4}"),
     rule("reset", ("rownout", "BROWNOUT"), r"[^\n]{0,40}?[Bb]rownout detector was triggered", cause="brownout"),
     rule(
         "reset",
@@ -60,12 +60,40 @@ CRASH = (
 
 MODULES = (
     rule(
+        "modem",
+        ("CIPSTART", "CIPOPEN", "QIOPEN", "CAOPEN"),
+        r"(?:### AT: )?(?P<text>(?:AT)?\+(?:CIPSTART|CIPOPEN|QIOPEN|CAOPEN) ?= ?[\d, ]{0,12}\"(?:TCP|SSL) ?\" ?, ?"
+        rf"\" ?{HOST} ?\" ?, ?\"?{PORT}"
+        r"[^\n]{0,20})",
+    ),
+    rule(
         "ble-module",
         "OK+",
         r"[^\n]{0,20}?(?P<text>OK\+(?:CONN[AEFN]?|LOST|Set|Get|NAME|RESET|WAKE|SLEEP|DISC?[SE]?|NOTI"
         r"|RENEW)[:\w]{0,20})",
     ),
     rule("modem", "AT", r"(?P<text>AT\+[A-Z]{2,16}[^\n]{0,120}|AT\Z|ATE[01]\Z|ATI\d?\Z|AT version ?:[^\n]{0,120})"),
+    rule(
+        "modem",
+        "### ",
+        r"### (?:AT: |Unhandled: |Closed: |Got Data: |Got: |Data: |TinyGSM|URC )(?P<text>[^\n]{0,120})",
+    ),
+    rule(
+        "error",
+        ("WiFi shield not present", "WiFi module failed", "WiFi module not", "hernet shield", "hernet cable"),
+        r"(?P<text>WiFi shield not present|Communication with WiFi module (?:failed|not)[^\n]{0,40}"
+        r"|WiFi module not (?:found|present|responding)[^\n]{0,40}"
+        r"|Ethernet (?:shield was not found|cable is not connected)[^\n]{0,60})",
+    ),
+    rule("error", "Buffer overflow", r"(?P<text>Buffer overflow)\Z"),
+    rule("error", "DHCP", r"(?P<text>(?:DHCP (?:[Ff]ailed|0\Z)|Failed to configure Ethernet using DHCP)[^\n]{0,40})"),
+    rule(
+        "error",
+        "Reason: ",
+        r"(?:\[\w\]\[WiFi[^\]]{0,40}\] \w{1,40}\(\): )?(?P<text>Reason: (?P<code>\d{1,3}) - (?:NO_AP_FOUND|AUTH_FAIL"
+        r"|AUTH_EXPIRE|4WAY_HANDSHAKE_TIMEOUT|HANDSHAKE_TIMEOUT|ASSOC_FAIL|BEACON_TIMEOUT|CONNECTION_FAIL)\w{0,30})",
+    ),
+    rule("wifi", "Connected to GPRS", r"Connected to GPRS\Z"),
     rule(
         "modem",
         "+",

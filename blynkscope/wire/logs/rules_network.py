@@ -20,7 +20,44 @@ GATEWAY = (
         rf"{_ANY}socat\[\d{{1,7}}\] \w connect\(\d{{1,5}}, (?:AF=\d{{1,3}} )?{HOST}:{PORT}",
     ),
     rule("dns-failure", "getaddrinfo(", rf"{_ANY}socat\[\d{{1,7}}\] \w getaddrinfo\(\"{HOST}\""),
+    rule(
+        "gateway",
+        ("open(", "tcgetattr(", "tcsetattr("),
+        rf"{_ANY}socat\[\d{{1,7}}\] E (?:open|tcgetattr|tcsetattr)\(\"?(?P<device>[^\",\s]{{1,80}})[^\n]{{0,60}}?\): "
+        r"(?P<failed>[^\n]{1,80})",
+        program="socat",
+    ),
     rule("gateway", "socat[", rf"{_ANY}socat\[\d{{1,7}}\] \w ", program="socat"),
+    rule(
+        "gateway",
+        ("CreateFile(", "OpenC0C("),
+        r"(?:CreateFile|OpenC0C)\(\"?(?P<device>[^\",\s]{1,80})[^\n]{0,80}?\)?[ -]{1,4}ERROR (?P<failed>[^\n]{1,80})",
+        program="com2tcp",
+    ),
+    rule(
+        "error",
+        "uses socat utility",
+        r"(?P<text>This script uses socat utility, but could not find it)",
+    ),
+    rule(
+        "refused",
+        "ERROR 10061",
+        rf"Connect\([\"\u201c\u201d]{HOST}[\"\u201c\u201d], ?[\"\u201c\u201d]{PORT}[\"\u201c\u201d]\)"
+        r"[ -]{1,4}ERROR 10061",
+    ),
+    rule(
+        "timeout",
+        ("ERROR 10060", "ERROR 10065", "ERROR 10051"),
+        rf"Connect\([\"\u201c\u201d]{HOST}[\"\u201c\u201d], ?[\"\u201c\u201d]{PORT}[\"\u201c\u201d]\)"
+        r"[ -]{1,4}ERROR 100(?:60|65|51)",
+        what="connect",
+    ),
+    rule(
+        "dns-failure",
+        ("ERROR 11001", "ERROR 11004"),
+        rf"(?:gethostbyname|getaddrinfo|Connect)\([\"\u201c\u201d]{HOST}[\"\u201c\u201d][^\n]{{0,20}}?\)"
+        r"[ -]{1,4}ERROR 1100[14]",
+    ),
     rule("gateway", "OpenC0C(", r"OpenC0C\(", program="com2tcp"),
     rule(
         "gateway",
@@ -31,8 +68,8 @@ GATEWAY = (
     ),
     rule(
         "gateway",
-        ("InOut()", "DSR is", "CTS is", "Disconnect()", "Received EOF"),
-        r"(?:InOut\(\) (?:START|STOP)|(?P<line>DSR|CTS|DCD) is (?P<level>ON|OFF)|Disconnect\(\)"
+        ("InOut()", "DSR is", "CTS is", "Disconnect()", "Received EOF", "EVENT_CLOSE"),
+        r"(?:InOut\(\) (?:- )?(?:START|STOP)|EVENT_CLOSE\Z|(?P<line>DSR|CTS|DCD) is (?P<level>ON|OFF)|Disconnect\(\)"
         r"|Received EOF)",
         program="com2tcp",
     ),
@@ -164,6 +201,11 @@ TLS = (
         r"[^\n]{0,60}?(?:getLastSSLError(?:\(\))?"
         r"|(?:Bear)?SSL [Ee]rror(?: code)?)[:= ]{1,3}(?P<code>-?\d{1,6})\b",
     ),
+    rule(
+        "tls-error",
+        "before secure TLS connection",
+        rf"{_ANY}(?P<reason>socket disconnected before secure TLS connection was established)",
+    ),
     rule("tls-error", "[SSL", rf"{_ANY}\[SSL(?:: (?P<reason>[A-Z0-9_]{{3,60}}))?\]"),
     rule(
         "certificate-error",
@@ -249,7 +291,7 @@ SOCKETS = (
         ("No route to host", "etwork is unreachable", "Host Unreachable", "host unreachable", "packet loss"),
         r"(?:From \S{1,80} (?:icmp_seq=\d{1,8} )?Destination (?:Host|Net) Unreachable"
         rf"|{_ANY}(?:No route to host|[Nn]etwork is unreachable|[Hh]ost [Uu]nreachable)"
-        r"|[^\n]{0,80}\b100% packet loss)",
+        r"|[^\n]{0,80}\b100(?:\.0)?% packet loss)",
     ),
     rule("timeout", "ETIMEDOUT", rf"{_ANY}ETIMEDOUT(?:[ ]{HOST}:{PORT})?", what="connect"),
     rule("timeout", "handshake", rf"{_ANY}handshake[\w ]{{0,20}} timed out", what="tls handshake"),
@@ -257,7 +299,8 @@ SOCKETS = (
         "timeout",
         ("timed out", "socket.timeout", "onnection timeout", "WinError 10060", "Request timed out"),
         r"(?:[\w. \[\]:'()-]{0,160}?(?:[Ee]rror|[Ee]xception|Errno \d{1,3}"
-        r"|timeout)\b[^\n]{0,120}?timed out|timed out\Z|[Cc]onnection timed? ?out\b|socket\.timeout\b"
+        r"|timeout)\b[^\n]{0,120}?timed out|timed out\Z"
+        r"|(?:(?:telnet|nc|ncat): [^\n]{0,100}?)?[Cc]onnection timed? ?out\b|socket\.timeout\b"
         r"|[^\n]{0,80}?WinError 10060|Request timed out|Operation timed out)",
         what="connect",
     ),
@@ -269,11 +312,22 @@ SOCKETS = (
     ),
     rule(
         "unreachable",
+        "onnection with the Blynk server",
+        rf"ValueError: Connection with the Blynk servers? {HOST}:{PORT} failed",
+        summary=True,
+    ),
+    rule(
+        "unreachable",
         ("onnection with the Blynk server", "Can't connect to", "ailed to connect", "onnecting to ", "onnection to "),
         rf"(?:\[ERROR\]: |Error: |ValueError: )?(?:[Cc]onnection with the Blynk servers? {HOST}:{PORT} "
         r"failed|Can't connect to (?P<to>[\w.-]{1,253})(?::\d{1,5})?"
         r"|[Ff]ailed to connect(?: to (?P<name>[\w.-]{1,253})(?::\d{1,5})?)?|[Cc]onnect(?:ing"
         r"|ion) to (?P<peer>[\w.-]{1,253})(?::\d{1,5})? failed)",
     ),
-    rule("unreachable", "Blynk server", r"(?:\[ERROR\]: |Error: )?[Cc]onnection with the Blynk servers? failed"),
+    rule(
+        "unreachable",
+        "Blynk server",
+        r"(?:\[ERROR\]: |Error: |ValueError: )?[Cc]onnection with the Blynk servers? failed",
+        summary=True,
+    ),
 )

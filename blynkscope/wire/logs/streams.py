@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from blynkscope.protocol import commands
@@ -18,7 +19,10 @@ _PROVES = frozenset({
     "packet-too-big", "bad-header-length", "invalid-header-type", "cmd-error", "cmd-skipped", "sent",
 })  # fmt: skip
 """Kinds of text that only a connection brings forth."""
-_SERVER_ENDS = frozenset({"disconnect", "disconnected", "closed", "close"})
+_SPENDS = frozenset({"tls-error", "certificate-error"})
+"""Kinds of text behind which "Connecting to" is a new connection, and not one more try of this one."""
+_NUMBERS = re.compile(r"[\d.]+\Z")
+_SERVER_ENDS = frozenset({"disconnect", "disconnected", "closed", "close", "idle-disconnect"})
 
 
 class OpenedSlot:
@@ -55,6 +59,9 @@ class Streams:
         self._active = False
         self._logged_in = False
         self._ending: tuple[float | None, int | None] | None = None
+        self.incoming_alone = False
+        """Whether the log is that of a server, which prints what comes in and not what it answers."""
+        self._answers = False
 
     def begin(self, time: float | None, host: str | None = None, port: int = 0) -> int:
         """A new connection."""
@@ -71,13 +78,16 @@ class Streams:
         if self.current:
             at, by = self._ending if self._ending is not None else (time, None)
             how = "fin" if self._ending is not None else "end"
-            event: Event = Closed(self.current, at, how, by, (True, True))
+            event: Event = Closed(self.current, at, how, by, (True, self._answers or not self.incoming_alone))
             self._out.append(event)
         self.current, self._opened, self._ending = 0, None, None
 
     def message(self, cmd: int, direction: int | None, time: float | None) -> int:
         """A message was seen: the number of its stream."""
         login = cmd in _LOGINS and direction != SERVER
+        self._answers = self._answers or direction == SERVER
+        if self._ending is not None and self._logged_in and not login:
+            self._ending = None  # whatever was closed, it was not this connection
         if not self.current or self._ending is not None or (login and self._logged_in):
             again = self._opened if login and self._logged_in and self._ending is None else None
             self.begin(time, *((again.host, again.port) if again else ()))
@@ -99,7 +109,11 @@ class Streams:
 
     def text(self, told: Told, time: float | None) -> int:
         """A text was seen: the number of its stream, 0 for none."""
-        if told.kind in BEGINS:
+        if told.kind == "connected" and self.current and self._ending is None:
+            self._active = True
+        if told.kind == "modem":
+            self._dialled(told, time)
+        elif told.kind in BEGINS:
             where = target(told)
             if where is None:
                 return self.current if not self._closing else 0
@@ -107,21 +121,43 @@ class Streams:
                 self.begin(time, *where)
         elif told.kind in ENDS or (told.kind == "server" and told.facts.get("event") in _SERVER_ENDS):
             if self.current and self._ending is None:
-                self._ending = (time, SERVER if told.kind == "eof" else None)
+                by_server = told.kind == "eof" or told.facts.get("event") == "idle-disconnect"
+                self._ending = (time, SERVER if by_server else None)
+        elif told.kind in _SPENDS:
+            self._active = self._active or bool(self.current)
         elif told.kind in _PROVES:
             if not self.current or self._ending is not None:
                 self.begin(time)
             self._active = True
         return self.current
 
+    def _dialled(self, told: Told, time: float | None) -> None:
+        """A modem was told to connect: the first sign of a connection where the library prints none itself."""
+        where = target(told)
+        if where is None or where[0] is None:
+            return
+        opened = self._opened
+        if self.current and self._ending is None and opened is not None and opened.host not in (None, where[0]):
+            return  # a connection of the sketch's own beside Blynk's
+        if self.starts(told, where):
+            self.begin(time, *where)
+
     @property
     def _closing(self) -> bool:
         return self._ending is not None
 
 
+def is_server(told: Told) -> bool:
+    """Whether the host that a text names is a server: Wi-Fi networks and the access points of modems have no port."""
+    host = str(told.facts.get("host") or "")
+    if told.facts.get("port"):
+        return True
+    return "." in host and (not told.text.endswith(" ...") or _NUMBERS.match(host) is not None)
+
+
 def target(told: Told) -> tuple[str | None, int] | None:
     """Host and port of a text that tells of a connection; None where what it names is a Wi-Fi network."""
     host, port = told.facts.get("host"), told.facts.get("port") or 0
-    if host and not port and "." not in str(host) and told.kind == "connecting":
+    if host and not is_server(told) and told.kind == "connecting":
         return None
     return (str(host) if host else None, port if isinstance(port, int) else 0)

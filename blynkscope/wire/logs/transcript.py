@@ -15,7 +15,7 @@ from blynkscope.wire.logs.assembly import Draft, Lane, Slot, default_direction
 from blynkscope.wire.logs.clock import Clock
 from blynkscope.wire.logs.copies import Copies, shape
 from blynkscope.wire.logs.model import Chunk, Content, Said, Told
-from blynkscope.wire.logs.streams import BEGINS, OpenedSlot, Streams
+from blynkscope.wire.logs.streams import BEGINS, OpenedSlot, Streams, is_server
 
 _PATIENCE = 64
 """Lines after which the rest of a body is no longer waited for: user prints between header and body are few."""
@@ -40,11 +40,24 @@ _ART = re.compile(r"[\s_/\\|()<>,.'*-]*\Z|\s*/\s*_\s*\)/.*\Z|[\s_/\\|,.'*()]*_/ 
 _GUTTER = re.compile(r"\b(?:dw|aw|vw|pm|dr|vr|ar)\.\d{1,3}(?:\.|\b)")
 _GUTTER_MIN = 2
 _LIBRARIES = (
-    ("node-red", re.compile(r"blynk-ws-client|SEND -> Cmd:|RECV <- Cmd:|Invalid HW cmd: Cmd:")),
+    ("node-red", re.compile(r"blynk-(?:ws|iot)-client|SEND -> Cmd:|RECV <- Cmd:|Invalid HW cmd: Cmd:")),
     ("java-server", re.compile(r"\b(?:Incoming|Outgoing) (?:\w+Message\{)?id=|\b(?:TRACE|DEBUG) ?- ")),
     ("micropython", re.compile(r"Blynk Log:|(?:Outbound|Inbound|Server) Data(?: Packet)?\b")),
-    ("blynklib", re.compile(r"[<>] \d+ \d+ \||\[ERROR\]: Auth stage|Authenticating device|Connected to blynk server")),
-    ("js", re.compile(r"[<>]  [A-Z][A-Z_]+ \d")),
+    (
+        "blynklib",
+        re.compile(
+            r"[<>] \d+ \d+ \||\[ERROR\]: Auth stage|Authenticating device|Connected to blynk server"
+            r"|for Python v\d"
+            r"|Blynk authentication timed out|onnection with the Blynk servers? |[Bb]lynk_?[Ll]ib(?:\.py|\.Blynk\w{0,20})\b"
+        ),
+    ),
+    (
+        "js",
+        re.compile(
+            r"[<>]  [A-Z][A-Z_]+ \d|blynk-library-js|node_modules/blynk-library|Could not login: [A-Z_]+\Z"
+            r"|Connecting to(?: (?:TCP|SSL|TLS))?: \S+ \d+\Z"
+        ),
+    ),
     ("edgent", re.compile(r"\b[A-Z_]{4,} => [A-Z_]{4,}\b")),
 )
 _CPP_KINDS = frozenset({
@@ -56,6 +69,8 @@ _TOLD_BEHIND = re.compile(r"(?<=\s)[<>] (?:Server|Outbound|Inbound|BIN) Data\b")
 """A print of a library behind words of the person who posts it."""
 _QUOTES = dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b"), "'") | dict.fromkeys(map(ord, "\u201c\u201d\u201e"), '"')
 
+_REMARK = re.compile(r"[ \t]++(?:\*\*[^*]{1,80}(?:\*\*)?+\Z|<[-=]{1,4}[^<]|\u2190|//[ ]|\(!{1,3}\))")
+"""What a person writes behind a line: `**HERE**`, `<-- it stops here`, `// login`."""
 ReadLine = Callable[[str], list[Content] | None]
 Tell = Callable[[str], Told | None]
 
@@ -294,7 +309,10 @@ class Transcript:
 
     def _text(self, text: str, time: float | None) -> None:
         self._whose(text)
-        told = self._told(text.translate(_QUOTES))
+        plain = text.translate(_QUOTES)
+        told = self._told(plain)
+        if told is None and (match := _REMARK.search(plain)) and match.start():
+            told = self._told(plain[: match.start()])
         if told is not None:
             self._tell(told, time)
             return
@@ -304,7 +322,7 @@ class Transcript:
             self.gutter = True
             self._unread += 1
         if _WORDS.search(text) and not _ART.match(text):
-            self._emit("user-print", text, time)
+            self._emit("user-print", known.masked(text), time)
 
     def _tell(self, told: Told, time: float | None) -> None:
         self.telling += 1
@@ -324,14 +342,10 @@ class Transcript:
         self._streams.text(told, time)
         if self._streams.current != before:
             self._copies.forget()
-        if kind in BEGINS and told.facts.get("host") and not self._is_server(told):
+        if kind in BEGINS and told.facts.get("host") and not is_server(told):
             self._emit("wifi", told.text, time, {"ssid": told.facts["host"]})
         else:
             self._emit(kind, told.text, time, told.facts)
-
-    @staticmethod
-    def _is_server(told: Told) -> bool:
-        return bool(told.facts.get("port")) or "." in str(told.facts.get("host"))
 
     def _emit(self, kind: str, text: str, time: float | None, facts: dict[str, Any] | None = None) -> None:
         line = Line(self._streams.current, time, self.lines, kind, text[:_TEXT_MAX], facts or {})
@@ -357,6 +371,7 @@ class Transcript:
                 if pattern.search(text, 0, _TEXT_MAX):
                     if not self._library or name == "edgent":
                         self._library = name
+                        self._streams.incoming_alone = name == "java-server"
                     return
 
     # --- out ---
