@@ -7,9 +7,9 @@ from typing import Any
 
 BUCKETS = 120
 """Points of a rate over time. When a stream grows past them, two become one and each covers twice the time."""
-SECONDS_KEPT = 4096
+SECONDS_KEPT = 64
 """Seconds that are counted one by one before the older ones go to the points of the rate over time."""
-SAMPLES = 512
+SAMPLES = 128
 """Round trips of one command that percentiles are taken from; of more, every second one is kept, then every fourth."""
 
 

@@ -160,3 +160,21 @@ def test_bytes_that_the_modem_library_threw_away():
     finding = findings(log)["BS319"]
     assert "Buffer overflow" in finding.detail
     assert "Blynk.run()" in finding.fix
+
+
+def test_a_login_that_breaks_each_time():
+    turns = range(188000, 210000, 5500)
+    log = "".join(
+        f"[{at}] Connecting to 10.0.0.5:8442\n[{at + 120}] Ready (ping: 0ms).\n[{at + 5400}] Login timeout\n"
+        for at in turns
+    )
+    finding = findings(log)["BS209"]
+    assert 'Behind "Ready" comes "Login timeout"' in finding.detail
+    assert "Free RAM" in finding.fix
+
+
+def test_messages_that_the_library_kept_back():
+    log = "[1] Cmd skipped:20\n[2] Cmd skipped:20\n[3] Cmd skipped:16\n"
+    finding = findings(log)["BS204"]
+    assert finding.severity == "note"
+    assert "skipped 3 messages (MSG_HW, MSG_HW_SYNC; line 1 on)" in finding.detail

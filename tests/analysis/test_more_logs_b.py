@@ -72,6 +72,15 @@ LOGS = {
         "Access granted\nHeartbeat = 10 sec. MaxCmdBuffer = 1024 bytes\nBlynk server is offline\n", ["BS314"],
         '"Blynk server is offline"',
     ),
+    "a WebSocket path without its s": (
+        f"{NODE}Start secure connection: wss://192.168.1.9/websocket\n"
+        f"{NODE}Websocket Error: Unexpected server response: 404\n",
+        ["BS112"], "with an s at its end",
+    ),
+    "a certificate that nobody verifies": (
+        f"{NODE}Start TLS connection: 192.168.1.9:9443\n{NODE}Connection not authorized: DEPTH_ZERO_SELF_SIGNED_CERT\n",
+        ["BS604"], "DEPTH_ZERO_SELF_SIGNED_CERT, and the client goes on",
+    ),
     "a header of three bytes": (
         "I connect and send\n02 01 20\n3f fa e3 84 dc 5b 4f 07 9f af 6a 8f 95 6a a0 34\nno response\n", ["BS319"],
         "header of 3 bytes",

@@ -135,6 +135,8 @@ LINES = [
     ("[info] [blynk-iot-client:Home] Socket closed: blynk.cloud", "disconnected", {"host": "blynk.cloud"}),
     ("Connecting to: blynk-cloud.com 8441", "connecting", {"host": "blynk-cloud.com", "port": 8441}),
     ("Connected, authorized", "connected", {}),
+    ("Blynk ready. Ping: 58 ms", "ready", {"ping_ms": 58}),
+    ("Heartbeat period = 10 seconds. Happy Blynking!", "heartbeat", {"seconds": 10}),
     ("Websocket Error: Client network socket disconnected before secure TLS connection was established", "tls-error",
      {"reason": "socket disconnected before secure TLS connection was established"}),
     ("State handler. Hardware timeout disconnect. Event : first_reader_idle", "server", {"event": "idle-disconnect"}),

@@ -37,6 +37,8 @@ _DEFAULT = re.compile(
     r"admin@blynk\.cc:admin(?![A-Za-z0-9])|YWRtaW5AYmx5bmsuY2M6YWRtaW4=|(?<![\w@.:])admin:admin(?!\w)"
 )
 _EXPIRED = re.compile(r"expired|not.yet.valid|NOT_YET_VALID|BADCERT_(?:EXPIRED|FUTURE)", re.IGNORECASE)
+_CODE = re.compile(r"[A-Z_]{3,60}")
+"""What OpenSSL calls a flaw, as Node prints it: no secret, however long."""
 _BEARSSL_EXPIRED = 54
 """BearSSL's error number for a certificate out of its time, mostly because the clock is not set."""
 
@@ -222,6 +224,14 @@ class Certificates(StreamRule):
             return
         reason = str(line.facts.get("reason") or "")
         code = line.facts.get("code")
+        if line.facts.get("accepted"):
+            if (self.run.source, "accepted") not in self._logs and len(self._logs) < LOGS_MAX:
+                self._logs.add((self.run.source, "accepted"))
+                detail = (
+                    f"Line {line.line} of the log: {reason}, and the client goes on without a verified certificate."
+                )
+                self.report("BS604", stream, detail=detail, severity="note")
+            return
         expired = _EXPIRED.search(reason) is not None or code == _BEARSSL_EXPIRED
         name = "BS605" if expired else "BS604"
         if stream is not None:
@@ -229,7 +239,15 @@ class Certificates(StreamRule):
         if (key := (self.run.source, name)) in self._logs or len(self._logs) >= LOGS_MAX:
             return
         self._logs.add(key)
-        said = quote(reason, 100) if reason else f"code {code}" if code is not None else "the certificate is refused"
+        said = (
+            reason
+            if _CODE.fullmatch(reason)
+            else quote(reason, 100)
+            if reason
+            else f"code {code}"
+            if code is not None
+            else "the certificate is refused"
+        )
         detail = f"Line {line.line} of the log: the client refused the server's certificate ({said})."
         self.report(name, stream, detail=detail, severity="error", cause=True)
 

@@ -16,7 +16,7 @@ from blynkscope.wire.events import CLIENT
 if TYPE_CHECKING:
     from blynkscope.analysis.conversation import Conversation
     from blynkscope.analysis.lane import Lane
-    from blynkscope.wire.events import Closed
+    from blynkscope.wire.events import Closed, Line
     from blynkscope.wire.facts import Fact
     from blynkscope.wire.framing import Skipped
 
@@ -32,6 +32,7 @@ _UPDATES = "/static/ota"
 _PLAIN_KINDS = frozenset({"hardware", "app", "http", "websocket", "mqtt"})
 _BAD_REQUEST = 400
 _SWITCHING = 101
+_NOT_FOUND = frozenset({400, 404})
 _LABELS = {
     "hardware": "Blynk frames", "app": "Blynk frames of the app dialect", "http": "HTTP",
     "websocket": "a WebSocket upgrade", "mqtt": "MQTT", "ssh": "SSH", "text": "text",
@@ -204,4 +205,32 @@ class OtherProtocols(StreamRule):
         return None
 
 
-RULES: tuple[type[StreamRule], ...] = (OtherProtocols,)
+class WebSocketLines(StreamRule):
+    """BS112 from the lines of a log."""
+
+    def fresh(self) -> dict[str, Any]:
+        """See `StreamRule`."""
+        return {"path": None}
+
+    def logged(self, stream: Conversation | None, line: Line) -> None:
+        """See `StreamRule`."""
+        if stream is None:
+            return
+        if line.kind == "connecting" and line.facts.get("path"):
+            self.of(stream)["path"] = str(line.facts["path"])
+        path = self.of(stream)["path"]
+        if line.kind != "http" or path is None or line.facts.get("status") not in _NOT_FOUND or path in PATHS:
+            return
+        if not first_time(stream, f"BS112 {path[:PATH_MAX]}"):
+            explains(stream, "BS112")
+            return
+        detail = (
+            f"Line {line.line} of the log: the server answered HTTP {line.facts['status']} on {quote(path, PATH_MAX)}."
+        )
+        detail += f" Devices use {DEVICE_PATH}" + (
+            ", with an s at its end." if path.rstrip("/") == "/websocket" else "."
+        )
+        self.report("BS112", stream, detail=detail, cause=True)
+
+
+RULES: tuple[type[StreamRule], ...] = (OtherProtocols, WebSocketLines)

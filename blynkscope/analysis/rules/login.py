@@ -273,8 +273,8 @@ class EarlyFrames(StreamRule):
             names = ", ".join(command(stream, cmd) for cmd in memory["skipped_cmds"])
             self.report(
                 "BS204", stream, count=len(lines), severity="note",
-                detail=f"The library skipped {len(lines)} messages ({names}; line {lines[0]} on), because the device was "
-                "not logged in when the sketch sent them.",
+                detail=f"The library skipped {len(lines)} messages ({names}; line {lines[0]} on), because the device "
+                "was not logged in when the sketch sent them.",
             )  # fmt: skip
 
     def early(self, stream: Conversation, lane: Lane, n: int, cmd: int, time: float | None) -> None:

@@ -37,8 +37,8 @@ ENDINGS_MAX = 65536
 
 _BROKE_FIX = (
     'Look at free memory (BLYNK_DEBUG prints "Free RAM"; an Uno needs some 700 bytes) and at what runs in '
-    "BLYNK_CONNECTED and in handlers right after the login: no delay(), no flood of writes or syncs. With an AT module on "
-    "SoftwareSerial use 9600 baud. Try the empty example sketch: if that stays connected, it is the sketch."
+    "BLYNK_CONNECTED and in handlers right after the login: no delay(), no flood of writes or syncs. With an AT module "
+    "on SoftwareSerial use 9600 baud. Try the empty example sketch: if that stays connected, it is the sketch."
 )
 
 

@@ -35,6 +35,8 @@ CPP = (
         "Heartbeat timeout",
         r"Heartbeat timeout(?:: ?(?P<now>\d{1,10}), ?(?P<last_in>\d{1,10}), ?(?P<last_beat>\d{1,10}))?",
     ),
+    rule("ready", "Blynk ready", r"Blynk ready\b[.!]?(?: Ping: (?P<ping_ms>\d{1,8}) ms)?\s*\Z"),
+    rule("heartbeat", "Heartbeat period = ", r"Heartbeat period = (?P<seconds>\d{1,6}) seconds"),
     rule("heartbeat-timeout", "server is offline", r"(?:\[ERROR\]: |Error: )?Blynk server is offline"),
     rule(
         "heartbeat", "Heartbeat = ", r"Heartbeat = (?P<seconds>\d{1,6}) sec\. MaxCmdBuffer = (?P<buffer>\d{1,8}) bytes"
@@ -107,8 +109,8 @@ CPP = (
             "Traceback",
         ),
         r"(?P<text>Connect WiFi failed|Cannot init\b.{0,60}|Failed to (?:enable MUX|disable Echo|set STA mode"
-        r"|start WiFi|init|join|connect WiFi|configure Static IP)\b.{0,60}|ESP is not responding|Traceback \(most recent call last\):"
-        r"|MemoryError\b.{0,80}|OSError: \[Errno 12\] ENOMEM)",
+        r"|start WiFi|init|join|connect WiFi|configure Static IP)\b.{0,60}|ESP is not responding"
+        r"|Traceback \(most recent call last\):|MemoryError\b.{0,80}|OSError: \[Errno 12\] ENOMEM)",
     ),
     rule("error", "Response status", r"(?P<text>Response status: (?!200\b)\d{1,5})"),
     rule("error", ("BT: ", "BLE"), r"(?P<text>(?:BT|BLE\w{0,30}): .{0,80}?[Ff]ailed.{0,80})"),
@@ -151,6 +153,7 @@ CPP = (
         "connected",
         ("onnected", "onnection ", "Certificate OK"),
         r"(?:Certificate OK|Connected(?:, authorized)?|Connected to (?:the )?(?:[Bb]lynk )?server|Blynk connected"
+        r"|Blynk connection socket created"
         r"|Blynk connection successful, authenticating[.]{3}|Socket Status: (?:CONN "
         rf"|Socket )?Connection Established){_END}",
     ),
@@ -163,7 +166,11 @@ CPP = (
         rf"| port ){PORT}[\"\u201d]?|[ ](?P<port2>\d{{2,5}}))?[ .\u2026]*\Z",
     ),
     rule("connecting", "onnecting to ", r"[Cc]onnecting to (?P<host>[^:]{1,64}?)[ .\u2026]*\Z"),
-    rule("connecting", "connection: ws", rf"Start (?:### )?(?:secure )?connection: wss?://{HOST}(?::{PORT})?"),
+    rule(
+        "connecting",
+        "connection: ws",
+        rf"Start (?:### )?(?:secure )?connection: wss?://{HOST}(?::{PORT})?(?P<path>(?!/websockets\b)/\S{{0,80}})?",
+    ),
     rule("connecting", "TLS connection: ", rf"Start TLS connection: {HOST}(?::{PORT})?"),
     rule("eof", "Socket end: ", rf"Socket end: {HOST}"),
 )

@@ -152,6 +152,12 @@ TLS = (
     ),
     rule(
         "certificate-error",
+        "onnection not authorized",
+        r"Connection not authorized: (?P<reason>[A-Z_]{3,60})\s*\Z",
+        accepted=True,
+    ),
+    rule(
+        "certificate-error",
         ("SELF_SIGNED", "CERT_HAS_EXPIRED", "UNABLE_TO", "ALTNAME_INVALID", "CERT_UNTRUSTED", "CERT_NOT_YET_VALID"),
         rf"{_ANY}(?P<reason>(?:DEPTH_ZERO_)?SELF_SIGNED_CERT(?:_IN_CHAIN)?|CERT_HAS_EXPIRED"
         r"|CERT_NOT_YET_VALID|UNABLE_TO_(?:VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(?:_LOCALLY)?)"

@@ -152,7 +152,8 @@ def is_server(told: Told) -> bool:
     host = str(told.facts.get("host") or "")
     if told.facts.get("port"):
         return True
-    return "." in host and (not told.text.endswith(" ...") or _NUMBERS.match(host) is not None)
+    named = "blynk" in host.lower() or _NUMBERS.match(host) is not None
+    return "." in host and (named or not told.text.endswith(" ..."))
 
 
 def target(told: Told) -> tuple[str | None, int] | None:

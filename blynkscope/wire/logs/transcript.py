@@ -48,7 +48,8 @@ _LIBRARIES = (
         re.compile(
             r"[<>] \d+ \d+ \||\[ERROR\]: Auth stage|Authenticating device|Connected to blynk server"
             r"|for Python v\d"
-            r"|Blynk authentication timed out|onnection with the Blynk servers? |[Bb]lynk_?[Ll]ib(?:\.py|\.Blynk\w{0,20})\b"
+            r"|Blynk authentication timed out"
+            r"|onnection with the Blynk servers? |[Bb]lynk_?[Ll]ib(?:\.py|\.Blynk\w{0,20})\b"
         ),
     ),
     (
@@ -69,7 +70,7 @@ _TOLD_BEHIND = re.compile(r"(?<=\s)[<>] (?:Server|Outbound|Inbound|BIN) Data\b")
 """A print of a library behind words of the person who posts it."""
 _QUOTES = dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b"), "'") | dict.fromkeys(map(ord, "\u201c\u201d\u201e"), '"')
 
-_REMARK = re.compile(r"[ \t]++(?:\*\*[^*]{1,80}(?:\*\*)?+\Z|<[-=]{1,4}[^<]|\u2190|//[ ]|\(!{1,3}\))")
+_REMARK = re.compile(r"(?<![ \t])[ \t]++(?:\*\*[^*]{1,80}(?:\*\*)?+\Z|<[-=]{1,4}[^<]|\u2190|//[ ]|\(!{1,3}\))")
 """What a person writes behind a line: `**HERE**`, `<-- it stops here`, `// login`."""
 ReadLine = Callable[[str], list[Content] | None]
 Tell = Callable[[str], Told | None]
