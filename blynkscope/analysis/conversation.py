@@ -70,6 +70,9 @@ class Conversation(Dialogue):
     def line(self, event: Line) -> None:
         """A line of a log that means something."""
         self.run.out.append(LogRecord(self.number, event.time, event.line, event.kind, event.text))
+        if event.kind == "ready" or (event.kind == "server" and event.facts.get("event") == "joined"):
+            # The library or the server says that the login was accepted, whether or not its answer is in the log.
+            self.session.happens(Happening.ANSWERED, event.time)
         for tell in self.hooks.logged:
             tell(self, event)
         self._flush()

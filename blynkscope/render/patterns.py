@@ -1,11 +1,14 @@
-"""What secrets look like in free text. Every expression is linear in the text: runs are consumed possessively.
+"""What secrets look like in free text, in one place for outputs and for redacted files.
 
-Each group 1 (or the only group that took part) is the secret itself; what stands around it stays readable.
+Every expression is linear in the text: runs are consumed possessively. All are ASCII, so that they serve for bytes too.
+What stands around a secret stays readable.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from blynkscope.protocol.limits import TOKEN_LENGTH
 
@@ -19,31 +22,123 @@ PASSWORD_NAMES = frozenset(
     {"password", "passwd", "pass", "pwd", "password_hash", "hash", "psk", "wifi_pass", "wifi-pass", "secret"}
 )
 
+TOKEN, PASSWORD, MAIL_ADDRESS, CREDENTIALS, SSID = "token", "password", "email", "credentials", "ssid"
+"""What a secret is. The name of a Wi-Fi network is secret in files for sharing only."""
+
 _NAMES = "|".join(sorted((re.escape(name) for name in SECRET_NAMES), key=len, reverse=True))
-_TOKEN = r"[A-Za-z0-9_-]"  # noqa: S105
+_RUN_CHAR = r"[A-Za-z0-9_-]"
 _LOCAL = r"[\w.+%~\-]"
 _DOMAIN = r"[\w-]"
+_VALUE = r"""(\\)?(["'])((?(%(esc)d)(?:[^\\"']|\\(?!["']))|(?:(?!\%(quote)d)[^\\\r\n]|\\[^\r\n]))*+)"""
+"""A value in quotes, to the quote that ends it: escaped quotes end one that began with such."""
 
 TOKEN_PART = 16
 """A run of this length with digits and letters, outside of frames, may be part of a token."""
 
 MEMBER = re.compile(
-    rf"""(?<![\w-])({_NAMES})\\?["']?(?:\[\d{{0,3}}\])?\s*+[:=]\s*+\\?["']((?:[^"'\\]|\\(?!["']))*+)""", re.IGNORECASE
+    rf"""(?<![\w-])({_NAMES})\\?["']?(?:\[\d{{0,3}}\])?\s*+[:=]\s*+""" + _VALUE % {"esc": 2, "quote": 3}, re.IGNORECASE
 )
-"""`"token":"…"`, with the quotes escaped once more, or `auth[] = "…"` of a sketch. Groups: name, value."""
+"""`"token":"…"`, with the quotes escaped once more, or `auth[] = "…"` of a sketch. Groups: name, two of quotes, value."""
 PARAMETER = re.compile(rf"""(?<![\w-])({_NAMES})=((?:[^\s&"'<>;\\\0]|\\(?!["']))++)""", re.IGNORECASE)
 """`token=…`. Groups: name, value."""
-HEADER = re.compile(r"(?<![\w-])(authorization|cookie|set-cookie):[ \t]*+([^\r\n\0]++)", re.IGNORECASE)
-"""HTTP headers that carry credentials. Groups: name, value."""
-SPOKEN = re.compile(
-    rf"""(?<![\w])(token)["'`]?[ :|\[]{{1,4}}["'`]?({_TOKEN}{{{TOKEN_LENGTH}}})(?!{_TOKEN})""", re.IGNORECASE
+_HEADER = re.compile(r"(?<![\w-])(?:authorization|cookie|set-cookie):[ \t]*+([^\r\n\0]++)", re.IGNORECASE)
+_SPOKEN = re.compile(
+    rf"""(?<![\w])token["'`]?[ :|\[]{{1,4}}["'`]?({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})""", re.IGNORECASE
 )
-"""`token 0123…`, `Token: 0123…`. Groups: name, value."""
-PATH = re.compile(rf"/({_TOKEN}{{{TOKEN_LENGTH}}})(?!{_TOKEN})")
-"""The token that is a segment of a URL's path. Group: value."""
-MAIL = re.compile(rf"(?<!{_LOCAL})({_LOCAL}++@{_DOMAIN}++(?:\.{_DOMAIN}++)++)")
-"""An e-mail address. Group: all of it."""
-RUN = re.compile(rf"{_TOKEN}{{6,}}+")
+_PATH = re.compile(rf"/({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})")
+_MAIL = re.compile(rf"(?:(?<!{_LOCAL})|(?<=%40))((?:[\w.+~\-]|%(?!40))++(?:@|%40){_DOMAIN}++(?:\.{_DOMAIN}++)++)")
+RUN = re.compile(rf"{_RUN_CHAR}{{6,}}+")
 """Anything that may be a token."""
 HEX = re.compile(r"(?:[0-9a-fA-F]{2}){32,}")
 """Bytes written as hex, long enough to hold a token."""
+WHOLE_TOKEN = re.compile(
+    rf"(?<!{_RUN_CHAR})(?=[A-Za-z_-]*+\d)(?=(?:[\d_-]*+[A-Za-z]|[0-9]{{{TOKEN_LENGTH}}}))"
+    rf"(?![0_-]++(?!{_RUN_CHAR})){_RUN_CHAR}{{{TOKEN_LENGTH}}}(?!{_RUN_CHAR})"
+)
+"""A word that has the form of a token: its length, digits and letters, or digits alone."""
+
+_SSID_NAMES = r"(?:wifi[_-]?ssid|ssid|wifi[_-]?name|sta[_-]?ssid|ap[_-]?ssid)"
+_PASS_NAMES = r"(?:wifi[_-]?(?:pass(?:word|wd|phrase)?|pwd|psk|key)|pass(?:word|wd|phrase)?|pwd|psk|apn[_-]?pass)"
+_TOKEN_NAMES = r"(?:blynk[_-]?auth(?:[_-]?token)?|auth[_-]?token|auth|token)"  # noqa: S105
+_ASSIGNED = r"""(?:[ \t]*+\[[ \t]*+\d{0,3}[ \t]*+\])?["']?(?:[ \t]*+[:=][ \t]*+|[ \t]++)""" + _VALUE % {
+    "esc": 1, "quote": 2,
+}  # fmt: skip
+_BARE = r"""[ \t]*+[:=][ \t]*+([^\s"',;&]++)"""
+
+
+def _named(names: str, value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9]){names}{value}", re.IGNORECASE)
+
+
+_QUOTED = r""""((?:[^"\\\r\n]|\\[^\r\n])*+)\""""
+_JOIN = re.compile(rf"AT\+CW(?:JAP|SAP)[A-Z_]*+(?::|=){_QUOTED},{_QUOTED}", re.IGNORECASE)
+_USERINFO = re.compile(r"""://([^/\s:"'<>]{0,128}):([^/\s"'<>]{1,128})@""")
+_CURL = re.compile(r"""(?<![\w-])(?:-u|--user|--proxy-user)[ \t=]*+([^\s:"'-][^\s:"']*+)?+:([^\s"']++)""")
+_CURL_QUOTED = re.compile(
+    r"""(?<![\w-])(?:-u|--user|--proxy-user)[ \t=]*+(["'])((?:(?!\1)[^:\r\n])*+):((?:(?!\1)[^\r\n])++)"""
+)
+_SERVER_LOGIN = re.compile(
+    r"""command=(?:[a-z_]{0,16}login[a-z_]{0,16}|2|29)(?=[,}\s])[^'\r\n]{0,80}body='([^'\r\n]++)""", re.IGNORECASE
+)
+
+
+class Shape(NamedTuple):
+    """A form in which secrets stand: what it is, words without one of which it is not there, where the secret is."""
+
+    kind: str
+    words: tuple[str, ...]
+    """In lower case."""
+    pattern: re.Pattern[str]
+    group: int
+
+
+_PASS_WORDS = ("pass", "pwd", "psk", "wifi")
+_AUTH_WORDS = ("auth", "token")
+SHAPES = (
+    Shape(CREDENTIALS, ("authorization:", "cookie:"), _HEADER, 1),
+    Shape(TOKEN, ("token",), _SPOKEN, 1),
+    Shape(TOKEN, ("/",), _PATH, 1),
+    Shape(PASSWORD, ("://",), _USERINFO, 1),
+    Shape(PASSWORD, ("://",), _USERINFO, 2),
+    Shape(MAIL_ADDRESS, ("@", "%40"), _MAIL, 1),
+    Shape(PASSWORD, ("curl", "wget"), _CURL, 1),
+    Shape(PASSWORD, ("curl", "wget"), _CURL, 2),
+    Shape(PASSWORD, ("curl", "wget"), _CURL_QUOTED, 2),
+    Shape(PASSWORD, ("curl", "wget"), _CURL_QUOTED, 3),
+    Shape(SSID, ("at+cw",), _JOIN, 1),
+    Shape(PASSWORD, ("at+cw",), _JOIN, 2),
+    Shape(SSID, ("ssid", "wifi"), _named(_SSID_NAMES, _ASSIGNED), 3),
+    Shape(PASSWORD, _PASS_WORDS, _named(_PASS_NAMES, _ASSIGNED), 3),
+    Shape(TOKEN, _AUTH_WORDS, _named(_TOKEN_NAMES, _ASSIGNED), 3),
+    Shape(SSID, ("ssid", "wifi"), _named(_SSID_NAMES, _BARE), 1),
+    Shape(PASSWORD, _PASS_WORDS, _named(_PASS_NAMES, _BARE), 1),
+    Shape(TOKEN, ("login",), _SERVER_LOGIN, 1),
+)
+NAMED = ((MEMBER, 4), (PARAMETER, 2))
+"""Values behind the name of a secret, which tells what it is: expression, group of the value; group 1 is the name."""
+SECRET_WORDS = tuple(sorted({name[:4] for name in SECRET_NAMES}))
+"""Beginnings of those names; a search for words is many times quicker than an expression."""
+
+
+def kind_of(name: str) -> str:
+    """What stands behind the name of a secret: a password, or something like a token."""
+    return PASSWORD if name.lower() in PASSWORD_NAMES else TOKEN
+
+
+def found(text: str) -> Iterator[tuple[int, int, str]]:
+    """Secrets that their own form or what stands around them tells: start, end, kind. They may overlap."""
+    low = text.lower()
+    if any(word in low for word in SECRET_WORDS):
+        for pattern, group in NAMED:
+            for match in pattern.finditer(text):
+                if match[group]:
+                    yield *match.span(group), kind_of(match[1])
+    # What stands between the last colon and the at sign of a URL is a password, and no mailbox.
+    signs = {match.end() - 1 for match in _USERINFO.finditer(text)} if "://" in low and "@" in low else set()
+    for kind, words, pattern, group in SHAPES:
+        if kind != SSID and any(word in low for word in words):
+            for match in pattern.finditer(text):
+                secret = match[group]
+                if not secret or (pattern is _MAIL and match.start() + secret.find("@") in signs):
+                    continue
+                yield *match.span(group), MAIL_ADDRESS if "@" in secret and _MAIL.fullmatch(secret) else kind

@@ -24,6 +24,10 @@ from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.schema import Body, BoundedZlib, Fields, Part, Span, readable
 from blynkscope.render import patterns
 from blynkscope.render.fields import command_of
+from blynkscope.render.known import SHORTEST, Known, spelled
+
+Spot = tuple[int, int, str]
+"""Start, end, and a kind of `patterns`, or the whole secret that this is a piece of."""
 
 MASK = b"*"
 _KEY, _ADDRESS = "token", "email"
@@ -31,8 +35,10 @@ _DEPTH_MAX = 64
 _TOO_DEEP = "(nested too deep to be shown without secrets)"
 _SEARCHED = 64
 """Known secrets that are looked for inside longer words too, and secrets of one body that are looked for in it."""
-_SHORTEST_KNOWN = 6
-"""A shorter token would be found by accident in innocent text."""
+_LOGIN_MAX = 4096
+"""Bytes of a login that are looked at; a real one has some 200."""
+_SEPARATED = re.compile(rb"\0|\\0|[|=,\s]")
+"""What stands between the parts of a login in logs."""
 
 
 def _holds(schema: Any, wanted: Callable[[Any], bool]) -> bool:
@@ -54,6 +60,7 @@ SECRET_COMMANDS = _codes(lambda schema: isinstance(schema, Part) and schema.secr
 PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, BoundedZlib))
 """Codes with a compressed body: its bytes cannot be masked in part."""
 _LOGINS = frozenset(code for code in SECRET_COMMANDS if any("LOGIN" in row.name for row in commands.rows(code)))
+_KINDS = frozenset({patterns.TOKEN, patterns.PASSWORD, patterns.MAIL_ADDRESS, patterns.CREDENTIALS})
 _PLAIN = frozenset({commands.HW, commands.PING, commands.RESPONSE})
 _LONG = 2 * limits.TOKEN_LENGTH
 _OWN_WORDS = frozenset(text for rule in CATALOGUE.values() for text in (rule.title, rule.fix))
@@ -81,10 +88,35 @@ class Redactor:
         self.show_secrets = show_secrets
         self.knows_short = False
         """True once a secret was learned that is shorter than a token, so that short values must be looked into too."""
+        self.on_learned: Callable[[int, bytes, str | None], None] | None = None
+        """Called with what `learn` is, for a redactor in another process that must know the same."""
         self._known: dict[str, str] = {}
-        self._inside: list[tuple[str, str]] = []
+        """Kinds of the secrets that were learned."""
+        self._inside: list[str] = []
+        self._anywhere = Known()
         self._numbered: dict[str, dict[str, str]] = {"mail": {}, "pass": {}}
         self._found: list[str] = []
+
+    def learn(self, cmd: int, body: bytes, dialect: str | None = None) -> None:
+        """Take the secrets of a frame that is not shown itself: what it hides is hidden in everything that follows.
+
+        Args:
+            cmd: Its command; nothing is learned from those that declare no secret.
+            body: Its body.
+            dialect: Its dialect; None where only a log tells it, which may have lost its separators.
+        """
+        if self.show_secrets or cmd not in SECRET_COMMANDS:
+            return
+        if self.on_learned is not None:
+            self.on_learned(cmd, body, dialect)
+        for row in commands.rows(cmd):
+            if dialect in (None, row.dialect.value):
+                self._learn(row.body.secrets(body))
+        if cmd in _LOGINS and (dialect is None or b"@" in body):
+            for part in _SEPARATED.split(body[:_LOGIN_MAX]):
+                secret = readable(part)
+                if len(part) >= patterns.TOKEN_PART or "@" in secret:
+                    self._remember(secret, patterns.MAIL_ADDRESS if "@" in secret else patterns.PASSWORD)
 
     def apply(self, record: Record) -> Record:
         """The record without secrets; the same object where there were none. An observed frame is spelled out."""
@@ -101,7 +133,7 @@ class Redactor:
             return record
         if isinstance(record, FindingRecord):
             cleaned = {
-                name: self.text(value)
+                name: self.line(value)
                 for name in ("title", "detail", "fix")
                 if (value := getattr(record, name)) not in _OWN_WORDS
             }
@@ -111,30 +143,77 @@ class Redactor:
                 return record
             return msgspec.structs.replace(record, detail=self._detail(record.detail, 0))
         if isinstance(record, LogRecord):
-            return msgspec.structs.replace(record, text=self.text(record.text))
+            return msgspec.structs.replace(record, text=self.line(record.text))
         return record
 
     def text(self, text: str) -> str:
         """Free text without secrets. Linear in its length; never fails."""
         if self.show_secrets or not text:
             return text
-        text = patterns.MEMBER.sub(self._named, text)
-        if "=" in text:
-            text = patterns.PARAMETER.sub(self._named, text)
-        if ":" in text:
-            text = patterns.HEADER.sub(self._named, text)
-        text = patterns.SPOKEN.sub(self._named, text)
-        if "/" in text:
-            text = patterns.PATH.sub(lambda match: "/" + self._token(match[1]), text)
-        if "@" in text:
-            text = patterns.MAIL.sub(lambda match: self._number("mail", match[1]), text)
+        return self._replaced(text, self._spots(text))
+
+    def line(self, text: str) -> str:
+        """The same of a line of a log, or of what quotes one: nobody knows what may stand there.
+
+        Everything that has the form of a token goes too, pieces of those that are known, and bytes that digits spell.
+        """
+        if self.show_secrets or not text:
+            return text
+        spots = self._spots_of_line(text)
+        covered: list[tuple[int, int]] = []
+        for values, first, second in spelled(text):
+            for start, end, _ in self._spots_of_line(values):
+                for cells in (first, second):
+                    covered += cells[start:end]
+        if covered:
+            # The digits that spell a secret become stars; where a secret stands itself nothing does.
+            stars = list(text)
+            for start, end in covered:
+                stars[start:end] = "*" * (end - start)
+            text = "".join(stars)
+            spots = [spot for spot in spots if "*" not in text[spot[0] : spot[1]]]
+        return self._replaced(text, spots)
+
+    def _spots(self, text: str) -> list[Spot]:
+        """Secrets in a text: start, end, kind. They may overlap."""
+        spots = list(patterns.found(text))
         if self._known:
-            text = patterns.RUN.sub(self._run, text)
-            for secret, placeholder in self._inside:
-                if secret in text:
-                    self._found.append(secret)
-                    text = text.replace(secret, placeholder)
-        return text
+            for match in patterns.RUN.finditer(text):
+                if (kind := self._known.get(match[0])) is not None:
+                    spots.append((*match.span(), kind))
+            for secret in self._inside:
+                at = text.find(secret)
+                while at >= 0:
+                    spots.append((at, at + len(secret), self._known[secret]))
+                    at = text.find(secret, at + len(secret))
+        return spots
+
+    def _spots_of_line(self, text: str) -> list[Spot]:
+        spots = self._spots(text)
+        spots += [(*match.span(), patterns.TOKEN) for match in patterns.WHOLE_TOKEN.finditer(text)]
+        spots += self._anywhere.spans(text)
+        return spots
+
+    def _replaced(self, text: str, spots: list[Spot]) -> str:
+        """The text with a placeholder for each group of spots that overlap: that of the longest."""
+        if not spots:
+            return text
+        out, done, at = [], 0, 0
+        spots.sort(key=lambda spot: (spot[0], -spot[1]))
+        while at < len(spots):
+            first = longest = spots[at]
+            end = first[1]
+            self._found.append(text[first[0] : end])
+            at += 1
+            while at < len(spots) and spots[at][0] < end:
+                spot = spots[at]
+                self._found.append(text[spot[0] : spot[1]])
+                longest = max(longest, spot, key=lambda one: one[1] - one[0])
+                end = max(end, spot[1])
+                at += 1
+            out += [text[done : first[0]], self._shown(longest[2], text[longest[0] : longest[1]])]
+            done = end
+        return "".join(out) + text[done:]
 
     def body(self, data: bytes, spans: Sequence[Span] = ()) -> bytes:
         """Bytes of a body with `*` in place of every secret: those of `spans`, and those that patterns find.
@@ -197,7 +276,7 @@ class Redactor:
         missing = False
         for secret in secrets:
             occurrences = list(_occurrences(data, secret.encode("utf-8", "replace")))
-            places += occurrences if len(secret) >= _SHORTEST_KNOWN else []
+            places += occurrences if len(secret) >= SHORTEST else []
             missing = missing or not occurrences
         return _masked(data, places), not missing
 
@@ -218,7 +297,7 @@ class Redactor:
         return value
 
     def _key(self, name: str) -> str:
-        return self.text(name) if len(name) >= _SHORTEST_KNOWN else name
+        return self.text(name) if len(name) >= SHORTEST else name
 
     def _detail(self, value: Any, depth: int) -> Any:
         """The detail of a stream record: like fields, and bytes written as hex are looked into.
@@ -243,7 +322,7 @@ class Redactor:
     def _line(self, text: str) -> str:
         """Text that was skipped, without what has the form of a token or of a part of one."""
         return patterns.RUN.sub(
-            lambda match: token_name(match[0]) if _like_token(match[0]) else match[0], self.text(text)
+            lambda match: token_name(match[0]) if _like_token(match[0]) else match[0], self.line(text)
         )
 
     # --- secrets and their names ---
@@ -251,20 +330,35 @@ class Redactor:
     def _learn(self, spans: Sequence[Span]) -> None:
         for span in spans:
             secret = readable(span.raw)
-            if span.secret == _ADDRESS or len(secret) < _SHORTEST_KNOWN or len(self._known) >= limits.ADDRESSES_MAX:
+            if span.secret == _ADDRESS and "@" not in secret:
                 continue
-            if secret not in self._known:
-                self._known[secret] = self._placeholder(span)
-                self.knows_short = self.knows_short or len(secret) < limits.TOKEN_LENGTH
-                if len(self._inside) < _SEARCHED:
-                    self._inside.append((secret, self._known[secret]))
+            self._remember(secret, _kind_of(span))
+
+    def _remember(self, secret: str, kind: str) -> None:
+        if len(secret) < SHORTEST or secret in self._known or len(self._known) >= limits.ADDRESSES_MAX:
+            return
+        self._known[secret] = kind
+        self._anywhere.learn(secret)
+        if kind == patterns.MAIL_ADDRESS:
+            # Its form tells it in frames.
+            return
+        self.knows_short = self.knows_short or len(secret) < limits.TOKEN_LENGTH
+        if len(self._inside) < _SEARCHED:
+            self._inside.append(secret)
 
     def _placeholder(self, span: Span) -> str:
-        secret = readable(span.raw)
-        if span.secret == _KEY:
-            # A login read with the wrong dialect has an address where the token belongs.
-            return self._nth("mail", secret) if "@" in secret else token_name(secret)
-        return self._nth("mail" if span.secret == _ADDRESS else "pass", secret)
+        return self._shown(_kind_of(span), readable(span.raw))
+
+    def _shown(self, kind: str, secret: str) -> str:
+        """What stands for a secret. It has its number from the first time that it would be shown."""
+        if secret in self._known:
+            kind = self._known[secret]
+        elif kind not in _KINDS:
+            # A piece: the third item is the secret that it is of.
+            kind, secret = self._known.get(kind, patterns.TOKEN), kind
+        if kind == patterns.MAIL_ADDRESS:
+            return self._nth("mail", secret.replace("%40", "@"))
+        return self._nth("pass", secret) if kind == patterns.PASSWORD else token_name(secret)
 
     def _number(self, kind: str, secret: str) -> str:
         self._found.append(secret)
@@ -283,35 +377,23 @@ class Redactor:
         self._found.append(secret)
         return token_name(secret)
 
-    def _named(self, match: re.Match[str]) -> str:
-        name, secret = match[1].lower(), match[2]
-        if not secret:
-            return match[0]
-        shown = self._number("pass", secret) if name in patterns.PASSWORD_NAMES else self._token(secret)
-        start = match.start()
-        return match[0][: match.start(2) - start] + shown + match[0][match.end(2) - start :]
-
-    def _run(self, match: re.Match[str]) -> str:
-        secret = match[0]
-        placeholder = self._known.get(secret)
-        if placeholder is None:
-            return secret
-        self._found.append(secret)
-        return placeholder
-
     def _places(self, data: bytes) -> list[tuple[int, int]]:
         """Where patterns find secrets in bytes. Latin-1 gives each byte one character, so that places agree."""
         text = data.decode("latin-1")
-        found: list[tuple[int, int]] = []
-        for pattern in (patterns.MEMBER, patterns.PARAMETER, patterns.HEADER, patterns.SPOKEN):
-            found += [match.span(2) for match in pattern.finditer(text)]
-        for pattern in (patterns.PATH, patterns.MAIL):
-            found += [match.span(1) for match in pattern.finditer(text)]
+        places = [(start, end) for start, end, _ in patterns.found(text)]
         if self._known:
-            found += [match.span() for match in patterns.RUN.finditer(text) if match[0] in self._known]
-            for secret, _ in self._inside:
-                found += _occurrences(data, secret.encode("utf-8", "replace"))
-        return found
+            places += [match.span() for match in patterns.RUN.finditer(text) if match[0] in self._known]
+            for secret in self._inside:
+                places += _occurrences(data, secret.encode("utf-8", "replace"))
+        return places
+
+
+def _kind_of(span: Span) -> str:
+    """What a part is that a schema declares secret."""
+    if span.secret == _ADDRESS or (span.secret == _KEY and b"@" in span.raw):
+        # A login read with the wrong dialect has an address where the token belongs.
+        return patterns.MAIL_ADDRESS
+    return patterns.TOKEN if span.secret == _KEY else patterns.PASSWORD
 
 
 def token_name(token: str) -> str:

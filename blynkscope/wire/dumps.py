@@ -69,6 +69,7 @@ def parse(text: str, notes: list[str], fail: Fail) -> tuple[bytes, str] | None:
     if skipped:
         notes.append(f"{len(skipped)} lines without bytes were left out")
     packets: list[bytearray] = []
+    done = 0
     data = bytearray()
     base = 0
     repeated = False
@@ -78,6 +79,7 @@ def parse(text: str, notes: list[str], fail: Fail) -> tuple[bytes, str] | None:
             continue
         if row.offset == 0 and data:
             packets.append(data)
+            done += len(data)
             data = bytearray()
         if not data:
             base = row.offset
@@ -93,7 +95,7 @@ def parse(text: str, notes: list[str], fail: Fail) -> tuple[bytes, str] | None:
         following = rows[index + 1].offset - row.offset if index + 1 < len(rows) else 0
         starred = index + 1 < len(rows) and rows[index + 1].rest == "*"
         data += _bytes(text, row, following if 0 < following <= ROW_MAX and not starred else None, fail)
-        if sum(map(len, packets)) + len(data) > limits.PASTE_MAX:
+        if done + len(data) > limits.PASTE_MAX:
             raise fail(text, row.at, f"the dump holds more than {limits.PASTE_MAX} bytes")
     packets.append(data)
     return _payloads([bytes(packet) for packet in packets], notes), notation
