@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import NamedTuple
 
@@ -82,6 +82,11 @@ class Merge:
         self.offset: float | None = None
         """Seconds to add to the log's times; the median of all pairs."""
         self.notes: list[str] = []
+
+    @property
+    def told(self) -> Iterator[tuple[int, bytes]]:
+        """Command and body of every frame that the log tells, whether the capture has it or not."""
+        return ((item.cmd, item.body) for item in self._items if isinstance(item, Message))
 
     # --- first pass ---
 

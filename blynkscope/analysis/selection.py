@@ -7,7 +7,7 @@ writes wait, and then tell the final state themselves.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -63,6 +63,25 @@ class Selection:
         if self._matches is None and not self._streams:
             return records
         return [shown for record in records for shown in self._of(record)]
+
+    def parts(self, records: list[Record], watched: Collection[int]) -> Iterator[tuple[list[Record], Frame | None]]:
+        """The same in parts, each with the frame behind it that is not shown but that must be known: a login.
+
+        Args:
+            records: A batch.
+            watched: Commands whose frames are given even where they are not shown.
+        """
+        if self._matches is None and not self._streams:
+            yield records, None
+            return
+        out: list[Record] = []
+        for record in records:
+            shown = list(self._of(record))
+            out += shown
+            if not shown and isinstance(record, Observed | FrameRecord) and record.cmd in watched:
+                yield out, record
+                out = []
+        yield out, None
 
     def _of(self, record: Record) -> Iterator[Record]:
         if isinstance(record, Observed | FrameRecord):

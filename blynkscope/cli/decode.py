@@ -76,7 +76,7 @@ def command(
     from blynkscope.protocol.model import Dialect, Era
     from blynkscope.render.outputs import make
     from blynkscope.render.progress import Progress
-    from blynkscope.render.redact import Redactor
+    from blynkscope.render.redact import SECRET_COMMANDS, Redactor
 
     selection = Selection(filter_, streams)
     spoken, generation = Dialect(dialect) if dialect else None, Era(era) if era else None
@@ -94,19 +94,30 @@ def command(
             format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet, background=read.shared,
             inputs=files, fail_on=fail_on,
         )  # fmt: skip
+
+        def show(records: list[Any]) -> None:
+            for shown, passed_over in selection.parts(records, SECRET_COMMANDS):
+                out.write(shown)
+                # What a login tells is hidden in what follows, shown or not.
+                if passed_over is not None:
+                    redactor.learn_frame(passed_over)
+
+        if merge is not None:
+            for cmd, body in merge.told:
+                redactor.learn(cmd, body)
         progress = Progress(output is not None, files)
         try:
             for events in read.batches(analyser, progress):
                 if merge is None:
-                    out.write(selection.of(analyser.feed(events)))
+                    show(analyser.feed(events))
                 else:
-                    out.write(selection.of(merge.records(analyser.feed(merge.events(events)))))
+                    show(merge.records(analyser.feed(merge.events(events))))
         except KeyboardInterrupt:
             status = INTERRUPTED
         if merge is not None:
-            out.write(selection.of(merge.records(analyser.feed(merge.rest()))))
+            show(merge.records(analyser.feed(merge.rest())))
             read.notes += merge.notes
-        out.write(selection.of(analyser.finish(read.lost)))
+        show(analyser.finish(read.lost))
         out.close()
     if missing := selection.unseen_streams:
         read.notes.append(f"there is no stream {', '.join(map(str, missing))} in the input")

@@ -52,6 +52,8 @@ class _Lane(msgspec.Struct, array_like=True):
 class _Message(msgspec.Struct, array_like=True):
     """A batch: the kinds of its records in order, and the records kind by kind."""
 
+    taught: list[tuple[int, bytes, str | None]]
+    """Frames that are not shown, whose secrets the child must know before this batch."""
     order: bytes
     lanes: list[_Lane]
     frames: msgspec.Raw
@@ -73,9 +75,12 @@ class BackgroundLines:
         self._new: list[_Lane] = []
         self._frames = msgspec.msgpack.Encoder(enc_hook=self._number)
         self._messages = msgspec.msgpack.Encoder()
+        self._taught: list[tuple[int, bytes, str | None]] = []
         read_end, self._pipe = forks.pipe()
         self._child = forks.start(lambda: _serve(read_end, output), (read_end, stream.fileno()))
         os.close(read_end)
+        # The redactor of this process hides nothing, but it is the one that gets told.
+        output.redactor.on_learned = lambda *told: self._taught.append(told)
 
     def write(self, records: Sequence[Record]) -> None:
         """Hand a batch over.
@@ -91,8 +96,9 @@ class BackgroundLines:
         writes = [record for record in records if type(record) is WriteRecord]
         others: list[Any] = [record for record in records if type(record) not in _KINDS]
         packed = msgspec.Raw(self._frames.encode(frames))
-        self._send(self._messages.encode(_Message(order, self._new, packed, writes, others)))
+        self._send(self._messages.encode(_Message(self._taught, order, self._new, packed, writes, others)))
         self._new = []
+        self._taught = []
 
     def close(self) -> None:
         """Wait until all is written.
@@ -142,6 +148,8 @@ def _serve(pipe: int, output: JsonLines) -> None:
     with os.fdopen(pipe, "rb", buffering=1 << 20) as messages:
         while len(head := messages.read(_LENGTH.size)) == _LENGTH.size:
             message = decode(messages.read(_LENGTH.unpack(head)[0]))
+            for told in message.taught:
+                output.redactor.learn(*told)
             for lane in message.lanes:
                 facts[lane.number] = Facts(
                     lane.stream, lane.src, lane.dst, lane.sender, lane.dialect, lane.via, lane.era

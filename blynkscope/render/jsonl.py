@@ -100,6 +100,8 @@ class JsonLines:
     def __init__(self, stream: BinaryIO, options: Options) -> None:
         self._stream = stream
         self._encoder = Encoder(options)
+        self.redactor = options.redactor
+        """The one that keeps secrets out of the lines."""
 
     def write(self, records: Sequence[Record]) -> None:
         """Write a batch, one record a line."""

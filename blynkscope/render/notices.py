@@ -16,7 +16,7 @@ _QUIET_KINDS = frozenset({"opened", "closed", "tls"})
 ENDINGS = {
     "fin": "closed",
     "reset": "reset",
-    "reused": "gone: its ports began a new connection",
+    "reused": "gone: a new connection took its place",
     "evicted": "no longer followed",
     "refused": "refused",
     "unanswered": "never answered",

@@ -38,7 +38,7 @@ TOKEN_PART = 16
 MEMBER = re.compile(
     rf"""(?<![\w-])({_NAMES})\\?["']?(?:\[\d{{0,3}}\])?\s*+[:=]\s*+""" + _VALUE % {"esc": 2, "quote": 3}, re.IGNORECASE
 )
-"""`"token":"…"`, with the quotes escaped once more, or `auth[] = "…"` of a sketch. Groups: name, two of quotes, value."""
+"""`"token":"…"`, with the quotes escaped once more, or `auth[] = "…"`. Groups: name, two of quotes, value."""
 PARAMETER = re.compile(rf"""(?<![\w-])({_NAMES})=((?:[^\s&"'<>;\\\0]|\\(?!["']))++)""", re.IGNORECASE)
 """`token=…`. Groups: name, value."""
 _HEADER = re.compile(r"(?<![\w-])(?:authorization|cookie|set-cookie):[ \t]*+([^\r\n\0]++)", re.IGNORECASE)
@@ -46,7 +46,8 @@ _SPOKEN = re.compile(
     rf"""(?<![\w])token["'`]?[ :|\[]{{1,4}}["'`]?({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})""", re.IGNORECASE
 )
 _PATH = re.compile(rf"/({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})")
-_MAIL = re.compile(rf"(?:(?<!{_LOCAL})|(?<=%40))((?:[\w.+~\-]|%(?!40))++(?:@|%40){_DOMAIN}++(?:\.{_DOMAIN}++)++)")
+MAIL = re.compile(rf"(?:(?<!{_LOCAL})|(?<=%40))((?:[\w.+~\-]|%(?!40))++(?:@|%40){_DOMAIN}++(?:\.{_DOMAIN}++)++)")
+"""An e-mail address. Group: all of it."""
 RUN = re.compile(rf"{_RUN_CHAR}{{6,}}+")
 """Anything that may be a token."""
 HEX = re.compile(r"(?:[0-9a-fA-F]{2}){32,}")
@@ -58,7 +59,7 @@ WHOLE_TOKEN = re.compile(
 """A word that has the form of a token: its length, digits and letters, or digits alone."""
 
 _SSID_NAMES = r"(?:wifi[_-]?ssid|ssid|wifi[_-]?name|sta[_-]?ssid|ap[_-]?ssid)"
-_PASS_NAMES = r"(?:wifi[_-]?(?:pass(?:word|wd|phrase)?|pwd|psk|key)|pass(?:word|wd|phrase)?|pwd|psk|apn[_-]?pass)"
+_PASS_NAMES = r"(?:wifi[_-]?(?:pass(?:word|wd|phrase)?|pwd|psk|key)|pass(?:word|wd|phrase)?|pwd|psk|apn[_-]?pass)"  # noqa: S105
 _TOKEN_NAMES = r"(?:blynk[_-]?auth(?:[_-]?token)?|auth[_-]?token|auth|token)"  # noqa: S105
 _ASSIGNED = r"""(?:[ \t]*+\[[ \t]*+\d{0,3}[ \t]*+\])?["']?(?:[ \t]*+[:=][ \t]*+|[ \t]++)""" + _VALUE % {
     "esc": 1, "quote": 2,
@@ -100,7 +101,7 @@ SHAPES = (
     Shape(TOKEN, ("/",), _PATH, 1),
     Shape(PASSWORD, ("://",), _USERINFO, 1),
     Shape(PASSWORD, ("://",), _USERINFO, 2),
-    Shape(MAIL_ADDRESS, ("@", "%40"), _MAIL, 1),
+    Shape(MAIL_ADDRESS, ("@", "%40"), MAIL, 1),
     Shape(PASSWORD, ("curl", "wget"), _CURL, 1),
     Shape(PASSWORD, ("curl", "wget"), _CURL, 2),
     Shape(PASSWORD, ("curl", "wget"), _CURL_QUOTED, 2),
@@ -139,6 +140,6 @@ def found(text: str) -> Iterator[tuple[int, int, str]]:
         if kind != SSID and any(word in low for word in words):
             for match in pattern.finditer(text):
                 secret = match[group]
-                if not secret or (pattern is _MAIL and match.start() + secret.find("@") in signs):
+                if not secret or (pattern is MAIL and match.start() + secret.find("@") in signs):
                     continue
-                yield *match.span(group), MAIL_ADDRESS if "@" in secret and _MAIL.fullmatch(secret) else kind
+                yield *match.span(group), MAIL_ADDRESS if "@" in secret and MAIL.fullmatch(secret) else kind

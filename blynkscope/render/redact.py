@@ -110,13 +110,20 @@ class Redactor:
         if self.on_learned is not None:
             self.on_learned(cmd, body, dialect)
         for row in commands.rows(cmd):
-            if dialect in (None, row.dialect.value):
+            if dialect is None or dialect in row.dialects:
                 self._learn(row.body.secrets(body))
         if cmd in _LOGINS and (dialect is None or b"@" in body):
             for part in _SEPARATED.split(body[:_LOGIN_MAX]):
                 secret = readable(part)
                 if len(part) >= patterns.TOKEN_PART or "@" in secret:
                     self._remember(secret, patterns.MAIL_ADDRESS if "@" in secret else patterns.PASSWORD)
+
+    def learn_frame(self, frame: Observed | FrameRecord) -> None:
+        """`learn`, of a frame of the input."""
+        if isinstance(frame, Observed):
+            self.learn(frame.cmd, frame.body, frame.facts.dialect)
+        else:
+            self.learn(frame.cmd, bytes.fromhex(frame.body), frame.dialect)
 
     def apply(self, record: Record) -> Record:
         """The record without secrets; the same object where there were none. An observed frame is spelled out."""

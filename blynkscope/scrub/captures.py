@@ -211,8 +211,7 @@ class CaptureScrub:
         again = all_edits(new, vault, spots(new, hosts=vault.hosts) if one.protocol == UDP else (), self._matcher)
         new = applied(new, again)
         if one.protocol == UDP and vault.hosts:
-            for raw, placeholder in vault.addresses.items():
-                new = new.replace(raw, placeholder)
+            new = vault.readdressed(new)
         count(vault, again)
         addresses = one.addresses
         if vault.hosts:
@@ -256,9 +255,7 @@ class CaptureScrub:
         rest = raw.data[start:]
         new = applied(rest, all_edits(rest, self._vault, spots(rest, hosts=self._vault.hosts), self._matcher))
         if self._vault.hosts:
-            for known in (self._vault.addresses, self._vault.hardware_known):
-                for old, placeholder in known.items():
-                    new = new.replace(old, placeholder)
+            new = self._vault.readdressed(new, hardware=True)
         if new != rest:
             yield Patch(raw.at + start, len(new), new)
 

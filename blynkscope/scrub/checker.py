@@ -57,7 +57,7 @@ class Checker:
                 self._known(raw.data)
             if hosts:
                 for place in hardware_addresses(raw.link, raw.data):
-                    if raw.data[place : place + 6] not in vault.hardware_known.values():
+                    if not vault.is_hardware_placeholder(raw.data[place : place + 6]):
                         self._found(Kind.HARDWARE)
 
         walk(written, name, segment=segment, header=header, packet=packet, events=events)

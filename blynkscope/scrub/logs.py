@@ -14,13 +14,12 @@ from blynkscope.scrub.gathering import frame_secrets
 from blynkscope.scrub.matching import Matcher
 from blynkscope.scrub.report import Report
 from blynkscope.scrub.speech import Counts, Known, Place, Side, nothing_known
-from blynkscope.scrub.spots import Spot, spots
+from blynkscope.scrub.spots import WHOLE_TOKEN, Spot, spots
 from blynkscope.scrub.vault import Kind, Vault, is_masked
 from blynkscope.sources.text import INPUT_MAX, TextSource
 from blynkscope.wire.events import Line
 
 _ESCAPES = re.compile(rb"(?m)^[^\n]*?\\(?:x|u00)[0-9A-Fa-f]{2}[^\n]*$")
-_ALONE = re.compile(rb"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*+\d)(?=[\d_-]*+[A-Za-z])[A-Za-z0-9_-]{32}(?![A-Za-z0-9_-])")
 _FOLDED = re.compile(rb"(?<![A-Za-z0-9_-])login -> ([A-Za-z0-9_-]{12,64})")
 _FACTS = {"ssid": Kind.SSID, "host": Kind.HOST, "ip": Kind.ADDRESS}
 _NUMERIC = re.compile(rb"[0-9.:]++")
@@ -145,7 +144,7 @@ def _text_spots(text: bytes, *, hosts: bool) -> Iterator[Spot]:
     """Spots of the text as it stands; lines with escapes are read with them resolved only."""
     plain = _ESCAPES.sub(lambda line: b" " * len(line[0]), text)
     yield from spots(plain, hosts=hosts)
-    for match in _ALONE.finditer(plain):
+    for match in WHOLE_TOKEN.finditer(plain):
         yield *match.span(), Kind.TOKEN
     for match in _FOLDED.finditer(plain):
         yield *match.span(1), Kind.TOKEN

@@ -11,12 +11,7 @@ from collections.abc import Callable
 from urllib.parse import quote_from_bytes
 
 from blynkscope.render.patterns import SECRET_NAMES
-from blynkscope.scrub.vault import SHORTEST_KNOWN, Kind, Vault
-
-PIECE = 8
-"""Characters of a token that are taken for a part of it: 32 random bits or more."""
-_VARIETY = 4
-"""Different characters that a piece must have to be one: runs of zeros stand everywhere."""
+from blynkscope.scrub.vault import PIECE, SHORTEST_KNOWN, VARIETY, Kind, Vault
 
 Match = tuple[int, int, bytes, Kind, bytes]
 """Start, end, what to put there, kind, the whole secret."""
@@ -50,7 +45,7 @@ class Matcher:
                 self._whole[secret] = (made, kind, secret)
                 for at in range(len(secret) - PIECE + 1):
                     piece = secret[at : at + PIECE]
-                    if len(set(piece)) >= _VARIETY:
+                    if len(set(piece)) >= VARIETY:
                         self._pieces.setdefault(piece, []).append((secret, at))
             elif _RUN.fullmatch(secret):
                 self._whole[secret] = (made, kind, secret)

@@ -1,7 +1,7 @@
 """Where secrets stand in bytes, told by what stands around them. Linear in the length; never fails.
 
-The expressions are those that keep secrets out of every output (`render.patterns`), in ASCII, and a few for what only
-files hold that people share: sketches with Wi-Fi passwords, lines of modems.
+The expressions are those that keep secrets out of every output (`render.patterns`), in ASCII, and a few for what is
+secret in files that people share only: names of networks, and with `hosts` names, addresses and hardware numbers.
 """
 
 from __future__ import annotations
@@ -23,31 +23,11 @@ def _bytes(pattern: re.Pattern[str]) -> re.Pattern[bytes]:
     return re.compile(pattern.pattern.encode("ascii"), pattern.flags & re.IGNORECASE)
 
 
-_MEMBER, _PARAMETER, _HEADER = _bytes(patterns.MEMBER), _bytes(patterns.PARAMETER), _bytes(patterns.HEADER)
-_SPOKEN, _PATH = _bytes(patterns.SPOKEN), _bytes(patterns.PATH)
-_LOCAL = rb"[A-Za-z0-9._+%~-]"
-_MAIL = re.compile(
-    rb"(?<!"
-    + _LOCAL
-    + rb")([A-Za-z0-9._+~-](?:[A-Za-z0-9._+~-]|%(?!40))*+(?:@|%40)[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++)"
-)
+_NAMED = tuple((_bytes(pattern), group) for pattern, group in patterns.NAMED)
+_MAIL = _bytes(patterns.MAIL)
+WHOLE_TOKEN = _bytes(patterns.WHOLE_TOKEN)
 _MQTT_LOGIN = re.compile(rb"\x00\x06device\x00([\x10-\x40])([A-Za-z0-9_-]{16,64})")
 
-_SSID_NAMES = rb"(?:wifi[_-]?ssid|ssid|wifi[_-]?name|sta[_-]?ssid|ap[_-]?ssid)"
-_PASS_NAMES = rb"(?:wifi[_-]?(?:pass(?:word|wd|phrase)?|pwd|psk|key)|pass(?:word|wd|phrase)?|pwd|psk|apn[_-]?pass)"
-_TOKEN_NAMES = rb"(?:blynk[_-]?auth(?:[_-]?token)?|auth[_-]?token|auth|token)"
-_ASSIGNED = rb"(?:[ \t]*+\[[ \t]*+\d{0,3}[ \t]*+\])?[\"']?[ \t]*+(?:[:=][ \t]*+|[ \t]++)\\?[\"']([^\"'\r\n\\]++)"
-_SKETCH = [
-    (Kind.SSID, re.compile(rb"(?<![A-Za-z0-9])" + _SSID_NAMES + _ASSIGNED, re.IGNORECASE)),
-    (Kind.PASSWORD, re.compile(rb"(?<![A-Za-z0-9])" + _PASS_NAMES + _ASSIGNED, re.IGNORECASE)),
-    (Kind.TOKEN, re.compile(rb"(?<![A-Za-z0-9])" + _TOKEN_NAMES + _ASSIGNED, re.IGNORECASE)),
-    (Kind.SSID, re.compile(rb"(?<![A-Za-z0-9])" + _SSID_NAMES + rb"[ \t]*+[:=][ \t]*+([^\s\"',;&]++)", re.IGNORECASE)),
-    (
-        Kind.PASSWORD,
-        re.compile(rb"(?<![A-Za-z0-9])" + _PASS_NAMES + rb"[ \t]*+[:=][ \t]*+([^\s\"',;&]++)", re.IGNORECASE),
-    ),
-]
-_JOIN = re.compile(rb"AT\+CW(?:JAP|SAP)[A-Z_]*+(?::|=)\"([^\"\r\n]*+)\",\"([^\"\r\n]*+)\"", re.IGNORECASE)
 _CONNECTING = re.compile(rb"\] Connecting to (?!WiFi\b|[\w.-]++:\d)([^\r\n]{1,32}?)[ .]*+[\r\n]")
 _JOINED = re.compile(
     rb"(?:Connected to|Connecting to) (?:WiFi|SSID|network|AP):? [\"']?([^\"'\r\n]{1,32}?)[\"']?[ .]*+[\r\n]"
@@ -67,26 +47,18 @@ _HOST_PORT = re.compile(
     rb"(?:Connecting to|Redirecting to|Connect\(\S?|openssl-connect:) ?"
     rb"([A-Za-z][A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++)*+)[:,\"]"
 )
-_USERINFO = re.compile(rb"://([^/\s@:\"'<>]{1,128}):([^/\s@\"'<>]{1,128})@")
 _MAC = re.compile(rb"(?<![\w:-])((?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2})(?![\w:-])")
 _IMEI = re.compile(rb"(?:IMEI|GSN|CCID|ICCID|IMSI|CIMI)[^\d\r\n]{0,12}[\r\n]{0,4}(\d{14,20})(?!\d)", re.IGNORECASE)
 
-_SECRET_WORDS = tuple(
-    {name.encode()[:4] for name in patterns.SECRET_NAMES} | {b"pass", b"pwd", b"psk", b"ssid", b"wifi", b"wi-f"}
-)
-"""Beginnings of the names of secrets; a search for words is many times quicker than an expression."""
+_SECRET_WORDS = tuple(word.encode() for word in patterns.SECRET_WORDS)
 _HOSTS = frozenset({Kind.ADDRESS, Kind.HOST, Kind.HARDWARE})
 _GUARDED: tuple[tuple[Kind, tuple[bytes, ...], re.Pattern[bytes], int], ...] = (
-    (Kind.CREDENTIALS, (b"authorization:", b"cookie:"), _HEADER, 2),
-    (Kind.TOKEN, (b"token",), _SPOKEN, 2),
-    (Kind.TOKEN, (b"/",), _PATH, 1),
-    (Kind.MAIL, (b"@", b"%40"), _MAIL, 1),
-    (Kind.SSID, (b"at+cw",), _JOIN, 1),
-    (Kind.PASSWORD, (b"at+cw",), _JOIN, 2),
+    *(
+        (Kind(kind), tuple(word.encode() for word in words), _bytes(pattern), group)
+        for kind, words, pattern, group in patterns.SHAPES
+    ),
     (Kind.SSID, (b"connecting to",), _CONNECTING, 1),
     (Kind.SSID, (b"connected to", b"connecting to"), _JOINED, 1),
-    (Kind.PASSWORD, (b"://",), _USERINFO, 1),
-    (Kind.PASSWORD, (b"://",), _USERINFO, 2),
     (Kind.ADDRESS, (b".",), _IPV4, 1),
     (Kind.HOST, (b"://",), _URL_HOST, 1),
     (Kind.HOST, (b"host:",), _HOST_HEADER, 1),
@@ -98,7 +70,7 @@ _GUARDED: tuple[tuple[Kind, tuple[bytes, ...], re.Pattern[bytes], int], ...] = (
 
 
 _SHORT = 512
-_WORTH = re.compile(rb"[@=:/\"\r\n-]|%40|token|ssid|pass|device", re.IGNORECASE)
+_WORTH = re.compile(rb"[@=:/\"'\r\n-]|%40|token|auth|ssid|pass|pwd|psk|wifi|device", re.IGNORECASE)
 """What the body of a frame must have for anything to be found in it; nearly none has."""
 
 
@@ -112,23 +84,18 @@ def spots(data: bytes, *, hosts: bool) -> Iterator[Spot]:
     if len(data) < _SHORT and _WORTH.search(data) is None:
         return
     low = data.lower()
-    secret_word = any(word in low for word in _SECRET_WORDS)
-    if secret_word:
-        for pattern in (_MEMBER, _PARAMETER):
+    if any(word in low for word in _SECRET_WORDS):
+        for pattern, group in _NAMED:
             for match in pattern.finditer(data):
-                if match[2]:
-                    password = match[1].lower().decode() in patterns.PASSWORD_NAMES
-                    yield *match.span(2), Kind.PASSWORD if password else Kind.TOKEN
-        for kind, pattern in _SKETCH:
-            for match in pattern.finditer(data):
-                yield *match.span(1), kind
+                if match[group]:
+                    yield *match.span(group), Kind(patterns.kind_of(match[1].decode()))
     for kind, words, pattern, group in _GUARDED:
         if kind in _HOSTS and not hosts:
             continue
         if any(word in low for word in words):
             for match in pattern.finditer(data):
-                if match[group]:
-                    yield *match.span(group), kind
+                if secret := match[group]:
+                    yield *match.span(group), Kind.MAIL if b"@" in secret and _MAIL.fullmatch(secret) else kind
     for match in _MQTT_LOGIN.finditer(data) if b"\0\x06device\0" in data else ():
         yield match.start(2), min(match.end(2), match.start(2) + match[1][0]), Kind.TOKEN
 

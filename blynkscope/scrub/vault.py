@@ -20,6 +20,11 @@ SECRETS_MAX = 20_000
 SHORTEST_KNOWN = 6
 """A shorter secret is replaced only where its place tells that it is one: elsewhere it would be found by accident."""
 
+PIECE = 8
+"""Characters of a token that are taken for a part of it: 32 random bits or more."""
+VARIETY = 4
+"""Different characters that a piece must have to be one: runs of zeros stand everywhere."""
+
 
 class Kind(StrEnum):
     """What a secret is; the values are the keys of the count."""
@@ -82,8 +87,14 @@ class Vault:
         self._used: dict[Kind, set[bytes]] = {}
         self._placeholders: dict[bytes, bytes] = {}
         self._issued: set[bytes] = set()
+        self._parts = _Parts(SHORTEST_KNOWN)
+        """Pieces of what was issued."""
+        self._pieces = _Parts(PIECE)
+        """Pieces of the tokens that are known, which no placeholder may hold: it would be taken for a secret."""
         self._numbers: Counter[str] = Counter()
         self._addresses: dict[bytes, bytes] = {}
+        self._new_addresses: set[bytes] = set()
+        self._new_hardware: set[bytes] = set()
         self.hardware_known: dict[bytes, bytes] = {}
         """MAC addresses that were met in link headers, with what stands for them."""
 
@@ -111,6 +122,8 @@ class Vault:
             self.learn(kind, value.replace(_ESCAPED_AT, b"@"))
             return
         self.known[value] = kind
+        if kind is Kind.TOKEN:
+            self._pieces.add(value)
 
     def placeholder(self, kind: Kind, value: bytes) -> bytes:
         """What stands for a secret: as many bytes, the same for the same secret."""
@@ -122,6 +135,7 @@ class Vault:
         if found is None:
             found = self._placeholders[value] = self._make(self.known.get(value, kind), value)
             self._issued.add(found)
+            self._parts.add(found)
         return found
 
     def is_placeholder(self, kind: Kind, value: bytes) -> bool:
@@ -134,7 +148,7 @@ class Vault:
             return not value.strip(b"*")
         if is_public(kind, value):
             return True
-        return any(value in issued for issued in self._issued) if len(value) >= SHORTEST_KNOWN else _is_fill(value)
+        return self._parts.holds(value) if len(value) >= SHORTEST_KNOWN else _is_fill(value)
 
     def counted(self, kind: Kind, value: bytes) -> None:
         """One place was replaced."""
@@ -161,11 +175,12 @@ class Vault:
         if found is None:
             number = len(self._addresses) + 1
             found = self._addresses[raw] = _address4(raw, number) if len(raw) == 4 else _address6(raw, number)
+            self._new_addresses.add(found)
         return found
 
     def is_address_placeholder(self, raw: bytes) -> bool:
         """Whether an address may stand in the output."""
-        return raw in self._addresses.values()
+        return raw in self._new_addresses
 
     @property
     def addresses(self) -> dict[bytes, bytes]:
@@ -177,7 +192,34 @@ class Vault:
         found = self.hardware_known.get(raw)
         if found is None:
             found = self.hardware_known[raw] = b"\x02\0" + (len(self.hardware_known) + 1).to_bytes(4, "big")
+            self._new_hardware.add(found)
         return found
+
+    def is_hardware_placeholder(self, raw: bytes) -> bool:
+        """Whether a MAC address may stand in the output."""
+        return raw in self._new_hardware
+
+    def readdressed(self, data: bytes, *, hardware: bool = False) -> bytes:
+        """The data with every known address in it replaced, in one pass however many are known.
+
+        Args:
+            data: What no stream holds: datagrams, or packets that are neither TCP nor UDP.
+            hardware: True to replace MAC addresses too.
+        """
+        out: list[bytes] = []
+        known = self._addresses
+        widths = {len(raw) for raw in known}
+        at = done = 0
+        while at < len(data):
+            new = next((new for width in widths if (new := known.get(data[at : at + width])) is not None), None)
+            if new is None and hardware:
+                new = self.hardware_known.get(data[at : at + 6])
+            if new is None:
+                at += 1
+                continue
+            out += [data[done:at], new]
+            at = done = at + len(new)
+        return b"".join(out) + data[done:]
 
     # --- making ---
 
@@ -192,13 +234,14 @@ class Vault:
             return value
         if kind is Kind.TOKEN and len(value) >= _PART and len(value) != TOKEN_LENGTH:
             # A token that was cut short looks like the beginning of the whole one.
-            for longer, other in self.known.items():
-                if other is kind and len(longer) > len(value) and (at := longer.find(value)) >= 0:
-                    return self.placeholder(kind, longer)[at : at + len(value)]
+            longer = self._pieces.holder(value)
+            if longer is not None:
+                at = longer.find(value)
+                return self.placeholder(kind, longer)[at : at + len(value)]
         while True:
             made = self._next(kind, value)
             # A number that the input has already (it was cleaned before) belongs to that placeholder.
-            if made == value or made not in self.known:
+            if made == value or (made not in self.known and not self._pieces.meets(made)):
                 return made
 
     def _next(self, kind: Kind, value: bytes) -> bytes:
@@ -245,6 +288,40 @@ class Vault:
         packed = base64.b64encode(inner)
         size = len(match[2])
         return match[1] + packed[:size].ljust(size, b"=")
+
+
+class _Parts:
+    """Finds the words that hold a run of bytes, by pieces of one size."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._holders: dict[bytes, list[bytes]] = {}
+        self._asked: dict[bytes, bytes | None] = {}
+
+    def add(self, word: bytes) -> None:
+        """One more word; each is added once."""
+        for piece in self._of(word):
+            self._holders.setdefault(piece, []).append(word)
+        self._asked.clear()
+
+    def holder(self, run: bytes) -> bytes | None:
+        """A longer word that holds the run, which has the size of a piece at least."""
+        if run not in self._asked:
+            # The piece that the fewest words have leaves the fewest to look at.
+            words = min((self._holders.get(piece, []) for piece in self._of(run)), key=len, default=[])
+            self._asked[run] = next((word for word in words if len(word) > len(run) and run in word), None)
+        return self._asked[run]
+
+    def holds(self, run: bytes) -> bool:
+        """Whether a word is the run or holds it."""
+        return self.holder(run) is not None or run in self._holders.get(run[: self._size], ())
+
+    def meets(self, run: bytes) -> bool:
+        """Whether a word has a piece of the run that is more than fill."""
+        return any(piece in self._holders and len(set(piece)) >= VARIETY for piece in self._of(run))
+
+    def _of(self, word: bytes) -> set[bytes]:
+        return {word[at : at + self._size] for at in range(len(word) - self._size + 1)}
 
 
 def _inside(value: bytes) -> list[tuple[Kind, bytes]]:

@@ -177,12 +177,12 @@ def test_a_connection_begins_where_the_log_says_so():
 
 def test_a_redirect_leads_to_another_connection():
     assert streams("[1] Connecting to a.b:80", LOGIN_LINE, "[11] Connecting to c.d:80", LOGIN_LINE) == [
-        "open 1 a.b:80", "1:29", "end 1 None", "open 2 c.d:80", "2:29", "end 2 None",
+        "open 1 a.b:80", "1:29", "reused 1 None", "open 2 c.d:80", "2:29", "end 2 None",
     ]  # fmt: skip
 
 
 def test_a_second_login_is_a_new_connection_but_one_from_the_phone_is_not():
-    again = ["open 1 a.b:80", "1:29", "end 1 None", "open 2 a.b:80", "2:29", "end 2 None"]
+    again = ["open 1 a.b:80", "1:29", "reused 1 None", "open 2 a.b:80", "2:29", "end 2 None"]
     assert streams("[1] Connecting to a.b:80", LOGIN_LINE, LOGIN_LINE) == again
     phone = LOGIN_LINE.replace("<", ">")
     assert streams(phone, phone) == ["open 1 None", "1:29", "1:29", "end 1 None"]

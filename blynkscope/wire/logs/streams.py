@@ -65,7 +65,7 @@ class Streams:
 
     def begin(self, time: float | None, host: str | None = None, port: int = 0) -> int:
         """A new connection."""
-        self.end(time)
+        self.end(time, "reused")
         self.count += 1
         self.current = self.count
         self._opened = OpenedSlot(self.current, time, host, port)
@@ -73,11 +73,11 @@ class Streams:
         self._active = self._logged_in = False
         return self.current
 
-    def end(self, time: float | None) -> None:
-        """The connection is over, if there is one."""
+    def end(self, time: float | None, how: str = "end") -> None:
+        """The connection is over, if there is one: `how` tells why where the log did not."""
         if self.current:
             at, by = self._ending if self._ending is not None else (time, None)
-            how = "fin" if self._ending is not None else "end"
+            how = "fin" if self._ending is not None else how
             event: Event = Closed(self.current, at, how, by, (True, self._answers or not self.incoming_alone))
             self._out.append(event)
         self.current, self._opened, self._ending = 0, None, None

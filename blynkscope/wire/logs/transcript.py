@@ -364,7 +364,7 @@ class Transcript:
     def _restarted(self) -> None:
         self._settle()
         self._copies.forget()
-        self._streams.end(self._clock.time)
+        self._streams.end(self._clock.time, "reused")
 
     def _whose(self, text: str) -> None:
         if self._library in ("", "cpp"):
