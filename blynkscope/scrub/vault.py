@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 
 from blynkscope.errors import CaptureError
@@ -24,6 +25,13 @@ PIECE = 8
 """Characters of a token that are taken for a part of it: 32 random bits or more."""
 VARIETY = 4
 """Different characters that a piece must have to be one: runs of zeros stand everywhere."""
+
+PASSED_OVER_MAX = 10 * SECRETS_MAX
+"""Placeholders of one file that are not given because they hold a piece of a secret; more are made up for that."""
+_KEPT_MAX = 16
+"""Numbers that are tried where a whole secret stands in a placeholder."""
+_ALIKE = 16
+"""Secrets with the same beginning that placeholders are compared with."""
 
 
 class Kind(StrEnum):
@@ -91,6 +99,9 @@ class Vault:
         """Pieces of what was issued."""
         self._pieces = _Parts(PIECE)
         """Pieces of the tokens that are known, which no placeholder may hold: it would be taken for a secret."""
+        self._heads: dict[bytes, list[bytes]] = {}
+        """Secrets that are found inside words too, by what they begin with."""
+        self._passed_over = 0
         self._numbers: Counter[str] = Counter()
         self._addresses: dict[bytes, bytes] = {}
         self._new_addresses: set[bytes] = set()
@@ -124,6 +135,10 @@ class Vault:
         self.known[value] = kind
         if kind is Kind.TOKEN:
             self._pieces.add(value)
+        if kind in {Kind.TOKEN, Kind.MAIL} and len(value) >= SHORTEST_KNOWN:
+            alike = self._heads.setdefault(value[:SHORTEST_KNOWN], [])
+            if len(alike) < _ALIKE:
+                alike.append(value)
 
     def placeholder(self, kind: Kind, value: bytes) -> bytes:
         """What stands for a secret: as many bytes, the same for the same secret."""
@@ -238,11 +253,29 @@ class Vault:
             if longer is not None:
                 at = longer.find(value)
                 return self.placeholder(kind, longer)[at : at + len(value)]
-        while True:
-            made = self._next(kind, value)
+        return self._free(value, lambda: self._next(kind, value))
+
+    def _free(self, value: bytes, attempt: Callable[[], bytes]) -> bytes:
+        """The first placeholder that is no secret itself and holds nothing of one, or as many `x`."""
+        before, kept = b"", 0
+        while self._passed_over < PASSED_OVER_MAX:
+            made = attempt()
             # A number that the input has already (it was cleaned before) belongs to that placeholder.
-            if made == value or (made not in self.known and not self._pieces.meets(made)):
+            if made in {value, before} or not self._is_taken(made):
                 return made
+            before = made
+            self._passed_over += 1
+            # Fill that is somebody's secret stays so with any number.
+            kept += made not in self.known and not self._pieces.meets(made)
+            if kept >= _KEPT_MAX:
+                return made
+        return re.sub(rb"[^@.]", b"x", value)
+
+    def _is_taken(self, made: bytes) -> bool:
+        if made in self.known or self._pieces.meets(made):
+            return True
+        starts = (made[at : at + SHORTEST_KNOWN] for at in range(len(made) - SHORTEST_KNOWN + 1))
+        return any(known in made for start in starts for known in self._heads.get(start, ()))
 
     def _next(self, kind: Kind, value: bytes) -> bytes:
         size, word = len(value), _WORDS[kind]
@@ -279,9 +312,7 @@ class Vault:
         if match is None or not parts:
             scheme = match[1] if match is not None and match[1].strip().lower() == b"bearer" else b""
             rest = value[len(scheme) :]
-            self._numbers["SECRET"] += 1
-            mark = f"SECRET{self._numbers['SECRET']}".encode()
-            return scheme + (mark.ljust(len(rest), b"x") if len(mark) <= len(rest) else b"x" * len(rest))
+            return scheme + self._free(rest, lambda: self._next(Kind.CREDENTIALS, rest))
         if len(parts) == 1:
             return match[1] + self.placeholder(*parts[0])
         inner = b":".join(self.placeholder(kind, part) for kind, part in parts)

