@@ -96,6 +96,7 @@ class FrameLines:
             and facts.dialect != "web"
             and not body
             and answers is None
+            and frame.rtt_ms is None
             and not (frame.write or frame.findings or frame.word)
         ):
             return (

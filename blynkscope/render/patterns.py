@@ -41,7 +41,10 @@ MEMBER = re.compile(
 """`"token":"…"`, with the quotes escaped once more, or `auth[] = "…"`. Groups: name, two of quotes, value."""
 PARAMETER = re.compile(rf"""(?<![\w-])({_NAMES})=((?:[^\s&"'<>;\\\0]|\\(?!["']))++)""", re.IGNORECASE)
 """`token=…`. Groups: name, value."""
-_HEADER = re.compile(r"(?<![\w-])(?:authorization|cookie|set-cookie):[ \t]*+([^\r\n\0]++)", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(?<![\w-])(?:authorization|cookie|set-cookie):[ \t]*+((?:basic|bearer)[ \t]++[^\s\0]++|[^\r\n\0]++)",
+    re.IGNORECASE,
+)
 _SPOKEN = re.compile(
     rf"""(?<![\w])token["'`]?[ :|\[]{{1,4}}["'`]?({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})""", re.IGNORECASE
 )
@@ -120,6 +123,11 @@ NAMED = ((MEMBER, 4), (PARAMETER, 2))
 SECRET_WORDS = tuple(sorted({name[:4] for name in SECRET_NAMES}))
 """Beginnings of those names; a search for words is many times quicker than an expression."""
 
+_WORTH = re.compile(
+    "|".join(sorted({re.escape(word) for shape in SHAPES for word in shape.words} | {*map(re.escape, SECRET_WORDS)}))
+)
+"""What a text must have for anything to be found in it; most values have none of it."""
+
 
 def kind_of(name: str) -> str:
     """What stands behind the name of a secret: a password, or something like a token."""
@@ -129,6 +137,8 @@ def kind_of(name: str) -> str:
 def found(text: str) -> Iterator[tuple[int, int, str]]:
     """Secrets that their own form or what stands around them tells: start, end, kind. They may overlap."""
     low = text.lower()
+    if _WORTH.search(low) is None:
+        return
     if any(word in low for word in SECRET_WORDS):
         for pattern, group in NAMED:
             for match in pattern.finditer(text):

@@ -138,6 +138,7 @@ class Redactor:
             return record if self.show_secrets else self._frame(record)
         if self.show_secrets:
             return record
+        self._found = []
         if isinstance(record, FindingRecord):
             cleaned = {
                 name: self.line(value)
@@ -159,17 +160,21 @@ class Redactor:
             return text
         return self._replaced(text, self._spots(text))
 
-    def line(self, text: str) -> str:
+    def line(self, text: str, forms: bool = True) -> str:
         """The same of a line of a log, or of what quotes one: nobody knows what may stand there.
 
-        Everything that has the form of a token goes too, pieces of those that are known, and bytes that digits spell.
+        Pieces of tokens that are known go too, and secrets whose bytes are spelled in digits.
+
+        Args:
+            text: The line.
+            forms: Hide everything that has the form of a token.
         """
         if self.show_secrets or not text:
             return text
-        spots = self._spots_of_line(text)
+        spots = self._spots_of_line(text, forms)
         covered: list[tuple[int, int]] = []
         for values, first, second in spelled(text):
-            for start, end, _ in self._spots_of_line(values):
+            for start, end, _ in self._spots_of_line(values, forms):
                 for cells in (first, second):
                     covered += cells[start:end]
         if covered:
@@ -195,9 +200,10 @@ class Redactor:
                     at = text.find(secret, at + len(secret))
         return spots
 
-    def _spots_of_line(self, text: str) -> list[Spot]:
+    def _spots_of_line(self, text: str, forms: bool) -> list[Spot]:
         spots = self._spots(text)
-        spots += [(*match.span(), patterns.TOKEN) for match in patterns.WHOLE_TOKEN.finditer(text)]
+        if forms:
+            spots += [(*match.span(), patterns.TOKEN) for match in patterns.WHOLE_TOKEN.finditer(text)]
         spots += self._anywhere.spans(text)
         return spots
 
@@ -236,7 +242,9 @@ class Redactor:
         """Bytes that belong to no frame: like `body`, and everything that has the form of a token is masked too."""
         if self.show_secrets:
             return data
-        runs = [match.span() for match in patterns.RUN.finditer(data.decode("latin-1")) if _like_token(match[0])]
+        text = data.decode("latin-1")
+        runs = [match.span() for match in patterns.RUN.finditer(text) if _like_token(match[0])]
+        runs += [(start, end) for start, end, _ in self._anywhere.spans(text)]
         return _masked(data, [*self._places(data), *runs])
 
     # --- frames ---
@@ -292,16 +300,20 @@ class Redactor:
             self._found.append(_TOO_DEEP)
             return _TOO_DEEP
         if isinstance(value, str):
-            name = key.lower()
-            if value and name in patterns.SECRET_NAMES and key != "text":
-                self._found.append(value)
-                return self._number("pass", value) if name in patterns.PASSWORD_NAMES else self._token(value)
-            return self.text(value)
+            return self._by_name(key, value) or self.text(value)
         if isinstance(value, list):
             return [self._value(key, item, depth + 1) for item in value]
         if isinstance(value, dict):
             return {self._key(name): self._value(name, item, depth + 1) for name, item in value.items()}
         return value
+
+    def _by_name(self, key: str, value: str) -> str | None:
+        """The placeholder of a value whose name tells that it is secret."""
+        name = key.lower()
+        if not value or name not in patterns.SECRET_NAMES:
+            return None
+        self._found.append(value)
+        return self._nth("pass", value) if name in patterns.PASSWORD_NAMES else token_name(value)
 
     def _key(self, name: str) -> str:
         return self.text(name) if len(name) >= SHORTEST else name
@@ -317,14 +329,20 @@ class Redactor:
                 if isinstance(item, dict | list) or _is_hex(item)
                 else self._line(item)
                 if name in _LINES and isinstance(item, str)
-                else self._value(name, item, depth + 1)
+                else self._quoted(name, item, depth + 1)
                 for name, item in value.items()
             }
         if isinstance(value, list | tuple) and depth < _DEPTH_MAX:
             return [self._detail(item, depth + 1) for item in value]
         if _is_hex(value):
             return self.unknown(bytes.fromhex(value)).hex()
-        return self._value("", value, depth)
+        return self._quoted("", value, depth)
+
+    def _quoted(self, name: str, value: Any, depth: int) -> Any:
+        """A value of a detail. It may quote the beginning of another one, so that a token may be cut at its end."""
+        if not isinstance(value, str):
+            return self._value(name, value, depth)
+        return self._by_name(name, value) or self.line(value, forms=False)
 
     def _line(self, text: str) -> str:
         """Text that was skipped, without what has the form of a token or of a part of one."""
@@ -379,10 +397,6 @@ class Redactor:
                 return f"{kind}:more"
             placeholder = numbers[secret] = f"{kind}:{len(numbers) + 1}"
         return placeholder
-
-    def _token(self, secret: str) -> str:
-        self._found.append(secret)
-        return token_name(secret)
 
     def _places(self, data: bytes) -> list[tuple[int, int]]:
         """Where patterns find secrets in bytes. Latin-1 gives each byte one character, so that places agree."""
