@@ -46,7 +46,7 @@ class Evidence:
     def __init__(self) -> None:
         self._server = {Era.LEGACY: 0, Era.IOT: 0}
         self._device = {Era.LEGACY: 0, Era.IOT: 0}
-        self._told: dict[str, None] = {}
+        self._told: dict[str, Era] = {}
 
     def server(self, era: Era | None, weight: int, why: str) -> None:
         """Something about the server."""
@@ -59,7 +59,7 @@ class Evidence:
     def _take(self, side: dict[Era, int], era: Era | None, weight: int, why: str) -> None:
         if era is None or why in self._told or len(self._told) >= _ITEMS_MAX:
             return
-        self._told[why] = None
+        self._told[why] = era
         side[era] += weight
 
     @property
@@ -81,6 +81,15 @@ class Evidence:
     def told(self) -> list[str]:
         """The evidence in words."""
         return list(self._told)
+
+    @property
+    def weighed(self) -> list[str]:
+        """The same with the verdict in mind: what speaks for it, and then what speaks against it, named so."""
+        verdict = self.era
+        if verdict is None:
+            return self.told
+        against = [f"against it: {why}" for why, era in self._told.items() if era is not verdict]
+        return [why for why, era in self._told.items() if era is verdict] + against
 
     def info(self, pairs: dict[str, str]) -> None:
         """The device introduced itself (INTERNAL `ver`, `dev`, …)."""

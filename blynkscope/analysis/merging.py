@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from statistics import median
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ LOOKS_MAX = 200_000
 """Comparisons of connections that one log is worth: some seconds."""
 LISTED = 8
 """Streams that a note lists."""
+UNDATED = 1e8
+"""Seconds between the clocks of log and capture (three years) from which on the log's has no date."""
 _FRAME_LINE, _MISSING_LINE = "frame", "frame-not-captured"
 
 
@@ -210,7 +213,7 @@ class Merge:
             self.notes.append(f"the log could not be tied to the capture: {why}; its lines come first, without a time")
             return
         missing = told - len(self._pairs)
-        shift = f", clock offset {self.offset:+.3f} s" if self.offset is not None else ""
+        shift = _shift(self.offset) if self.offset is not None else ""
         less = f", {missing} only in the log" if missing else ""
         self.notes.append(f"the log was tied to the capture by {len(self._pairs)} frames{less}{shift}")
 
@@ -266,3 +269,14 @@ class Merge:
             if isinstance(record, Observed | FrameRecord) and record.n in behind:
                 out += behind.pop(record.n)
         return out
+
+
+def _shift(offset: float) -> str:
+    """How the log's clock stands to the capture's; one that counts from a start is told by the time of that."""
+    if offset > UNDATED:
+        try:
+            began = datetime.fromtimestamp(offset, UTC)
+        except (OverflowError, OSError, ValueError):  # a capture may claim any time
+            return f", clock offset {offset:+.3f} s"
+        return f"; the log's clock began at {began:%Y-%m-%d %H:%M:%S}.{began.microsecond // 1000:03} UTC"
+    return f", clock offset {offset:+.3f} s"

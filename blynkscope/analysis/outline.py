@@ -47,7 +47,7 @@ def outline(stream: Dialogue, event: Closed) -> dict[str, Any]:
         "device": stream.device.number if stream.device is not None else None,
         "board": stream.info.get("dev"),
         "library": stream.info.get("ver") or stream.info.get("blynk"),
-        "era": {"era": era.value if era is not None else None, "evidence": stream.evidence.told},
+        "era": {"era": era.value if era is not None else None, "evidence": stream.evidence.weighed},
         "duration": round(ended - started, 6) if started is not None and ended is not None else None,
         "frames": {"client": _counts(stream.client), "server": _counts(stream.server)},
         "heartbeat": {

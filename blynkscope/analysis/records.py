@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 
+from blynkscope.protocol import commands
 from blynkscope.protocol.derived import decoders, names
 from blynkscope.protocol.model import Dialect, Era
 from blynkscope.protocol.statuses import status_name
 
 SCHEMA = 1
+_SECRET_BODIES = frozenset({commands.LOGIN, commands.HW_LOGIN, commands.REDIRECT})
+"""Commands whose body people and servers leave out of a log, and that are never sent without one."""
 
 
 class FrameRecord(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag="frame"):
@@ -100,6 +103,8 @@ class Observed(msgspec.Struct, frozen=True, gc=False, eq=False, array_like=True)
         status = name = None
         if cmd:
             fields, text = facts.decode[cmd](body)
+            if not body and self.word and cmd in _SECRET_BODIES and "log" in facts.via:
+                fields, text = None, "(not in the log)"
         elif self.word >= 0:
             status = self.word
             name = text = status_name(status)

@@ -16,6 +16,7 @@ from blynkscope.analysis.pins import BAD, CONFIRMED
 from blynkscope.analysis.records import (
     FindingRecord,
     FrameRecord,
+    LogRecord,
     Observed,
     Record,
     StreamRecord,
@@ -100,14 +101,18 @@ class Selection:
                 if record.kind == "closed":
                     yield from self._release(self._waiting.pop(record.stream, ()))
                 yield record
-        elif isinstance(record, FindingRecord):
-            if not self._streams or record.stream in self._streams:
+        elif isinstance(record, FindingRecord | LogRecord):
+            if self._concerns(record.stream):
                 yield record
         else:
             if isinstance(record, SummaryRecord):
                 self._waiting.clear()
                 yield from self._release([*self._held, *self._passed_over])
             yield record
+
+    def _concerns(self, stream: int | None) -> bool:
+        """Is something shown that concerns this stream, or, where it is None, the run?"""
+        return not self._streams or stream is None or stream in self._streams
 
     def _is_asked(self, stream: int) -> bool:
         if not self._streams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.era import FAIR, STRONG, WEAK, Evidence, era_of_host, era_of_token
@@ -64,8 +65,10 @@ class Standing:
         self.via = opened.via
         self.log = "log" in opened.via
         self.joined = not opened.handshake
-        client = Lane(CLIENT, opened.client, opened.server)
-        server = Lane(SERVER, opened.server, opened.client)
+        # A log may know the server's name alone, and ends of frames are addresses.
+        end = opened.server if not self.log or _is_address(opened.server) else None
+        client = Lane(CLIENT, opened.client, end)
+        server = Lane(SERVER, end, opened.client)
         client.peer, server.peer = server, client
         self.lanes = (client, server)
         self.client, self.server = client, server
@@ -144,6 +147,17 @@ class Standing:
         if room:
             # A frame of the server must fit with its header; the lane keeps the longest body.
             lane.room = max(room - limits.HARDWARE_HEADER, 0)
+
+
+def _is_address(end: str | None) -> bool:
+    """Is this `ip:port`, and not a host's name?"""
+    if end is None:
+        return False
+    try:
+        ip_address(end.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _number(text: str | None) -> int | None:

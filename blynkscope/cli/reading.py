@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import click
+
 from blynkscope.errors import CaptureError
 from blynkscope.sources import CaptureSource, open_input
 
@@ -94,17 +96,20 @@ def merged(log: str, capture: str, analyser: Any) -> Any:
         analyser: An analyser for the first pass.
 
     Raises:
-        CaptureError: One of them cannot be read; or the log is a capture, or the capture a log.
+        CaptureError: One of them cannot be read.
+        UsageError: The log is a capture, or the capture a log.
     """
     from blynkscope.analysis.merging import Merge
     from blynkscope.sources.text import TextSource
 
     lines = open_input(log)
     if not isinstance(lines, TextSource):
-        raise CaptureError(f"{log}: this is a capture; name it as FILE, and the log with --log")
+        lines.close()
+        raise click.UsageError(f"{log}: this is a capture; name it as FILE, and the log with --log")
     source = open_input(capture)
     if not isinstance(source, CaptureSource):
-        raise CaptureError(f"{capture}: --log needs a capture to go with; this is a log itself")
+        source.close()
+        raise click.UsageError(f"{capture}: --log needs a capture to go with; this is a log itself")
     merge = Merge([event for batch in lines for event in batch], lines.line)
     for events in source:
         merge.learn(analyser.feed(events))

@@ -45,7 +45,7 @@ def command(source: str, output: str, hosts: bool, format_: str, quiet: bool) ->
     """Write a capture or log for sharing: secrets out, everything else as it was.
 
     Tokens, e-mail addresses, passwords and names of Wi-Fi networks become placeholders of the same length, the same for
-    the same secret; the checksums of packets follow. Key logs inside a pcapng file are dropped, compressed bodies are
+    the same secret; checksums of packets that were right stay right. Key logs inside a pcapng file are dropped, compressed bodies are
     blanked, and TLS stays encrypted. What was written is read again: where a secret is left, nothing is kept, and the
     exit status is 1.
     """
@@ -56,7 +56,7 @@ def command(source: str, output: str, hosts: bool, format_: str, quiet: bool) ->
     with _input(source) as (stream, name), _output(output) as target:
         report, left = _scrubbed(stream, name, target, vault)
         if left:
-            raise click.exceptions.Exit(_fault(left))
+            raise click.exceptions.Exit(_fault(left, report.remaining_lines))
         target.keep()
     if format_ == "json":
         import json
@@ -108,8 +108,13 @@ def _scrubbed(stream: BinaryIO, name: str, target: _Target, vault: Vault) -> tup
     return log.report, log.left(written)
 
 
-def _fault(left: dict[str, int]) -> int:
-    counts = ", ".join(f"{kind} {count}" for kind, count in left.items())
+def _fault(left: dict[str, int], lines: dict[str, list[int]]) -> int:
+    """Say what was left, and in which lines; never what it was."""
+    counts = ", ".join(
+        f"{kind} {count}"
+        + (f" in line{'s' * (len(of) != 1)} {', '.join(map(str, of))}" if (of := lines.get(kind)) else "")
+        for kind, count in left.items()
+    )
     click.echo(f"Error: secrets were left in what was written ({counts}), so it was not kept", err=True)
     return LEFT_OVER
 

@@ -115,7 +115,7 @@ class Digest:
             lines += self._stream_lines(words)
             lines += self._device_lines(words)
         lines += words.run(self._tempo.summary(), self._names, self._run.findings)
-        lines += self._tally.lines(self._options)
+        lines += self._tally.lines(self._options, advice=False)
         text = "\n".join([*lines, ""]).lstrip("\n")
         plain = missing_glyphs(self._stream)
         self._stream.write(text.translate(plain) if plain else text)

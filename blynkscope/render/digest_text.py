@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blynkscope.analysis.records import FindingRecord
+from blynkscope.protocol import limits
 from blynkscope.render.console import MARKS, cells, fit, padded, wrapped
 from blynkscope.render.notices import ENDINGS
 from blynkscope.render.options import Options
@@ -24,6 +25,8 @@ _ROWS_SHOWN = 12
 _NAME_LEAST = 8
 _BARS_WIDEST = 72
 _TEXT_MAX = 600
+_FIX_MAX = 1000
+_ADVISED = frozenset({"error", "warning"})
 _STATES = {"online": "good", "rejected": "error", "redirected": "warning"}
 
 
@@ -71,6 +74,7 @@ class Words:
     def __init__(self, options: Options) -> None:
         self._width = min(options.width, _WIDEST)
         self._paint = options.palette.paint
+        self._advised: set[tuple[str, str]] = set()
 
     # --- sections ---
 
@@ -256,10 +260,21 @@ class Words:
             detail = safe(record.detail[:_TEXT_MAX].replace("\n", " "))
             rest += [self._paint("quiet", line) for line in wrapped(detail, self._width - _INDENT - margin) if line]
             lines += [" " * (_INDENT + margin) + line for line in rest]
+            lines += [" " * (_INDENT + margin) + line for line in self._fix(record, self._width - _INDENT - margin)]
         told = sum(times for _, times in findings)
         if raised > told:
             lines.append(" " * _INDENT + self._paint("quiet", f"and {raised - told} more"))
         return lines
+
+    def _fix(self, record: FindingRecord, room: int) -> list[str]:
+        """What to do about a warning or an error, once."""
+        key = record.id, record.fix
+        if record.severity not in _ADVISED or not record.fix or key in self._advised:
+            return []
+        if len(self._advised) < limits.OPEN_WRITES_MAX:
+            self._advised.add(key)
+        fix = wrapped(safe(record.fix[:_FIX_MAX].replace("\n", " ")), room - 2)
+        return [self._paint("good", ("  " if at else "→ ") + line) for at, line in enumerate(fix)]
 
     # --- pieces ---
 

@@ -11,12 +11,13 @@ from blynkscope.analysis.records import FrameRecord, StreamRecord
 from blynkscope.protocol import tls
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import STATUSES
-from blynkscope.render.console import Palette, fit, wrapped
+from blynkscope.render.console import Palette, cells, fit, wrapped
 from blynkscope.render.fields import Field, command_of, fields_of, header_begun, header_bytes
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe, safe_line
 
 _WIDE = 110
+_SMALL = 56
 _COLORS = ("field0", "field1", "field2", "field3", "field4")
 _NAME = 9
 _TLS_NAME = 11
@@ -26,6 +27,7 @@ _FOREIGN_ROWS = 16
 _CONTENT_SHOWN = 64
 """Bytes of a TLS record behind its header: what they are can be seen from few."""
 _VALUE_LINES = 6
+_BETWEEN = " · "
 
 
 class Dump:
@@ -41,7 +43,7 @@ class Dump:
         self._options = options
         self._palette = options.palette
         self._dialect = Dialect.HARDWARE
-        self._per_row = 16 if options.width >= _WIDE else 8
+        self._per_row = 16 if options.width >= _WIDE else 8 if options.width >= _SMALL else 4
 
     def show(self, reading: Reading) -> None:
         """Print all pieces, with an empty line between them."""
@@ -55,7 +57,7 @@ class Dump:
     def _piece(self, piece: Piece) -> list[str]:
         record = self._options.redactor.apply(piece.record)
         if isinstance(record, FrameRecord):
-            lines = [heading(record, self._palette), *explained(record, self._palette, self._options.width)]
+            lines = [*self._heading(record), *explained(record, self._palette, self._options.width)]
             return lines + field_lines(
                 fields_of(record), piece.start, self._palette, self._options.width, self._per_row
             )
@@ -65,25 +67,28 @@ class Dump:
         return self._foreign(piece, record)
 
     def _malformed(self, piece: Piece, record: StreamRecord) -> list[str]:
-        paint = self._palette.paint
         if piece.partial is None:
             need = f" of the {len(piece.raw) + piece.missing} that a header has" if piece.missing else ""
             reason = safe_line(str(record.detail.get("reason", "")), 80)
-            head = paint("warning", f"△ {_bytes(len(piece.raw))}{need}: {reason}")
+            head = self._warning(f"△ {_bytes(len(piece.raw))}{need}: {reason}")
             begun = header_begun(piece.raw, self._dialect)
-            return [head, *field_lines(begun, piece.start, self._palette, self._options.width, self._per_row)]
+            return [*head, *field_lines(begun, piece.start, self._palette, self._options.width, self._per_row)]
         partial = self._options.redactor.apply(piece.partial)
         assert isinstance(partial, FrameRecord)
         size = len(header_bytes(partial))
         reason = safe_line(str(record.detail.get("reason", "")), 80)
         lines = [
-            heading(partial, self._palette),
+            *self._heading(partial),
             *explained(partial, self._palette, self._options.width),
             *field_lines(fields_of(partial), piece.start, self._palette, self._options.width, self._per_row),
         ]
-        told = f"△ {_bytes(piece.missing)} missing: {reason}"
-        told += f" ({max(len(piece.raw) - size, 0)} of {partial.length} bytes of body are here)"
-        lines.append(paint("warning", "  " + told))
+        have = max(len(piece.raw) - size, 0)
+        if partial.length is not None and have > partial.length:
+            told = f"△ {_bytes(have - partial.length)} more than declared"
+        else:
+            told = f"△ {_bytes(piece.missing)} missing: {reason}"
+        told += f" ({have} of {partial.length} bytes of body are here)"
+        lines += [f"  {line}" for line in self._warning(told, 2)]
         return lines + self._advice(record)
 
     def _foreign(self, piece: Piece, record: StreamRecord) -> list[str]:
@@ -92,9 +97,9 @@ class Dump:
         detail = record.detail
         label = safe_line(str(detail.get("label") or detail.get("looks_like") or "unknown bytes"), 60)
         if record.kind == "resync":
-            lines = [paint("warning", f"△ {_bytes(len(piece.raw))} skipped: no frame begins here ({label})")]
+            lines = self._warning(f"△ {_bytes(len(piece.raw))} skipped: no frame begins here ({label})")
         else:
-            lines = [paint("warning", f"△ {_bytes(len(piece.raw))} · {label} · not Blynk")]
+            lines = self._warning(f"△ {_bytes(len(piece.raw))} · {label} · not Blynk")
         if "content_type" in detail:
             told = _tls_story(piece.raw)
             lines += [f"  {line}" for line in wrapped(told, width - 2)]
@@ -113,6 +118,12 @@ class Dump:
                     lines += [paint("quiet", f"  {line}") for line in wrapped(shown, width - 2)]
             lines += self._raw(piece.start, piece.raw, "")
         return lines + self._advice(record)
+
+    def _heading(self, record: FrameRecord) -> list[str]:
+        return _broken(heading(record, Palette(False)), heading(record, self._palette), self._options.width)
+
+    def _warning(self, text: str, indent: int = 0) -> list[str]:
+        return [self._palette.paint("warning", line) for line in wrapped(text, self._options.width - indent)]
 
     def _advice(self, record: StreamRecord) -> list[str]:
         advice, width = str(record.detail.get("advice") or ""), min(self._options.width, _TEXT_WIDTH)
@@ -149,6 +160,22 @@ def heading(record: FrameRecord, palette: Palette) -> str:
     route = f"{record.sender} → {peer[record.sender]}" if record.sender in peer else "sender unknown"
     mark = palette.paint("strong", f"frame {record.n}")
     return f"{mark} · " + " · ".join([*parts, palette.paint(record.sender, route)])
+
+
+def _broken(plain: str, painted: str, width: int) -> list[str]:
+    """A heading in lines of at most `width` columns, broken between its parts; only the last part is painted over."""
+    if cells(plain) <= width:
+        return [painted]
+    lines: list[str] = []
+    taken = width + 1
+    for part, shown in zip(plain.split(_BETWEEN), painted.split(_BETWEEN), strict=True):
+        if taken + len(_BETWEEN) + cells(part) <= width:
+            lines[-1] += _BETWEEN + shown
+            taken += len(_BETWEEN) + cells(part)
+        else:
+            lines.append(f"  {shown}" if lines else shown)
+            taken = cells(part) + (2 if len(lines) > 1 else 0)
+    return lines
 
 
 def explained(record: FrameRecord, palette: Palette, width: int) -> list[str]:

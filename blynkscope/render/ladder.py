@@ -19,10 +19,10 @@ from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.render.console import MARKS, cells, fit, wrapped
 from blynkscope.render.glyphs import missing_glyphs
 from blynkscope.render.lifelines import STYLES, Lifelines, Piece
-from blynkscope.render.notices import frames_of, happening
+from blynkscope.render.notices import PRINTED, frames_of, happening
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
-from blynkscope.render.rows import PROOFS, duration
+from blynkscope.render.rows import PROOFS, duration, elapsed
 from blynkscope.render.safe import safe, safe_line
 from blynkscope.render.summary import Tally
 
@@ -198,35 +198,30 @@ class Ladder:
 
     def _logged(self, record: LogRecord) -> None:
         self._clock(record.time)
+        if record.kind == PRINTED and not self._options.verbose:
+            self._tally.unshown += 1
+            return
         if self._options.quiet:
             return
-        if record.stream is not None:
-            self._select(record.stream, self._stream_of(record.stream))
-        now = self._now if record.stream is not None else self._nowhere
+        now = self._beneath(record.stream, waits=True)
         text = f"╌ {safe_line(record.kind, 24)}: {safe_line(record.text, self._width)} (line {record.line})"
         place = now.place("device" if "device" in now.parties else "client")
         self._lines.append((self._margin(None, record.time) + now.note([("quiet", text)], place)).rstrip())
 
     def _found(self, record: FindingRecord) -> None:
         """A finding, boxed: why and what to do in it, advice once."""
-        now = self._nowhere
-        if record.stream is not None:
-            self._select(record.stream, self._stream_of(record.stream))
-            now = self._now
+        now = self._beneath(record.stream)
         style = record.severity if record.severity in MARKS else "note"
         room = min(now.room(), _BOX_WIDEST)
         lines: list[Piece] = [("strong", line) for line in wrapped(safe(record.title), room - 2)]
         if frames := frames_of(record):
             lines += [("quiet", line) for line in wrapped(frames, room - 2)]
-        if not self._options.quiet:
-            lines += [
-                ("", line) for text in record.detail.split("\n") if text for line in wrapped(safe(text), room - 2)
-            ]
-            if record.fix and (self._options.verbose or record.id + record.fix not in self._advised):
-                if len(self._advised) < limits.OPEN_WRITES_MAX:
-                    self._advised.add(record.id + record.fix)
-                fix = wrapped(safe(record.fix.replace("\n", " ")), room - 4)
-                lines += [("good", ("  " if at else "→ ") + line) for at, line in enumerate(fix)]
+        lines += [("", line) for text in record.detail.split("\n") if text for line in wrapped(safe(text), room - 2)]
+        if record.fix and (self._options.verbose or record.id + record.fix not in self._advised):
+            if len(self._advised) < limits.OPEN_WRITES_MAX:
+                self._advised.add(record.id + record.fix)
+            fix = wrapped(safe(record.fix.replace("\n", " ")), room - 4)
+            lines += [("good", ("  " if at else "→ ") + line) for at, line in enumerate(fix)]
         title = f"{MARKS[style]} {safe_line(record.id, 8)} {safe_line(record.severity, 8)}"
         painted = [self._palette.paint(kind, line) if kind else line for kind, line in lines]
         box = now.boxed(painted, [cells(line) for _, line in lines], style, (style, title), room)
@@ -264,6 +259,21 @@ class Ladder:
                 self._headed.discard(oldest)
             stream = self._streams[number] = Parties()
         return stream
+
+    def _beneath(self, number: int | None, *, waits: bool = False) -> Lifelines:
+        """The lifelines for what is no frame; none before a frame told who talks, as headings name the parties.
+
+        Args:
+            number: The stream; None for what concerns none.
+            waits: Wait for the first frame on a captured stream too; otherwise its addresses are reason to begin.
+        """
+        if number is None:
+            return self._nowhere
+        stream = self._stream_of(number)
+        if number not in self._headed and not stream.seen and (waits or stream.log):
+            return self._nowhere
+        self._select(number, stream)
+        return self._now
 
     def _select(self, number: int, stream: Parties, addresses: dict[str, str | None] | None = None) -> None:
         """What comes now belongs to this stream: a heading where something else stood before."""
@@ -305,8 +315,7 @@ class Ladder:
         room = self._gutter - 2 - max(len(front), 4 if self._gutter < 18 else 5)
         clock = ""
         if time is not None and self._first is not None:
-            shown = (f"{time - (self._first or 0.0):.{places}f}" for places in (3, 2, 1, 0))
-            clock = next((text for text in shown if len(text) < room), "")
+            clock = elapsed(time - self._first, max(room - 1, 0))
         front = front.ljust(4 if self._gutter < 18 else 5)
         text = fit(f"{front}{clock:>{max(room, 0)}}", self._gutter - 1)
         return self._palette.paint("quiet", text.ljust(self._gutter - 1)) + " "

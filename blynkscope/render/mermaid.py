@@ -14,6 +14,7 @@ from blynkscope.analysis.records import FindingRecord, FrameRecord, LogRecord, R
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.render.console import MARKS, wrapped
+from blynkscope.render.notices import first_sentence
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
 from blynkscope.render.rows import duration
@@ -135,6 +136,8 @@ class Mermaid:
         mark = MARKS.get(record.severity, "▷")
         head = f"{mark} {safe_line(record.id, 8)} {safe_line(record.severity, 8)}: {safe_line(record.title, _NOTE_MAX)}"
         lines = [head, *([safe_line(record.detail, _NOTE_MAX)] if record.detail else [])]
+        if record.fix:
+            lines.append(f"→ {safe_line(first_sentence(record.fix), _NOTE_MAX)}")
         text = "<br/>".join(escaped(piece) for line in lines for piece in _pieces(line))
         over = self._over(record.stream)
         line = f"Note over {over}: {text}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from blynkscope.analysis.records import FindingRecord, LogRecord, StreamRecord, WriteRecord
@@ -25,6 +26,10 @@ ENDINGS = {
 _ERAS = {"legacy": "legacy server", "iot": "Blynk IoT"}
 _FRAMES_SHOWN = 6
 _VALUE_MAX = 200
+_SENTENCE_END = re.compile(r"[.!?](?= [^ a-z])")
+_LINE_NUMBER = re.compile(r"\b[Ll]ine ([0-9]{1,9})\b")
+PRINTED = "user-print"
+"""Kind of the log lines that a sketch printed: often hundreds, and rarely what is looked for."""
 
 
 class Notices:
@@ -96,8 +101,6 @@ class Notices:
             lines[-1] += "  " + paint("quiet", frames)
         elif frames:
             lines += self._indented(frames, 4, "quiet")
-        if self._quiet:
-            return lines
         if record.detail:
             lines += self._indented(record.detail, 4, None)
         if record.fix and self._new_advice(record.id, record.fix):
@@ -208,6 +211,25 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return safe_line(", ".join(str(item) for item in value[:20]), _VALUE_MAX)
     return safe_line(str(value), _VALUE_MAX)
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of advice."""
+    text = text.replace("\n", " ").strip()
+    end = _SENTENCE_END.search(text)
+    return text[: end.end()] if end else text
+
+
+def line_of(detail: str) -> int | None:
+    """The line of a log that a finding's detail names first; None where it names none."""
+    found = _LINE_NUMBER.search(detail)
+    return int(found[1]) if found else None
+
+
+def place_of(record: FindingRecord) -> str:
+    """Where to look, in few words: `frames #3, #5`, or `line 12`; "" where the finding does not tell."""
+    line = None if record.frames else line_of(record.detail)
+    return f"line {line}" if line is not None else frames_of(record)
 
 
 def frames_of(record: FindingRecord) -> str:

@@ -54,7 +54,8 @@ class Parties:
         elif sender == "server":
             other = next((party for party in ("device", "app") if party in self.seen), None)
             sides = sender, other or ("device" if record.dialect == "hardware" else "app")
-        elif direct:
+        elif direct or (sender == "app" and record.dialect == "hardware"):
+            # An app that speaks a device's header talks to the device itself.
             sides = sender, "app" if sender == "device" else "device"
         else:
             sides = sender, "server"

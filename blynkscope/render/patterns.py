@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import AnyStr, Generic, NamedTuple
 
 from blynkscope.protocol.limits import TOKEN_LENGTH
 
@@ -48,18 +48,63 @@ _HEADER = re.compile(
 _SPOKEN = re.compile(
     rf"""(?<![\w])token["'`]?[ :|\[]{{1,4}}["'`]?({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})""", re.IGNORECASE
 )
-_PATH = re.compile(rf"/({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})")
+_WORD = (
+    r"(?>[A-Z]{2,}+\d{0,6}+[A-Z]{0,2}+|[A-Z]?[a-z]++\d{0,4}+|[A-Z]\d{0,4}+|\d{1,5}+(?:[A-Z]{0,4}+|[a-z]{0,3}+))"
+    r"(?![A-Za-z0-9])"
+)
+"""A word, an abbreviation or a number, as identifiers are made of: `Server`, `SHA256`, `3DES`, `v1`."""
+_NAME = rf"(?={_RUN_CHAR}*?[A-Za-z]{{3}})(?:{_WORD}[_-]{{1,2}}+)++{_WORD}(?!{_RUN_CHAR})"
+"""Words joined by `_` or `-`: the cipher suites of TLS, file names, topics. Chance makes one token of 10^10 look so."""
+_UUID = rf"[0-9A-Fa-f]{{8}}-(?:[0-9A-Fa-f]{{4}}-){{3}}[0-9A-Fa-f]{{12}}(?!{_RUN_CHAR})"
+NO_TOKEN = rf"(?!{_NAME})(?!{_UUID})"
+"""Put before a run: names made of words, and UUIDs, are no tokens."""
+_PATH = re.compile(rf"/{NO_TOKEN}({_RUN_CHAR}{{{TOKEN_LENGTH}}})(?!{_RUN_CHAR})")
 MAIL = re.compile(rf"(?:(?<!{_LOCAL})|(?<=%40))((?:[\w.+~\-]|%(?!40))++(?:@|%40){_DOMAIN}++(?:\.{_DOMAIN}++)++)")
 """An e-mail address. Group: all of it."""
 RUN = re.compile(rf"{_RUN_CHAR}{{6,}}+")
 """Anything that may be a token."""
 HEX = re.compile(r"(?:[0-9a-fA-F]{2}){32,}")
 """Bytes written as hex, long enough to hold a token."""
-WHOLE_TOKEN = re.compile(
-    rf"(?<!{_RUN_CHAR})(?=[A-Za-z_-]*+\d)(?=(?:[\d_-]*+[A-Za-z]|[0-9]{{{TOKEN_LENGTH}}}))"
+_TOKEN_FORM = re.compile(
+    rf"(?<!{_RUN_CHAR}){NO_TOKEN}(?=[A-Za-z_-]*+\d)(?=(?:[\d_-]*+[A-Za-z]|[0-9]{{{TOKEN_LENGTH}}}))"
     rf"(?![0_-]++(?!{_RUN_CHAR})){_RUN_CHAR}{{{TOKEN_LENGTH}}}(?!{_RUN_CHAR})"
 )
-"""A word that has the form of a token: its length, digits and letters, or digits alone."""
+_DIGEST = re.compile(
+    r"""(?<![A-Za-z0-9])(?:md5|sha-?\d{0,3})(?:[ _-]?(?:sum|hash|digest|checksum))?["']?(?: ?\([^()\r\n]{0,80}\))?"""
+    r"""[ \t]{0,4}[:=]?[ \t]{0,4}["']?\Z""",
+    re.IGNORECASE,
+)
+_DIGEST_BEFORE = 120
+"""Characters before a run in which the name of a digest may stand."""
+
+
+class TokenLook(Generic[AnyStr]):
+    """What has the look of a token wherever it stands: its length and alphabet, digits with letters or digits alone.
+
+    Names made of words are none, nor is what the text calls an MD5 or SHA sum.
+    """
+
+    def __init__(self, form: re.Pattern[AnyStr], digest: re.Pattern[AnyStr]) -> None:
+        self._form: re.Pattern[AnyStr] = form
+        self._digest: re.Pattern[AnyStr] = digest
+
+    def finditer(self, text: AnyStr) -> Iterator[re.Match[AnyStr]]:
+        """All of them in a text."""
+        for match in self._form.finditer(text):
+            start = match.start()
+            if self._digest.search(text[max(0, start - _DIGEST_BEFORE) : start]) is None:
+                yield match
+
+
+WHOLE_TOKEN = TokenLook(_TOKEN_FORM, _DIGEST)
+
+
+def in_bytes(pattern: re.Pattern[str]) -> re.Pattern[bytes]:
+    """The same expression for bytes."""
+    return re.compile(pattern.pattern.encode("ascii"), pattern.flags & re.IGNORECASE)
+
+
+WHOLE_TOKEN_BYTES = TokenLook(in_bytes(_TOKEN_FORM), in_bytes(_DIGEST))
 
 _SSID_NAMES = r"(?:wifi[_-]?ssid|ssid|wifi[_-]?name|sta[_-]?ssid|ap[_-]?ssid)"
 _PASS_NAMES = r"(?:wifi[_-]?(?:pass(?:word|wd|phrase)?|pwd|psk|key)|pass(?:word|wd|phrase)?|pwd|psk|apn[_-]?pass)"  # noqa: S105

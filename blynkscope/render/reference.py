@@ -356,7 +356,8 @@ def _status_facts(row: Status) -> list[tuple[str, str]]:
 
 def _finding_facts(rule: Any) -> list[tuple[str, str]]:
     section = str(rule.section or "")
-    return [("title", rule.title), ("to do", rule.fix), ("section", section)]
+    severity = f"{rule.severity}; circumstances may lower or raise it"
+    return [("title", rule.title), ("severity", severity), ("to do", rule.fix), ("section", section)]
 
 
 # --- rich, lazily ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from blynkscope.analysis.records import FrameRecord, WriteRecord
 from blynkscope.protocol import limits
@@ -29,6 +29,10 @@ _UNPROVEN_FROM_SERVER = frozenset({"sent", "delivered"})
 PROOFS = {"contradicted": "contradicts", "rejected": "rejects", "confirmed": "confirms"}
 """States of writes that a frame proves, and what that frame does to the write. Bad news is told first."""
 _ORDER = {state: rank for rank, state in enumerate(PROOFS)}
+_CLOCK = 10
+"""Columns of a time."""
+_LONG = 1e6
+"""Seconds (eleven days) from which on a time is told in days: nobody reads them as seconds."""
 _BEFORE_TAIL = 2
 """Spaces between columns at the right edge."""
 
@@ -80,7 +84,7 @@ class Rows:
             return "          "
         if self._first is None:
             self._first = time
-        return f"{time - self._first:10.3f}"
+        return f"{elapsed(time - self._first, _CLOCK):>{_CLOCK}}"
 
     def head(self) -> str:
         """The names of the columns."""
@@ -191,6 +195,27 @@ class Rows:
 
 def _urgency(record: WriteRecord) -> int:
     return _ORDER[record.state]
+
+
+def elapsed(seconds: float, room: int) -> str:
+    """A time in at most `room` columns: `12.345`, or, where it is long, `+12d 01:32`; "" where nothing fits.
+
+    Args:
+        seconds: Since the beginning; of a source that has another clock they may be negative.
+        room: Columns.
+    """
+    if abs(seconds) < _LONG:
+        text = f"{seconds:.3f}"
+        return text if len(text) <= room else _first_that_fits((f"{seconds:.{places}f}" for places in (2, 1, 0)), room)
+    sign = "-" if seconds < 0 else "+"
+    days, rest = divmod(int(abs(seconds)), 86400)
+    hours, minutes = rest // 3600, rest % 3600 // 60
+    forms = (f"{sign}{days}d {hours:02}:{minutes:02}", f"{sign}{days}d {hours:02}h", f"{sign}{days}d", f"{sign}∞")
+    return _first_that_fits(forms, room)
+
+
+def _first_that_fits(texts: Iterable[str], room: int) -> str:
+    return next((text for text in texts if len(text) <= room), "")
 
 
 def duration(milliseconds: float) -> str:

@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 from blynkscope import __version__
 from blynkscope.analysis.catalogue import CATALOGUE
-from blynkscope.analysis.records import FindingRecord, Record, SummaryRecord, WriteRecord
+from blynkscope.analysis.records import FindingRecord, Record, StreamRecord, SummaryRecord, WriteRecord
+from blynkscope.protocol import limits
+from blynkscope.render.notices import line_of
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe_line
 
@@ -39,6 +41,8 @@ class Sarif:
         self._more = 0
         self._seen: Counter[str] = Counter()
         self._summary: SummaryRecord | None = None
+        self._logs: set[int] = set()
+        self._captured = False
 
     def write(self, records: Sequence[Record]) -> None:
         """Take the findings of a batch; frames only teach what is secret."""
@@ -52,6 +56,8 @@ class Sarif:
                     self._results.append(self._result(shown))
                 else:
                     self._more += 1
+            elif isinstance(shown, StreamRecord):
+                self._stream_seen(shown)
             elif isinstance(shown, SummaryRecord):
                 self._summary = shown
 
@@ -77,6 +83,19 @@ class Sarif:
         # ASCII only: what JSON lets pass may still steer a terminal.
         self._stream.write(json.dumps(document, indent=1, ensure_ascii=True) + "\n")
         self._stream.flush()
+
+    def _stream_seen(self, record: StreamRecord) -> None:
+        if not record.detail.get("log"):
+            self._captured = self._captured or record.kind == "opened"
+        elif len(self._logs) < limits.STREAMS_MAX:
+            self._logs.add(record.stream)
+
+    def _line(self, record: FindingRecord) -> int:
+        """The line that a finding stands at: 1 where its input is no log, or where it does not say which it is."""
+        told = record.stream in self._logs if record.stream is not None else not self._captured
+        if not told or len(self._inputs) != 1:
+            return 1
+        return max(line_of(record.detail) or 1, 1)
 
     def _invocation(self) -> dict[str, Any]:
         invocation: dict[str, Any] = {"executionSuccessful": True}
@@ -113,8 +132,9 @@ class Sarif:
                 for frame in record.frames[:_FRAMES_MAX]
             ]
         # Viewers want a line; a capture has none, so that a finding stands at the beginning of its file.
+        region = {"startLine": self._line(record)}
         places: list[dict[str, Any]] = [
-            {"physicalLocation": {"artifactLocation": {"uri": uri, "index": at}, "region": {"startLine": 1}}}
+            {"physicalLocation": {"artifactLocation": {"uri": uri, "index": at}, "region": region}}
             for at, uri in enumerate(self._inputs[:INPUTS_MAX])
         ]
         if logical:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from blynkscope.analysis.pins import BAD, LADDER
 from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, SummaryRecord, WriteRecord
 from blynkscope.protocol import limits
-from blynkscope.render.console import MARKS, cells, padded, wrapped
+from blynkscope.render.console import MARKS, cells, fit, padded, wrapped
+from blynkscope.render.notices import first_sentence, place_of
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe_line
 
@@ -17,12 +18,15 @@ _SEVERITIES = ("error", "warning", "note")
 _PINS_SHOWN = 12
 _FINDINGS_SHOWN = 12
 _FINDINGS_MAX = 256
+_ADVISED = frozenset({"error", "warning"})
 _TITLE_MAX = 400
 _OPEN_MAX = 8 * limits.OPEN_WRITES_MAX
 """Writes of one generation whose states may still change; two generations are kept."""
 _LABEL = 10
 _INDENT = _LABEL + 2
 _WIDEST = 120
+_ONE_CLOCK = 366 * 86400
+"""Seconds that one run may last; inputs farther apart than that were not stamped by one clock."""
 _LONGEST_STATE = len("✗ 100000 contradicted")
 _PROTOCOLS = {
     "tls": "TLS", "http": "HTTP", "websocket": "WebSocket", "mqtt": "MQTT", "ssh": "SSH", "particle": "Particle",
@@ -40,6 +44,8 @@ _LOST = {
     "segments_conflicting": ("TCP segment contradicting an earlier one", "TCP segments contradicting earlier ones"),
     "segments_after_close": ("TCP segment after its stream was closed", "TCP segments after their streams were closed"),
     "streams_evicted": ("stream no longer followed", "streams no longer followed"),
+    "log_lines_unread": ("log line unread", "log lines unread"),
+    "bytes_beyond_limit": ("byte beyond the limit", "bytes beyond the limit"),
 }
 """What the counts of a summary's `lost` mean, for one and for several."""
 
@@ -51,6 +57,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.summary: SummaryRecord | None = None
+        self.unshown = 0
+        """Lines of a log that were read and not shown."""
         self._frames = 0
         self._streams: set[int] = set()
         self._first: float | None = None
@@ -61,6 +69,8 @@ class Tally:
         self._older: dict[int, tuple[str, str]] = {}
         self._kinds: dict[tuple[str, str], tuple[str, str]] = {}
         self._findings: dict[tuple[str, str], list[int]] = {}
+        self._advice: dict[tuple[str, str], tuple[str, str]] = {}
+        """Where to look and the first thing to do, of each finding's first record."""
         self._severities: dict[str, str] = {}
         self._foreign: dict[str, set[int]] = {}
 
@@ -71,6 +81,8 @@ class Tally:
                 self._first = self._last = time
             elif time > self._last:
                 self._last = time
+            elif time < self._first:
+                self._first = time
 
     def stream(self, record: StreamRecord) -> None:
         """Something happened to a stream; what is no Blynk is counted by its protocol."""
@@ -89,6 +101,8 @@ class Tally:
                 self._first = self._last = time
             elif time > self._last:
                 self._last = time
+            elif time < self._first:
+                self._first = time
         if len(self._streams) < limits.STREAMS_MAX:
             self._streams.add(record.stream)
         if record.write is not None and record.sender != "server" and record.fields:
@@ -126,15 +140,25 @@ class Tally:
         key = record.id, record.title
         if key in self._findings or len(self._findings) < _FINDINGS_MAX:
             counts = self._findings.setdefault(key, [0, 0])
+            if not counts[0] and record.severity in _ADVISED:
+                self._advice[key] = place_of(record), safe_line(first_sentence(record.fix), _TITLE_MAX)
             counts[0] += 1
             counts[1] += record.count
 
-    def lines(self, options: Options) -> list[str]:
-        """The summary, ready to print."""
+    def lines(self, options: Options, *, advice: bool = True) -> list[str]:
+        """The summary, ready to print.
+
+        Args:
+            options: Width and colour.
+            advice: Say below each warning and error where to look and what to do first.
+        """
         paint = options.palette.paint
         width = min(options.width, _WIDEST)
-        lines = ["", paint("quiet", "── summary " + "─" * (width - 11)), self._totals(paint)]
-        lines += self._finding_lines(paint, width)
+        lines = ["", paint("quiet", "── summary " + "─" * (width - 11)), *self._totals(paint, width)]
+        if self.unshown:
+            text = f"{self.unshown} other line{'' if self.unshown == 1 else 's'} (-v shows {_them(self.unshown)})"
+            lines.append(_labelled("log", paint("quiet", text)))
+        lines += self._finding_lines(paint, width, self._advice if advice else {})
         lines += self._write_lines(paint, width)
         if self._foreign:
             named = [
@@ -152,15 +176,16 @@ class Tally:
             lines.append(_labelled("more", paint("quiet", f"blynkscope explain {safe_line(order[0][0], 12)}")))
         return lines
 
-    def _totals(self, paint: Paint) -> str:
+    def _totals(self, paint: Paint, width: int) -> list[str]:
         frames = self.summary.frames if self.summary else self._frames
         streams = self.summary.streams if self.summary else len(self._streams)
         text = f"{frames} in {streams} stream{'' if streams == 1 else 's'}"
         if self._first is not None and self._last > self._first:
-            text += f" over {span(self._last - self._first)}"
-        return _labelled("frames", paint("strong", text))
+            seconds = self._last - self._first
+            text += f" over {span(seconds)}" if seconds <= _ONE_CLOCK else ", several clocks"
+        return _labelled_lines("frames", [paint("strong", line) for line in wrapped(text, width - _INDENT)])
 
-    def _finding_lines(self, paint: Paint, width: int) -> list[str]:
+    def _finding_lines(self, paint: Paint, width: int, advice: Mapping[tuple[str, str], tuple[str, str]]) -> list[str]:
         counts = dict.fromkeys(_SEVERITIES, 0)
         for (name, _), (times, _) in self._findings.items():
             severity = self._severities[name]
@@ -182,8 +207,18 @@ class Tally:
             first, *rest = wrapped(safe_line(title.rstrip(), _TITLE_MAX) + repeated, width - _INDENT - margin) or [""]
             lines.append(_labelled("", f"{paint(severity, head)}  {first}"))
             lines += [_labelled("", " " * margin + line) for line in rest]
+            place, fix = advice.get((name, title), ("", ""))
+            room = width - _INDENT - margin
+            if place:
+                lines.append(_labelled("", " " * margin + paint("quiet", fit(place, room))))
+            if fix:
+                lines.append(_labelled("", " " * margin + paint("good", fit(f"→ {fix}", room))))
         if len(order) > _FINDINGS_SHOWN:
             lines.append(_labelled("", paint("quiet", f"and {len(order) - _FINDINGS_SHOWN} more")))
+        elsewhere = sum(counts.values()) - sum(times for times, _ in self._findings.values())
+        if elsewhere > 0 and len(self._findings) < _FINDINGS_MAX:
+            text = f"{elsewhere} about streams that are not shown"
+            lines += [_labelled("", paint("quiet", line)) for line in wrapped(text, width - _INDENT)]
         return lines
 
     def _write_lines(self, paint: Paint, width: int) -> list[str]:
@@ -241,6 +276,10 @@ def _lost(name: str, count: int) -> str:
     """A count of what was lost, in words."""
     one, several = _LOST.get(name) or (safe_line(name, 60).replace("_", " "),) * 2
     return f"{count} {one if count == 1 else several}"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 def _rank(severity: str) -> int:

@@ -19,7 +19,7 @@ from blynkscope.analysis.records import (
     SummaryRecord,
     WriteRecord,
 )
-from blynkscope.render.notices import Notices
+from blynkscope.render.notices import PRINTED, Notices
 from blynkscope.render.options import Options
 from blynkscope.render.rows import PROOFS, Rows
 from blynkscope.render.summary import Tally
@@ -112,7 +112,9 @@ class Table:
                 lines += self._notices.stream(record, self._rows.clock(record.time))
         elif isinstance(record, LogRecord):
             self._rows.begin(record.time)
-            if not self._quiet:
+            if record.kind == PRINTED and not self._verbose:
+                self._tally.unshown += 1
+            elif not self._quiet:
                 lines += self._notices.log(record, self._rows.clock(record.time))
         elif isinstance(record, SummaryRecord):
             self._tally.summary = record

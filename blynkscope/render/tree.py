@@ -19,6 +19,7 @@ from blynkscope.render.dump import field_lines, heading
 from blynkscope.render.fields import fields_of
 from blynkscope.render.notices import Notices
 from blynkscope.render.options import Options
+from blynkscope.render.rows import elapsed
 from blynkscope.render.safe import safe_line
 from blynkscope.render.summary import Tally
 
@@ -61,7 +62,8 @@ class Tree:
         paint = self._palette.paint
         facts = [f"stream {record.stream}"]
         if record.time is not None:
-            facts.append(f"{self._clock(record.time).strip()} s")
+            clock = self._clock(record.time).strip()
+            facts.append(clock if "d" in clock else f"{clock} s")
         if record.src and record.dst:
             facts.append(f"{safe_line(record.src, 60)} → {safe_line(record.dst, 60)}")
         facts.append(safe_line(" over ".join(reversed(record.via)), 80))
@@ -78,7 +80,7 @@ class Tree:
             return " " * 10
         if self._first is None:
             self._first = time
-        return f"{time - self._first:10.3f}"
+        return f"{elapsed(time - self._first, 10):>10}"
 
     def _other(self, record: Record) -> list[str]:
         if isinstance(record, FindingRecord):

@@ -52,6 +52,8 @@ class CaptureScrub:
         self._plan = Plan()
         self._size = source.seek(0, 2)
         self._matcher = Matcher(vault)
+        self._wrong = 0
+        """Checksums of TCP and UDP that were wrong before."""
         self.report = Report("capture")
 
     def write(self, target: BinaryIO) -> None:
@@ -67,6 +69,7 @@ class CaptureScrub:
         beside = self._beside()
         patches = heapq.merge(self._patches(), sorted(late), sorted(beside))
         patched(self._source, target, patches, self._size)
+        self._note_checksums()
 
     def left(self, written: BinaryIO) -> dict[str, int]:
         """Secrets that are still in what was written, counted by kind: nothing, or there is a fault."""
@@ -137,6 +140,15 @@ class CaptureScrub:
         if counts.packed_messages:
             report.notes.append(f"{counts.packed_messages} compressed WebSocket messages could not be looked into")
 
+    def _note_checksums(self) -> None:
+        self.report.left["wrong_checksums"] = wrong = self._wrong
+        if wrong:
+            said = "1 checksum was" if wrong == 1 else f"{wrong} checksums were"
+            stays = "stays" if wrong == 1 else "stay"
+            self.report.notes.append(
+                f"{said} wrong before and {stays} so (as a rule because the network card was to fill it in)"
+            )
+
     # --- planning ---
 
     def _make_plan(self) -> None:
@@ -202,6 +214,7 @@ class CaptureScrub:
     def _changed(self, one: Segment) -> bytes | None:
         """A segment without its secrets and with a checksum that follows; None where nothing changes."""
         vault = self._vault
+        self._wrong += checksums.was_wrong(one)
         payload = one.data[one.payload :]
         new = payload
         if one.stream:

@@ -17,8 +17,11 @@ OVERLAP = 16 * 1024
 CHAR, HEX, FIXED = 0, 2, 255
 """How a byte is written: as itself, as two hex digits, in a way that is left alone; 12 and 13: as 2 or 3 digits."""
 _DECIMAL = 10
+_NEWLINE = 10
 
 _SPOKEN = re.compile(rb"(?m)^[^\n\r<>]{0,80}?(?:-> [^\n\r<>]{0,24}?)?(<<|>>|<|>) ?([^\n\r]*+)")
+_HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*+:(?: |\r?\Z)|[A-Z]{3,7} \S++ HTTP/\d|HTTP/\d(?:\.\d)? \d{3}(?!\d)")
+"""What a client of HTTP prints behind `>` and `<`: a line that stands for itself."""
 _GROUP = re.compile(rb"\[([0-9A-Fa-f]{2}(?:\|[0-9A-Fa-f]{2})*+)\]")
 _ESCAPED = re.compile(rb"\\x([0-9A-Fa-f]{2})|\\u00([0-9A-Fa-f]{2})|%([0-9A-Fa-f]{2})|\\(0|[nrtabfv\\'\"/])", re.DOTALL)
 _ESCAPED_LINE = re.compile(rb"(?m)^[^\n]*?(?:\\x|\\u00|%)[0-9A-Fa-f]{2}[^\n]*$")
@@ -59,6 +62,12 @@ class Cells:
         self.values += text[start:end]
         self._places.extend(range(start, end))
         self._kinds += bytes(end - start)
+
+    def places(self, start: int, end: int) -> list[int]:
+        """Where the characters of some bytes begin, of those that can be replaced."""
+        return [
+            place for place, kind in zip(self._places[start:end], self._kinds[start:end], strict=True) if kind != FIXED
+        ]
 
     def forget(self) -> None:
         """Keep the end only."""
@@ -119,6 +128,9 @@ def _spoken(text: bytes) -> Iterator[Cells]:
     for match in _SPOKEN.finditer(text):
         cells = sides.setdefault(match[1], Cells())
         at, end = match.span(2)
+        header = _HEADER.match(text, at, end) is not None
+        if header:
+            cells.add(_NEWLINE, at, FIXED)
         if text[at - 1 : at] == b" " and text[at : at + 1] != b"[":
             at -= 1
         while at < end:
@@ -130,6 +142,8 @@ def _spoken(text: bytes) -> Iterator[Cells]:
             for number in range(group.start(1), group.end(1), 3):
                 cells.add(int(text[number : number + 2], 16), number, HEX)
             at = group.end()
+        if header:
+            cells.add(_NEWLINE, end, FIXED)
         if len(cells) > RUN_MAX:
             yield cells
             cells.forget()

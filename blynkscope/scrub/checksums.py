@@ -42,6 +42,14 @@ def is_right(pseudo: bytes, data: bytes) -> bool:
     return ones_sum(pseudo + data) == 0xFFFF
 
 
+def was_wrong(one: Segment) -> bool:
+    """Whether the checksum of a whole segment is wrong, as where the network card was to fill it in."""
+    at = _CHECKSUM_AT[one.protocol]
+    if not one.whole or len(one.data) < at + 2 or (one.protocol == UDP and not any(one.data[at : at + 2])):
+        return False
+    return not is_right(_pseudo(one.addresses, one.protocol, len(one.data)), one.data)
+
+
 def with_checksum(one: Segment, new: bytes, addresses: bytes) -> bytes:
     """The changed segment with a checksum that is right where it was right before, or could not be judged."""
     at = _CHECKSUM_AT[one.protocol]
@@ -50,8 +58,7 @@ def with_checksum(one: Segment, new: bytes, addresses: bytes) -> bytes:
     (old,) = struct.unpack_from(">H", one.data, at)
     if one.protocol == UDP and not old:
         return new
-    length = len(one.data)
-    if one.whole and not is_right(_pseudo(one.addresses, one.protocol, length), one.data):
+    if was_wrong(one):
         return new
     value = followed(old, one.data, new)
     value = followed(value, one.addresses, addresses)

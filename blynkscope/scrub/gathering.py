@@ -17,15 +17,23 @@ from blynkscope.wire import dns
 
 def frame_secrets(records: Iterable[Record], *, hosts: bool) -> Iterator[tuple[Kind, bytes]]:
     """The secrets in the bodies of the frames among some records."""
+    for _, body, found in frame_places(records, hosts=hosts):
+        for start, end, kind in found:
+            yield kind, body[start:end]
+
+
+def frame_places(records: Iterable[Record], *, hosts: bool) -> Iterator[tuple[bytes, bytes, list[Spot]]]:
+    """Of the frames among some records that hold secrets: the header, the body, and where they are in it."""
     for record in records:
         if isinstance(record, Observed):
-            body, dialect = record.body, Dialect(record.facts.dialect)
+            body, dialect, word = record.body, Dialect(record.facts.dialect), record.word
         elif isinstance(record, FrameRecord):
-            body, dialect = bytes.fromhex(record.body), Dialect(record.dialect)
+            body, dialect, word = bytes.fromhex(record.body), Dialect(record.dialect), record.length or 0
         else:
             continue
-        for start, end, kind in frame_spots(record.cmd, body, dialect, hosts=hosts):
-            yield kind, body[start:end]
+        found = list(frame_spots(record.cmd, body, dialect, hosts=hosts))
+        if found:
+            yield struct.pack(">BHH", record.cmd & 0xFF, record.id & 0xFFFF, word & 0xFFFF), body, found
 
 
 def learn_place(vault: Vault, place: Place) -> None:

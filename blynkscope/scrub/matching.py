@@ -26,6 +26,11 @@ _COMMON = frozenset(name.encode() for name in SECRET_NAMES) | {
 _LONGEST_SECRET = 8192
 
 
+def is_found_anywhere(secret: bytes) -> bool:
+    """Whether a secret that is known is replaced wherever it stands; others are in their place only."""
+    return SHORTEST_KNOWN <= len(secret) <= _LONGEST_SECRET and secret.lower() not in _COMMON
+
+
 class Matcher:
     """Finds the secrets of a vault that has learned them all."""
 
@@ -35,7 +40,7 @@ class Matcher:
         self._exact: dict[bytes, tuple[bytes, Kind, bytes]] = {}
         self._placeholders: dict[bytes, tuple[bytes, Kind]] = {}
         for secret, kind in vault.known.items():
-            if not SHORTEST_KNOWN <= len(secret) <= _LONGEST_SECRET or secret.lower() in _COMMON:
+            if not is_found_anywhere(secret):
                 continue
             made = vault.placeholder(kind, secret)
             if made == secret:

@@ -21,6 +21,8 @@ class Report:
     left: dict[str, int] = field(default_factory=dict)
     """What could not be looked into."""
     notes: list[str] = field(default_factory=list)
+    remaining_lines: dict[str, list[int]] = field(default_factory=dict)
+    """By kind, the lines of a log in which a secret was left."""
 
     damaged: bool = False
     """True where the input broke; what came before is in the output, and what came behind was searched as text."""

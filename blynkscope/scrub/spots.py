@@ -19,13 +19,9 @@ Spot = tuple[int, int, Kind]
 """Start, end, kind."""
 
 
-def _bytes(pattern: re.Pattern[str]) -> re.Pattern[bytes]:
-    return re.compile(pattern.pattern.encode("ascii"), pattern.flags & re.IGNORECASE)
-
-
-_NAMED = tuple((_bytes(pattern), group) for pattern, group in patterns.NAMED)
-_MAIL = _bytes(patterns.MAIL)
-WHOLE_TOKEN = _bytes(patterns.WHOLE_TOKEN)
+_NAMED = tuple((patterns.in_bytes(pattern), group) for pattern, group in patterns.NAMED)
+_MAIL = patterns.in_bytes(patterns.MAIL)
+WHOLE_TOKEN = patterns.WHOLE_TOKEN_BYTES
 _MQTT_LOGIN = re.compile(rb"\x00\x06device\x00([\x10-\x40])([A-Za-z0-9_-]{16,64})")
 
 _CONNECTING = re.compile(rb"\] Connecting to (?!WiFi\b|[\w.-]++:\d)([^\r\n]{1,32}?)[ .]*+[\r\n]")
@@ -54,7 +50,7 @@ _SECRET_WORDS = tuple(word.encode() for word in patterns.SECRET_WORDS)
 _HOSTS = frozenset({Kind.ADDRESS, Kind.HOST, Kind.HARDWARE})
 _GUARDED: tuple[tuple[Kind, tuple[bytes, ...], re.Pattern[bytes], int], ...] = (
     *(
-        (Kind(kind), tuple(word.encode() for word in words), _bytes(pattern), group)
+        (Kind(kind), tuple(word.encode() for word in words), patterns.in_bytes(pattern), group)
         for kind, words, pattern, group in patterns.SHAPES
     ),
     (Kind.SSID, (b"connecting to",), _CONNECTING, 1),
@@ -101,7 +97,8 @@ def spots(data: bytes, *, hosts: bool) -> Iterator[Spot]:
 
 
 _LIKE_TOKEN = re.compile(
-    rb"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*+\d)(?=[\d_-]*+[A-Za-z])[A-Za-z0-9_-]{%d,}+" % patterns.TOKEN_PART
+    rb"(?<![A-Za-z0-9_-])%s(?=[A-Za-z_-]*+\d)(?=[\d_-]*+[A-Za-z])[A-Za-z0-9_-]{%d,}+"
+    % (patterns.NO_TOKEN.encode("ascii"), patterns.TOKEN_PART)
 )
 
 

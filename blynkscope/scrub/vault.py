@@ -65,6 +65,15 @@ _WORDS = {Kind.TOKEN: "TOKEN", Kind.MAIL: "mail", Kind.PASSWORD: "PASS", Kind.SS
 _PUBLIC_CLOUDS = re.compile(
     rb"(?:[a-z0-9-]+\.)?blynk\.cloud|blynk-cloud\.com|cloud\.blynk\.cc|localhost|bit\.ly", re.IGNORECASE
 )
+_NO_NETWORK = frozenset(
+    word.encode()
+    for word in (
+        "db", "the db", "database", "the database", "postgres", "postgresql", "mysql", "redis", "mongodb", "influxdb",
+        "server", "the server", "blynk", "blynk server", "blynk cloud", "blynk.cloud", "cloud", "the cloud", "host",
+        "broker", "mqtt", "mqtt broker", "mqtt server", "ntp", "ntp server", "api", "wifi", "wi-fi", "ap", "network",
+        "the network", "internet", "the internet", "ssid", "router",
+    )
+)  # fmt: skip
 _PRIVATE_SECOND = range(16, 32)
 
 
@@ -74,7 +83,12 @@ def is_masked(value: bytes) -> bool:
 
 
 def is_public(kind: Kind, value: bytes) -> bool:
-    """True for what tells of nobody: the names of Blynk's own clouds, on which findings rest, and loopback."""
+    """True for what tells of nobody: Blynk's own clouds, on which findings rest, loopback, words that are no network.
+
+    "Connecting to …" is said of databases and servers as of Wi-Fi networks.
+    """
+    if kind is Kind.SSID:
+        return value.strip(b" .:!'\"").lower() in _NO_NETWORK
     if kind is Kind.ADDRESS:
         return value.startswith(b"127.") or value in {b"0.0.0.0", b"255.255.255.255", b"::1", b"::"}
     return kind is Kind.HOST and _PUBLIC_CLOUDS.fullmatch(value) is not None
@@ -119,9 +133,7 @@ class Vault:
         Raises:
             CaptureError: There are more than can be kept.
         """
-        if not self.wants(kind) or is_masked(value) or value in self.known or kind is Kind.PACKED:
-            return
-        if is_public(kind, value):
+        if kind is Kind.PACKED or value in self.known or self.stays(kind, value):
             return
         if len(self.known) >= SECRETS_MAX:
             raise CaptureError(f"more than {SECRETS_MAX} different secrets: split the input")
@@ -144,7 +156,7 @@ class Vault:
         """What stands for a secret: as many bytes, the same for the same secret."""
         if kind is Kind.PACKED:
             return b"*" * len(value)
-        if not self.wants(kind) or is_masked(value) or is_public(kind, value):
+        if self.stays(kind, value):
             return value
         found = self._placeholders.get(value)
         if found is None:
@@ -153,16 +165,18 @@ class Vault:
             self._parts.add(found)
         return found
 
+    def stays(self, kind: Kind, value: bytes) -> bool:
+        """Whether nothing is put in place of this; whoever replaces and whoever looks for what is left both ask."""
+        return not self.wants(kind) or is_masked(value) or is_public(kind, value)
+
     def is_placeholder(self, kind: Kind, value: bytes) -> bool:
         """Whether this is what a secret was replaced by, or nothing that was to be replaced."""
-        if kind is Kind.MAIL and _OWN_MAIL.fullmatch(value) is not None:
+        if self.stays(kind, value) or value in self._issued or value.upper() in self._issued:
             return True
-        if value in self._issued or is_masked(value) or not self.wants(kind) or value.upper() in self._issued:
+        if kind is Kind.MAIL and _OWN_MAIL.fullmatch(value) is not None:
             return True
         if kind is Kind.PACKED:
             return not value.strip(b"*")
-        if is_public(kind, value):
-            return True
         return self._parts.holds(value) if len(value) >= SHORTEST_KNOWN else _is_fill(value)
 
     def counted(self, kind: Kind, value: bytes) -> None:

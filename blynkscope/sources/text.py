@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from blynkscope.protocol import limits
 from blynkscope.wire import recognise
@@ -32,6 +33,9 @@ _WIDE_PROBE, _WIDE_MIN, _WIDE_SHARE = 4096, 16, 0.9
 
 _RAW_CHUNK = 32 * 1024
 _STAMPED = re.compile(rb"(?m)^[^\n]{0,200}?\[\d{1,10}\] |^\d\d:\d\d:\d\d|^[<>]{1,2} ?\[[0-9A-Fa-f]{2}\|")
+_OWN_STAMP = re.compile(r"(?m)^[ \t>]{0,8}(?:\[\d{1,10}\]|\[?\d\d:\d\d:\d\d\b|\d{4}-\d\d-\d\d[T ]\d\d:)")
+_STAMPS_MIN = 5
+"""Lines with stamps that make a text a log with stamps."""
 _CONTROL = bytes(set(range(32)) - set(b"\t\r\n\x1b\x08\x0c"))
 
 
@@ -109,7 +113,7 @@ class TextSource:
             else:
                 yield from self._raw(pasted.runs, pasted.notation, pasted.frames)
             return
-        transcript = Transcript()
+        transcript = Transcript(stamped=len(list(islice(_OWN_STAMP.finditer(text), _STAMPS_MIN))) == _STAMPS_MIN)
         cut = done = 0
         for line in _lines(text):
             done += len(line) + 1

@@ -67,7 +67,11 @@ def parse(text: str, notes: list[str], fail: Fail) -> tuple[bytes, str] | None:
         if notation != "tcpdump" and not _HEADLINE.match(line):
             raise fail(text, at, "this line is no row of the dump; leave it out")
     if skipped:
-        notes.append(f"{len(skipped)} lines without bytes were left out")
+        notes.append(
+            "1 line without bytes was left out"
+            if len(skipped) == 1
+            else f"{len(skipped)} lines without bytes were left out"
+        )
     packets: list[bytearray] = []
     done = 0
     data = bytearray()

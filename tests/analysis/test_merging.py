@@ -1,13 +1,16 @@
 """A log beside its capture: every line finds its frame, or its place between two."""
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
 
 from blynkscope.analysis.analyser import Analyser
-from blynkscope.analysis.merging import Merge
+from blynkscope.analysis.merging import Merge, _shift
 from blynkscope.analysis.records import LogRecord, spelled_out
+from blynkscope.cli.reading import merged
 from blynkscope.sources import CaptureSource, open_capture, open_input
 from blynkscope.sources.text import TextSource
 
@@ -110,3 +113,21 @@ def test_inputs_are_told_apart_by_content(tmp_path):
     log = tmp_path / "capture.pcap"
     log.write_text("[5] Login timeout\n")
     assert isinstance(open_input(log), TextSource)
+
+
+def test_a_clock_without_a_date_is_told_by_its_beginning():
+    _, merge, _ = woven("04_hw_plain_cpp140")
+    note = next(note for note in merge.notes if "was tied" in note)
+    if merge.offset > 1e8:
+        began = datetime.fromtimestamp(merge.offset, UTC)
+        assert f"the log's clock began at {began:%Y-%m-%d %H:%M:%S}." in note
+    assert _shift(-2.5) == ", clock offset -2.500 s"
+    assert _shift(1795253738.482) == "; the log's clock began at 2026-11-21 09:35:38.482 UTC"
+    assert _shift(1e300).startswith(", clock offset +1")
+
+
+def test_only_a_log_goes_with_a_capture():
+    log, capture = PAIRS / "04_hw_plain_cpp140.clientlog.txt", PAIRS / "04_hw_plain_cpp140.pcap"
+    for file, beside, words in ((log, log, "this is a log itself"), (capture, capture, "this is a capture")):
+        with pytest.raises(click.UsageError, match=words):
+            merged(str(beside), str(file), Analyser(findings=False))

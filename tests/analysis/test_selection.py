@@ -6,7 +6,16 @@ from talk import begin, ping, status, sync, write
 
 from blynkscope.analysis import selection
 from blynkscope.analysis.analyser import Analyser
-from blynkscope.analysis.records import FrameRecord, Observed, StreamRecord, SummaryRecord, WriteRecord, spelled_out
+from blynkscope.analysis.records import (
+    FindingRecord,
+    FrameRecord,
+    LogRecord,
+    Observed,
+    StreamRecord,
+    SummaryRecord,
+    WriteRecord,
+    spelled_out,
+)
 from blynkscope.analysis.selection import Selection
 from blynkscope.protocol.commands import RESPONSE
 from blynkscope.sources import CaptureSource
@@ -179,3 +188,13 @@ def test_without_filter_and_streams_everything_passes():
     assert Selection(None).of(records) is records
     answers = [record for record in through([records], "status") if isinstance(record, Observed)]
     assert {record.cmd for record in answers} == {RESPONSE}
+
+
+def test_of_other_streams_nothing_is_shown():
+    log = [LogRecord(stream, None, 1, "ready", "") for stream in (1, 2, None)]
+    found = [FindingRecord("BS907", "x", "note", "log", stream, (), 1, "", "", "") for stream in (1, 2, None)]
+    chosen = Selection(None, [9])
+    assert chosen.of([*log, *found]) == [log[2], found[2]]
+    assert chosen.unseen_streams == [9]
+    assert Selection(None, [2]).of([*log, *found]) == [*log[1:], *found[1:]]
+    assert Selection("n == 1").of([*log, *found]) == [*log, *found]

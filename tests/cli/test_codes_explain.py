@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.session import MACHINE, Party
-from blynkscope.cli import codes, explain
+from blynkscope.cli import codes, explain, filters
 from blynkscope.protocol.commands import COMMANDS
 from blynkscope.protocol.statuses import STATUSES
 
@@ -193,3 +193,14 @@ def test_only_the_session_can_be_drawn():
     refused = run(explain.command, "BS301", "--format", "mermaid")
     assert refused.exit_code == 2
     assert "explain session" in refused.stderr
+
+
+def test_a_findings_severity_is_that_of_the_catalogue():
+    page = run(explain.command, "BS105", columns=120).output
+    assert "severity  warning; circumstances may lower or raise it" in page
+
+
+@pytest.mark.parametrize("columns", [50, 60, 120])
+def test_the_filter_language_fits_the_terminal(columns):
+    shown = run(filters.command, columns=columns).output
+    assert all(len(line) <= columns for line in shown.splitlines())

@@ -223,3 +223,19 @@ def test_an_input_is_not_written_over(tmp_path, monkeypatch):
     (tmp_path / "f.bin").write_bytes(WRITE)
     assert run("./f.bin", "-o", "f.bin").exit_code == 2
     assert (tmp_path / "f.bin").read_bytes() == WRITE
+
+
+MORE = "[10] <[14|00|03|00|04]vw[00]1[00]23\n"
+
+
+def test_more_bytes_than_declared():
+    shown = run(MORE).output
+    assert "△ 3 bytes more than declared (7 of 4 bytes of body are here)" in shown
+    assert "missing" not in shown
+
+
+@pytest.mark.parametrize("columns", [50, 56, 60, 80])
+def test_headings_are_wrapped(columns):
+    for text in (MORE, "1d 00 01 00 20 41", "14 00 02 00 06 76 77 00 31 00 35", "00 00 01 00 c8"):
+        shown = run(text, env={"COLUMNS": str(columns)}).output
+        assert all(len(line) <= columns for line in shown.splitlines()), shown

@@ -13,6 +13,7 @@ from scrub_help import frames, unpacked
 
 from blynkscope import cli
 from blynkscope.scrub.captures import CaptureScrub
+from blynkscope.scrub.logs import LogScrub
 
 CAPTURES = Path(__file__).parent.parent.parent / "captures"
 BRIDGE = CAPTURES / "13_bridge.pcap"
@@ -134,3 +135,37 @@ def test_nothing_is_kept_where_a_secret_is_left(tmp_path, monkeypatch, capsys):
     assert end.value.code == 1
     assert "token 2" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_log_in_which_a_secret_is_left_tells_the_line(tmp_path, monkeypatch, capsys):
+    def left(scrub, _):
+        scrub.report.remaining_lines = {"ssid": [2, 7]}
+        return {"ssid": 2, "token": 1}
+
+    monkeypatch.setattr(LogScrub, "left", left)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["redact", str(LOG), "-o", str(tmp_path / "out.txt")])
+    assert end.value.code == 1
+    assert "(ssid 2 in lines 2, 7, token 1)" in capsys.readouterr().err
+    assert not (tmp_path / "out.txt").exists()
+
+
+@pytest.mark.parametrize("folder", [CAPTURES / "logs", CAPTURES.parent / "tests" / "seeds"], ids=["logs", "seeds"])
+def test_every_log_can_be_shared(folder, tmp_path):
+    logs = sorted(folder.glob("*.txt"))
+    assert logs
+    for log in logs:
+        for more in ([], ["--hosts"]):
+            out = tmp_path / log.name
+            with pytest.raises(SystemExit) as end:
+                cli.main(["redact", str(log), "-o", str(out), *more])
+            assert end.value.code in {0, None}, log.name
+            assert out.stat().st_size == log.stat().st_size
+
+
+def test_checksums_that_were_wrong_are_told(tmp_path):
+    capture = CAPTURES / "04_hw_plain_cpp140.pcap"
+    done = run(capture, "-o", tmp_path / "out.pcap", "--hosts", "--format", "json")
+    report = json.loads(done.stdout)
+    assert report["left"]["wrong_checksums"] == report["packets"] == 133
+    assert f"{report['left']['wrong_checksums']} checksums were wrong before" in done.stderr.decode()

@@ -162,3 +162,10 @@ def test_secrets_are_hidden():
 def test_writes_settle():
     written = frame(1, write="sent", fields={"op": "vw", "pins": [{"pin": "V1", "values": ["1"]}]})
     assert "● 1 confirmed" in digest(written, WriteRecord(1, "confirmed", 2, None))
+
+
+@pytest.mark.parametrize("severity", ["error", "warning", "note"])
+def test_advice_is_given_once_for_what_is_wrong(severity):
+    shown = digest(frame(1), finding(severity=severity), closed(), frame(2, stream=2), finding(2, severity=severity),
+                   closed(2), SummaryRecord(2, 2, {}, {}))  # fmt: skip
+    assert shown.count("→ Compare the host.") == (severity != "note")

@@ -87,7 +87,11 @@ def test_an_app_stands_right_of_its_server():
 
 def test_device_and_app_without_a_server():
     shown = lines(frame(1, "app"), frame(2, "device"))
-    assert "server" in shown[0]
+    assert "device" in shown[0]
+    assert "app" in shown[0]
+    assert "│←─ HW 1" in shown[2]
+    assert "├── HW 2" in shown[3]
+    assert sum("stream 1" in line for line in shown) == 1
     direct = lines(opened(), happened("malformed", sender="device"), frame(1, "unknown", src=None, dst=None))
     assert "device" in direct[0]
 
@@ -134,8 +138,44 @@ def test_findings_are_boxed_at_their_place_and_advise_once():
     assert "HW 1" in rows[top - 1]
     assert "│ The server does not know this token" in rows[top + 1]
     assert "frames #1, #2" in rows[top + 2]
-    assert shown.count("→ Compare the host.") == 1
+    drawn, _, summary = shown.partition("── summary")
+    assert drawn.count("→ Compare the host.") == 1
+    assert "→ Compare the host." in summary
     assert "Again." in shown
+
+
+def test_quiet_drops_no_advice():
+    shown = ladder(opened(), frame(1), finding(), quiet=True)
+    assert "What was seen." in shown
+    assert "→ Compare the host." in shown
+    assert "── summary" not in shown
+
+
+def log_line(kind, text="told", stream=1):
+    return LogRecord(stream, 1000.0, 7, kind, text)
+
+
+def test_one_heading_that_the_first_frame_tells():
+    for begin in (opened(log=True), opened()):
+        shown = ladder(begin, log_line("ready"), frame(1), log_line("server")).split("\n")
+        heads = [at for at, line in enumerate(shown) if "── stream 1" in line]
+        assert len(heads) == 1
+        assert heads[0] > next(at for at, line in enumerate(shown) if "ready: told" in line)
+        assert "device" in shown[heads[0]]
+
+
+def test_what_a_sketch_prints_is_counted():
+    shown = ladder(frame(1), log_line("user-print"), log_line("user-print"))
+    assert "user-print" not in shown
+    assert "2 other lines (-v shows them)" in shown
+    assert "user-print: told" in ladder(frame(1), log_line("user-print"), verbose=1)
+
+
+def test_long_times_stay_in_the_margin():
+    for width in (60, 120):
+        shown = lines(frame(1), frame(2, time=1000.0 + 20778.4 * 86400), width=width)
+        assert "+20778d" in shown[3]
+        assert shown[2].index("├") == shown[3].index("├")
 
 
 def test_a_finding_about_no_stream_has_no_lifelines():

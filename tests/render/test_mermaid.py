@@ -41,7 +41,7 @@ def test_a_conversation_is_drawn():
         "    participant server2 as server<br/>10.0.0.1:8080",
         "    device1->>server2: HW 1 V1 = 23.5",
         "    server2-->>device1: RSP 2 STA_SUCCESS (12.3 ms)",
-        "    Note over device1: ▲ BS201 error: The server does not know this token<br/>What was seen.",
+        "    Note over device1: ▲ BS201 error: The server does not know this token<br/>What was seen.<br/>→ Compare the host.",
         "    Note over device1: 3 bytes are not in the input",
         "",
     ]

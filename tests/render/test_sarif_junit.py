@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_ladder import TOKEN, finding, frame
+from test_ladder import TOKEN, finding, frame, opened
 
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.records import FindingRecord, SummaryRecord
@@ -243,3 +243,20 @@ def test_hostile_text_leaves_both_well_formed(findings, inputs):
     sarif(*findings, inputs=tuple(inputs))
     for name in ("sarif", "junit"):
         assert written(name, *findings, inputs=tuple(inputs)).replace("\n", "").isprintable()
+
+
+def start_line(*records, inputs=("a.log",)):
+    result = sarif(*records, inputs=inputs)["results"][0]
+    return result["locations"][0]["physicalLocation"]["region"]["startLine"]
+
+
+def test_a_finding_of_a_log_stands_at_its_line():
+    told = finding(detail="Line 12: 3 bytes are missing, see line 14.")
+    assert start_line(opened(log=True), told) == 12
+    assert start_line(finding(None, detail="In line 7 of the log.")) == 7
+    assert start_line(opened(log=True), finding(detail="None of its 9 lines shows a frame.")) == 1
+    assert start_line(opened(log=True), finding(detail="Line 0 is none.")) == 1
+    # A capture has no lines; of several inputs it is not known which one is meant.
+    assert start_line(opened(), told) == 1
+    assert start_line(opened(), finding(None, detail="line 7")) == 1
+    assert start_line(opened(log=True), told, inputs=("a.log", "b.log")) == 1

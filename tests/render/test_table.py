@@ -351,11 +351,70 @@ def test_findings_stand_out_and_are_wrapped():
     )
     for width in WIDTHS:
         lines = table(finding, finding, width=width).split("\n")[1:]
-        assert sum("Fix it." in line for line in lines) == 1
+        summary = lines.index(next(line for line in lines if line.startswith("── summary")))
+        assert sum("Fix it." in line for line in lines[:summary]) == 1
+        assert sum("Fix it." in line for line in lines[summary:]) == 1
         assert lines[0].startswith("  ▲ BS201 error  The server does not know this token")
         assert all(cells(line) <= min(width, 100) for line in lines[:6])
         assert any(line.strip() == "→ Fix it." for line in lines)
         assert any("#1, #2" in line for line in lines)
+
+
+def finding(detail="Line 12: so it was.", severity="warning", frames=(), fix="Do this. Then that."):
+    return FindingRecord("BS201", "x", severity, "login", 1, frames, 1, "A title", detail, fix)
+
+
+def test_the_summary_says_where_to_look_and_what_to_do_first():
+    def closing(*records):
+        return [line.strip() for line in table(*records, width=60).partition("── summary")[2].split("\n")]
+
+    lines = closing(finding())
+    at = lines.index("△ BS201  A title")
+    assert lines[at + 1 : at + 3] == ["line 12", "→ Do this."]
+    lines = closing(finding(frames=(3,), fix="word " * 40))
+    at = lines.index("△ BS201  A title")
+    assert lines[at + 1] == "frame #3"
+    assert lines[at + 2].startswith("→ word word")
+    assert lines[at + 2].endswith("…")
+    assert not [line for line in closing(finding(severity="note")) if line.startswith("→")]
+
+
+def test_quiet_drops_no_advice():
+    text = table(frame(), finding(), quiet=True)
+    assert "Line 12: so it was." in text
+    assert "→ Do this. Then that." in text
+    assert "── summary" not in text
+
+
+def test_what_a_sketch_prints_is_counted():
+    printed = LogRecord(1, 1000.0, 3, "user-print", "temperature 20")
+    text = table(frame(), printed, width=100)
+    assert "temperature" not in text
+    assert "1 other line (-v shows it)" in text
+    assert "temperature" in table(frame(), printed, width=100, verbose=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (999_999.5, "999999.500"),
+        (12 * 86400 + 5520, "+12d 01:32"),
+        (168_916_734, "+1955d 01h"),
+        (20778.4 * 86400, "+20778d"),
+        (-20778.4 * 86400, "-20778d"),
+        (1e300, "+∞"),
+    ],
+)
+def test_long_times_stay_in_their_column(seconds, shown):
+    first, second = rows(frame(1), frame(2, time=1000.0 + seconds))
+    assert shown in second
+    assert first.index("device") == second.index("device")
+
+
+def test_times_of_several_clocks_are_not_summed_up():
+    for times in ((1.0, 1.7e9), (1.7e9, 1.0)):
+        text = table(*(frame(n, time=time) for n, time in enumerate(times, 1)))
+        assert "2 in 1 stream, several clocks" in text
 
 
 def test_the_summary_says_what_was_seen_written_and_lost():

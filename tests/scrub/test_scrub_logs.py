@@ -11,11 +11,18 @@ from talk import frame, status
 
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import FrameRecord, spelled_out
+from blynkscope.protocol.tls_suites import suite_name
+from blynkscope.render.redact import Redactor
 from blynkscope.scrub.cells import readings
+from blynkscope.scrub.logs import LogScrub
+from blynkscope.scrub.spots import likely
+from blynkscope.scrub.vault import Vault
 from blynkscope.sources.text import TextSource
 
 HERE = Path(__file__).parent.parent
-LOGS = sorted([*(HERE / "traces").glob("*.txt"), *(HERE.parent / "captures").glob("*.clientlog.txt")])
+CAPTURES = HERE.parent / "captures"
+FOLDERS = ((CAPTURES / "logs", "*.txt"), (CAPTURES, "*.clientlog.txt"), (HERE / "seeds", "*.txt"))
+LOGS = sorted(path for folder, pattern in FOLDERS for path in folder.glob(pattern))
 HEX, IOT = b"6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5", b"Zz_9-456789abcdef0123456789abcdE"
 NEW = {HEX: b"c0de0001" + b"0" * 24, IOT: b"TOKEN1" + b"x" * 26}
 NOTATIONS = {
@@ -45,6 +52,11 @@ def said(token):
         (0, 20, 2, 9, b"vw\x005\x0021.5"),
         (0, 20, 3, 5 + len(token), b"vw\x009\0" + token),
     ]
+
+
+@pytest.mark.parametrize(("folder", "pattern"), FOLDERS, ids=["logs", "captures", "seeds"])
+def test_there_are_logs(folder, pattern):
+    assert list(folder.glob(pattern)), f"no {pattern} in {folder}"
 
 
 @pytest.mark.parametrize("hosts", [False, True], ids=["", "hosts"])
@@ -159,3 +171,91 @@ def test_readings_tell_the_bytes():
     assert b"b'\x1d\x00\x01\x00 abc' AB" in values
     values = [bytes(cells.values) for cells in readings(b"[1] <[1D|00|01|00]ab[20]c\n[2] <de\n")]
     assert b"\x1d\x00\x01\x00ab cde" in values
+
+
+CURL = b"""$ curl -v -u admin@blynk.cc:admin https://localhost:9443/admin/ota/start
+> POST /admin/ota/start HTTP/1.1
+> Authorization: Basic YWRtaW5AYmx5bmsuY2M6YWRtaW4=
+> User-Agent: curl/7.38.0
+> Cookie: session=qwertyuiop
+> Accept: */*
+>
+< HTTP/1.1 200 OK
+< Set-Cookie: session=asdfghjkl; path=/
+< Content-Length: 0
+"""
+
+
+@pytest.mark.parametrize("mark", [b"> ", b">"], ids=["curl", "tight"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+def test_headers_that_curl_prints(mark, end):
+    data = CURL.replace(b"> ", mark).replace(b"\n", end)
+    out, _, _ = redact_log(data)
+    for secret in (b"YWRtaW5A", b"admin@", b"qwertyuiop", b"asdfghjkl"):
+        assert secret not in out
+    for stays in (b"User-Agent: curl/7.38.0", b"Accept: */*", b"HTTP/1.1 200 OK", b"Content-Length: 0", b"Basic "):
+        assert stays in out
+
+
+@pytest.mark.parametrize("what", [b"DB", b"blynk", b"database", b"the server", b"MQTT broker"])
+def test_not_every_connection_is_to_a_network(what):
+    data = b"2017-03-02 16:17:18.367 - Connecting to %s...\nConnecting to %s...\n" % (what, what)
+    assert redact_log(data)[0] == data
+
+
+def test_short_names_of_networks_that_only_reading_finds():
+    out, _, vault = redact_log(b"Connecting to Bob\n[5] <[06|00|01|00|00]\nBob stays\n")
+    assert out == b"Connecting to xxx\n[5] <[06|00|01|00|00]\nBob stays\n"
+    assert vault.counts()["ssid"] == {"places": 1, "different": 1}
+
+
+def test_what_is_left_is_told_by_kind_and_line():
+    vault = Vault()
+    scrub = LogScrub(b'one\nchar auth[] = "%s";\n' % HEX, "test.txt", vault)
+    out = scrub.written()
+    assert scrub.left(out) == {}
+    assert scrub.report.remaining_lines == {}
+    assert scrub.left(out + b"three\npassword=swordfish\n")["password"] > 0
+    assert scrub.report.remaining_lines["password"] == [4]
+    assert scrub.left(out.replace(NEW[HEX], HEX))["token"] > 0
+    assert scrub.report.remaining_lines["token"] == [2]
+
+
+NO_TOKENS = (
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384", "TLS_DHE_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_CAMELLIA_128_CBC_SHA", "md5: 0123456789abcdef0123456789abcdef",
+    "MD5 (fw.bin) = 0123456789abcdef0123456789abcdef", "sha1sum 0123456789abcdef0123456789abcdef01234567",
+    "123e4567-e89b-12d3-a456-426614174000", "http://example.org/how-to-build-a-house-in-32-words",
+    "greenhouse_firmware_version_1234",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_TOKENS)
+def test_names_and_sums_are_no_tokens(text):
+    data = b"%s\n(%s)\n" % (text.encode(), text.encode())
+    assert redact_log(data)[0] == data
+    assert Redactor().line(text) == text
+
+
+def test_a_known_token_is_one_whatever_it_is_called():
+    data = b'char auth[] = "%s";\nmd5: %s\n' % (HEX, HEX)
+    assert redact_log(data)[0] == data.replace(HEX, NEW[HEX])
+
+
+def test_names_of_cipher_suites_are_no_tokens():
+    names = [suite_name(number) for number in range(0x10000) if suite_name(number).startswith("TLS_")]
+    assert len(names) > 300
+    data = "\n".join([*names, *(name.replace("_", "-") for name in names)]).encode()
+    assert redact_log(data)[0] == data
+
+
+def test_a_short_password_in_a_login_goes():
+    data = b"[1] <[02|00|01|00|0D]jane@x.org[00]pw\n[2] >[00|00|01|00|C8]\npw stays\n"
+    out, _, _ = redact_log(data)
+    assert out == b"[1] <[02|00|01|00|0D]xxxx@x.xxx[00]xx\n[2] >[00|00|01|00|C8]\npw stays\n"
+
+
+def test_bytes_between_frames_keep_names_and_uuids():
+    for text in (b"123e4567-e89b-12d3-a456-426614174000", b"ECDHE-RSA-AES128-GCM-SHA256"):
+        assert list(likely(b"\0" + text + b"\0", hosts=False)) == []
+    assert [found[:2] for found in likely(b"\0" + IOT[:20] + b"\0", hosts=False)] == [(1, 21)]

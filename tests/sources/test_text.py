@@ -9,6 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from blynkscope.analysis.analyser import Analyser
+from blynkscope.analysis.records import FrameRecord, spelled_out
 from blynkscope.sources import text as module
 from blynkscope.sources.text import TextSource, sniff
 from blynkscope.wire.events import Closed, Data, Line, Message, Opened
@@ -272,6 +274,9 @@ LONG = {
     "one body in many prints": b"[1] <[14|00|01|ff|ff]\n" + b"[1] <[00]a\n" * (SIZE // 10),
     "lines that might go on": b"[1] <[14|00|01|ff|ff]\n" + b"[00]abc\n" * (SIZE // 8),
     "readings": (b"[1] <[14|00|01|0f|ff]" + b"[00|00]a[00]" * 64 + b"\n") * (SIZE // 800),
+    "headers that do not close": (b"[1] <[14|00|01|0f|ff|01|02|03|04|05|06" + b"[00|00]a[00]" * 64 + b"\n") * (SIZE // 800),
+    "one header that does not close": b"[1] <[14|00|01|0f|ff|01|02|03|04|05|06" + b"[00|00]a[00]" * (SIZE // 12),
+    "headers that break off": b"[1] <[14|00|04|00|0\n" * (SIZE // 20), "bytes that break off": b"[1] <[\n" * (SIZE // 7),
     "stars": b"*" * SIZE, "digits": b"1" * SIZE, "colons": b"1:" * (SIZE // 2), "bars": b"| " * (SIZE // 2),
     "letters": b"a" * SIZE, "dashes": b"-" * SIZE, "blanks": b" " * SIZE, "NULs": b"\0" * SIZE, "CRs": b"\r" * SIZE,
     "hex": b"00 11 22 33\n" * (SIZE // 12), "braces": b"{00}" * (SIZE // 4), "quotes": b"b'" * (SIZE // 2),
@@ -284,3 +289,28 @@ LONG = {
 def test_long_input_ends(name):
     """A quadratic step would take minutes."""
     check(LONG[name])
+
+
+@pytest.mark.parametrize("hidden", ["length=32, body='...'", "body='...'", "length=32"])
+def test_a_token_that_a_server_hides_is_not_in_the_log(hidden):
+    log = f"11:59:32.120 TRACE- Incoming HardwareLoginMessage{{id=1, command=HARDWARE_LOGIN, {hidden}}}\n"
+    analyser = Analyser()
+    records = spelled_out(record for batch in TextSource(log.encode(), "a") for record in analyser.feed(batch))
+    (frame,) = [record for record in records if isinstance(record, FrameRecord)]
+    assert (frame.text, frame.fields, frame.body) == ("(not in the log)", None, "")
+
+
+def test_a_post_with_a_log_in_it_tells_what_the_log_tells():
+    post = (
+        "When I try to connect I get ECONNREFUSED, and my router tells me nothing.\n\n"
+        "[100] Connecting to blynk.cloud:80\n[200] <[06|00|02|00|00]\n[300] >[00|00|02|00|C8]\n[400] Ready (ping: 9ms).\n"
+        "[9000] Heartbeat timeout\n"
+    )
+    told = [event.kind for batch in TextSource(post.encode(), "a") for event in batch if isinstance(event, Line)]
+    assert told == ["user-print", "connecting", "ready", "heartbeat-timeout", "log-end"]
+
+
+def test_a_database_is_no_network():
+    log = b"2017-03-02 16:17:18.367 - Connecting to DB...\n2017-03-02 16:17:18.455 - Connected to database successfully.\n"
+    told = [event.kind for batch in TextSource(log, "a") for event in batch if isinstance(event, Line)]
+    assert told == ["server", "server", "log-end"]

@@ -263,6 +263,7 @@ SAID = [
     ("Incoming HardwareMessage{id=1, command=Hardware, length=6, body='vw12'}", Said(0, 20, 1, 6, b"vw\x001\x002")),
     ("TRACE- Incoming id=65531, command=Ping, body=''", Said(0, 6, 65531, None)),
     ("TRACE - Incoming id=0, command=Ping, body=''", Said(0, 6, 0, None)),
+    ("Incoming LoginMessage{id=1, command=Login, length=32, body='...'}", Said(0, 2, 1, None, facts={"hidden": True})),
     ("Incoming LoginMessage{id=1, command=Login, body='...'}", Said(0, 2, 1, None, facts={"hidden": True})),
     ("Incoming ResponseMessage{id=5, command=Response, responseCode=OK}", Said(0, 0, 5, 200)),
     ("Outgoing ResponseMessage{id=5, command=Response, responseCode=INVALID_TOKEN}", Said(1, 0, 5, 9)),

@@ -77,6 +77,20 @@ FRAMES = [
     ("several lines in one", ["[1] <[06|00|01|00|00][7] >[00|00|01|00|C8]"], [(0, 6, 1, 0, b""), ACCEPTED]),
     ("wrapped by a forum", ["[1] <[14|00|02|00|0C]vw[00]39", "[00]393939"], [(0, 20, 2, 12, b"vw\x0039\x00393939")]),
     ("wrapped inside a group", ["[1] <[14|00|02|00|0C]vw[0", "0]39[00]393939"], [(0, 20, 2, 12, b"vw\x0039\x00393939")]),
+    ("wrapped inside the header", ["[1] <[14|00|04|00|0", "7]vw[00]2[00]33"], [(0, 20, 4, 7, b"vw\x002\x0033")]),
+    ("wrapped behind the header's bracket", ["[1] >[", "14|00|04|00|07]vw[00]2[00]33"], [(1, 20, 4, 7, b"vw\x002\x0033")]),
+    ("wrapped between header bytes", ["<[14|00|04|00", "|07]vw[00]2[00]33"], [(0, 20, 4, 7, b"vw\x002\x0033")]),
+    ("wrapped header, the body behind", ["[1] >[14|00|04|00|0", "7]", "[1] >vw[00]2[00]33"], [(1, 20, 4, 7, b"vw\x002\x0033")]),
+    ("wrapped header that does not go on", ["[1] <[14|00|04|00|0", "[2] <[06|00|05|00|00]"], [(0, 6, 5, 0, b"")]),
+    ("the lost byte of a header is no other line's", ["[1] <[1D|00|01|00", f"[1] <{TOKEN}"], [LOGIN]),
+    ("no bracket, a bar", ["[1] >[14|00|03|00|07|vw[00]2[00]33"], [(1, 20, 3, 7, b"vw\x002\x0033")]),
+    ("no bracket, no bar", ["[1] >[14|00|03|00|07vw[00]2[00]33"], [(1, 20, 3, 7, b"vw\x002\x0033")]),
+    ("no bracket before hex digits", [f"[1] <[1D|00|01|00|20{TOKEN}"], [LOGIN]),
+    ("no bracket behind a body that begins with bytes", ["[1] >[14|00|03|00|03|00|01a"], [(1, 20, 3, 3, b"\0\x01a")]),
+    ("no bracket at all behind a status", ["[1] >[00|00|01|00|C8|"], [ACCEPTED]),
+    ("no bracket, and not the length", ["[1] >[14|00|03|00|27|vw[00]2[00]33"], []),
+    ("said again with a remark", ["[1] <[10|00|0D|00|04]vr[00]0", "You see:", "<[10|00|0D|00|04]vr[00]0    // the sync"],
+     [(0, 16, 13, 4, b"vr\x000")]),
     ("html and quoting", [f"&gt; [1] &lt;[1D|00|01|00|20]{TOKEN}"], [LOGIN]),
     ("bold", [f"**[1] <[1D|00|01|00|20]{TOKEN}**"], [LOGIN]),
     ("a masked token", ["[1] <[1D|00|01|00] XXX", "[9] <[1D|00|01|00] XXX"], [(0, 29, 1, 32, b"XXX")] * 2),
@@ -353,3 +367,55 @@ def test_when_events_are_taken_changes_nothing(lines):
     for line in lines:
         transcript.line(line)
     assert transcript.finish() == read(*lines)
+
+
+UNREAD = {
+    "no bracket, and not the length": ["[1] >[14|00|03|00|27|vw[00]2[00]33"],
+    "a masked login without its bracket": ["[1] <[1D|00|01|00 XXXX"],
+    "a header that breaks off": ["[1] <[14|00|04|00|0", "[2] Ready"],
+    "and is the last line": ["[1] <[14|00|04|00|0"],
+    "a byte that is none": ["[1] <[14|00|0x|00|07]vw[00]2[00]33"],
+}
+
+
+@pytest.mark.parametrize("lines", UNREAD.values(), ids=UNREAD)
+def test_what_looks_like_a_message_and_is_none_is_counted(lines):
+    transcript = Transcript(lambda text: None, told)
+    for line in lines:
+        transcript.line(line)
+    assert not [event for event in transcript.finish() if isinstance(event, Message)]
+    assert transcript.unread == 1
+
+
+def test_a_broken_header_keeps_the_place_and_time_of_its_first_line():
+    (message, *_) = [
+        event
+        for event in read("[1] Ready", "[5] <[06|00|04|00|0", "0]", "[9] >[00|00|04|00|C8]")
+        if isinstance(event, Message)
+    ]
+    assert (message.cmd, message.line, message.time) == (6, 2, 0.004)
+
+
+MENTIONED = [
+    "Hello everyone, I have a problem with my board, it says Connection refused all the time.",
+    "When I try to connect I get ECONNREFUSED, and my router tells me nothing.",
+    "Login timeout is what I see after a few minutes, my token is right.",
+]
+
+
+@pytest.mark.parametrize("text", MENTIONED)
+def test_a_sentence_of_a_person_is_no_line_of_a_log_with_stamps(text):
+    def kinds_of(line, stamped):
+        transcript = Transcript(stamped=stamped)
+        transcript.line(line)
+        return [kind for kind, _ in kinds(transcript.finish())]
+
+    assert kinds_of(text, stamped=True) == ["user-print"]
+    assert kinds_of("[100] " + text, stamped=True) == kinds_of(text, stamped=False) != ["user-print"]
+
+
+@pytest.mark.parametrize("text", ["Heartbeat timeout", "Error: connect ECONNREFUSED 127.0.0.1:8080", "Login timeout"])
+def test_a_line_of_the_log_that_lost_its_stamp_still_tells(text):
+    transcript = Transcript(stamped=True)
+    transcript.line(text)
+    assert [kind for kind, _ in kinds(transcript.finish())] != ["user-print"]

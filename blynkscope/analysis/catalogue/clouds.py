@@ -18,7 +18,7 @@ RULES: tuple[Rule, ...] = (
         "Put the device into DFU mode (blinking yellow) and renew both keys: `particle keys doctor DEVICE_ID` makes a "
         "new device key and tells the cloud, `particle keys server` restores the cloud's public key. Use an "
         "up-to-date particle-cli, and give the board a supply that does not sag.",
-        "what else turns up, Particle",
+        "Particle cloud handshake",
     ),
     Rule(
         "BS502",
@@ -30,7 +30,7 @@ RULES: tuple[Rule, ...] = (
         "of the router, a proxy), a firewall lets only the handshake of TCP through, or the server is not up.",
         "Check the address to which the device connects (device.spark.io on port 5683) from another network, and the "
         "server address on the device: `particle keys server` in DFU mode restores it together with the key.",
-        "what else turns up, Particle",
+        "Particle cloud handshake",
     ),
     Rule(
         "BS503",
@@ -42,6 +42,6 @@ RULES: tuple[Rule, ...] = (
         "gave up. A device that closes in the middle of it ran into its timeout or restarted.",
         "Try again in another network. If it always ends at the same byte, renew the keys in DFU mode: `particle keys "
         "doctor DEVICE_ID`, then `particle keys server`; and update the system firmware (`particle update`).",
-        "what else turns up, Particle",
+        "Particle cloud handshake",
     ),
 )

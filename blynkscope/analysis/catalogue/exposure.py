@@ -15,7 +15,7 @@ RULES: tuple[Rule, ...] = (
         "send its notifications. Inside a home network that may do, on a public address it does not.",
         "Use TLS: BlynkSimpleEsp8266_SSL.h or BlynkSimpleEsp32_SSL.h with port 443 (Blynk IoT) or 9443, https:// for "
         "the REST API. Then refresh the token, for this one was seen.",
-        "framings, ports",
+        "ports",
     ),
     Rule(
         "BS602",
@@ -28,7 +28,7 @@ RULES: tuple[Rule, ...] = (
         "Keep such updates inside a network that you trust. From the internet use a signed image "
         "(Update.installSignature on the ESP8266, secure boot on the ESP32) or a download over HTTPS with a verified "
         "certificate.",
-        "what else turns up, OTA",
+        "firmware updates",
     ),
     Rule(
         "BS603",
@@ -40,7 +40,7 @@ RULES: tuple[Rule, ...] = (
         "knows it. Who can reach the port can read all projects and tokens, and send firmware to every device.",
         "Change admin.email and admin.pass in server.properties before the first start, or the password in the "
         "administration interface (/admin), and set allowed.administrator.ips to your own addresses.",
-        "what else turns up, OTA",
+        "firmware updates",
     ),
     Rule(
         "BS604",
@@ -55,7 +55,7 @@ RULES: tuple[Rule, ...] = (
         "ESP32, `cafile` in Python, NODE_EXTRA_CA_CERTS in Node, cafile=… with socat. For a server of your own make a "
         "certificate for its name (Let's Encrypt, or an own CA that the firmware holds); do not use setInsecure() "
         "beyond a test.",
-        "what else turns up, TLS alert",
+        "TLS alerts",
     ),
     Rule(
         "BS605",
@@ -67,6 +67,6 @@ RULES: tuple[Rule, ...] = (
         "in order, it is the device's clock that is wrong: without a set time it is 1970 there.",
         "Renew the certificate on the server (legacy: server.ssl.cert and server.ssl.key in server.properties, then "
         "restart). On the device, set the time by NTP before connecting (configTime).",
-        "what else turns up, TLS alert",
+        "TLS alerts",
     ),
 )

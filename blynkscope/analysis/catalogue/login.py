@@ -19,7 +19,7 @@ RULES: tuple[Rule, ...] = (
         "Compare the host with where the token comes from: Blynk IoT tokens (and BLYNK_TEMPLATE_ID in the sketch) "
         "belong to blynk.cloud, legacy tokens to the legacy server that issued them. Copy the token again, 32 "
         "characters, without quotes or spaces.",
-        "status codes, 9",
+        "status codes",
     ),
     Rule(
         "BS202",
@@ -34,7 +34,7 @@ RULES: tuple[Rule, ...] = (
         "Try the port from a computer: `nc -vz HOST PORT` shows whether anything listens there. With an AT modem or "
         "shield on SoftwareSerial, lower the baud rate to 9600 or use a hardware serial port. Legacy servers take "
         "devices on 8080 (plain) and 9443 (TLS), Blynk IoT on 80 and 443.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS203",
@@ -61,7 +61,7 @@ RULES: tuple[Rule, ...] = (
         "where a client keeps sending its queue on a new connection.",
         "Log in first (MSG_HW_LOGIN with the token) and wait for status 200. In a sketch, write only `if "
         "(Blynk.connected())` or from BLYNK_CONNECTED() and timers that start there.",
-        "who is answered",
+        "acknowledgements",
     ),
     Rule(
         "BS205",
@@ -72,7 +72,7 @@ RULES: tuple[Rule, ...] = (
         "The server refuses it with STA_ALREADY_REGISTERED (4) and the session goes on as before; libraries take the "
         "4 for success. It does no harm, but it shows a client that does not keep track of its own state.",
         "Log in once for each connection.",
-        "who is answered",
+        "acknowledgements",
     ),
     Rule(
         "BS206",
@@ -85,7 +85,7 @@ RULES: tuple[Rule, ...] = (
         "after losing a connection that the server still takes for open.",
         "Give every device a token of its own. If it is one device, close the old connection before opening a new one "
         "(Blynk.disconnect()), or wait until the server's idle limit has closed it.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS207",
@@ -98,7 +98,7 @@ RULES: tuple[Rule, ...] = (
         "message wait in vain and log in to the same place again.",
         "Update the library to one that follows redirects, or put the host of the redirect into the sketch: "
         "Blynk.begin(auth, ssid, pass, HOST, PORT). Hand-written clients read the body as host, NUL, port.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS208",
@@ -109,7 +109,7 @@ RULES: tuple[Rule, ...] = (
         "A login can be answered by MSG_REDIRECT, because the account lives on another server of the cloud. This is "
         "normal and costs one more connection at every start.",
         "Nothing has to be done. To save a round trip, configure the host of the redirect directly.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS209",
@@ -123,7 +123,7 @@ RULES: tuple[Rule, ...] = (
         "Remove the cause that is told for the single connections. Where there is none: see that loop() calls "
         "Blynk.run() without long delays, that no second client uses the same socket, and that the sketch does not "
         "call Blynk.connect() or Blynk.begin() while it is connected.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS210",
@@ -137,6 +137,6 @@ RULES: tuple[Rule, ...] = (
         "login that is answered with status 4.",
         "Bring both sides to one generation: update the library (C++ 1.x; for Python BlynkLib instead of blynklib "
         "0.2.6), or, in direct mode, use the app that belongs to the library.",
-        "commands, 2 and 29",
+        "login commands",
     ),
 )

@@ -32,7 +32,7 @@ class Rule:
         title: One line.
         why: Why it matters.
         fix: What to do, in device code or on the server.
-        section: Section of the protocol reference on which it rests.
+        section: Topic of the protocol that it belongs to.
     """
 
     id: str

@@ -16,7 +16,7 @@ RULES: tuple[Rule, ...] = (
         "Check the port: legacy servers take devices on 8080 (plain) and 9443 (TLS), before 2018 on 8442 and 8441; "
         "Blynk IoT on 80 and 443. On a server of your own see that it runs (`ss -ltnp`), that its container publishes "
         "the port (`docker run -p 8080:8080 -p 9443:9443`) and that the firewall lets it through.",
-        "framings, ports; what else turns up",
+        "ports",
     ),
     Rule(
         "BS102",
@@ -29,7 +29,7 @@ RULES: tuple[Rule, ...] = (
         "Try the same host and port from a computer in the same network (`nc -vz HOST PORT`). Check that the "
         "address is not one of another private network (10.x, 172.16-31.x, 192.168.x), that gateway and subnet of the "
         "device are right, and with a SIM card that the APN allows this port; port 80 or 443 passes most firewalls.",
-        "framings, ports; what else turns up",
+        "ports",
     ),
     Rule(
         "BS103",
@@ -43,7 +43,7 @@ RULES: tuple[Rule, ...] = (
         "Look at what came right before it. After minutes of silence: let the device send more often than the router "
         "forgets (a heartbeat of 10 to 45 s). At random: check the device's power supply and its Wi-Fi signal. By the "
         "server: look at its log at this time.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS104",
@@ -56,8 +56,9 @@ RULES: tuple[Rule, ...] = (
         "have no working DNS server.",
         "Give the device a DNS server that works: with WiFi.config(ip, gateway, subnet, dns) pass the fourth argument "
         "(8.8.8.8), with a modem set it (AT+CDNSCFG, AT+CIPDNS). Check the spelling of the host. For Blynk IoT it is "
-        "blynk.cloud, or a region: fra1, lon1, ny3, sgp1, blr1 .blynk.cloud.",
-        "what else turns up; Blynk IoT",
+        "blynk.cloud, or that of a region: fra1.blynk.cloud, lon1.blynk.cloud, ny3.blynk.cloud, sgp1.blynk.cloud, "
+        "blr1.blynk.cloud.",
+        "host names",
     ),
     Rule(
         "BS105",
@@ -65,12 +66,12 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         "connection",
         "The device goes to the legacy cloud",
-        "blynk-cloud.com, and cloud.blynk.cc before it, is the legacy cloud. It takes no new devices and is shut "
-        "down: it does not know any token of Blynk IoT. Old libraries and examples have its name built in.",
+        "blynk-cloud.com, and cloud.blynk.cc before it, is the legacy cloud. It was shut down, and it never knew a "
+        "token of Blynk IoT. Old libraries and examples have its name built in.",
         "For Blynk IoT update the library to 1.0 or later, put BLYNK_TEMPLATE_ID, BLYNK_TEMPLATE_NAME and the "
         'device\'s token into the sketch, and connect to blynk.cloud (Blynk.begin(auth, ssid, pass, "blynk.cloud", '
         "80)). For a server of your own give its host and port to Blynk.begin.",
-        "what else turns up; Blynk IoT",
+        "host names",
     ),
     Rule(
         "BS106",
@@ -83,7 +84,7 @@ RULES: tuple[Rule, ...] = (
         "Use the TLS port: 443 for Blynk IoT, 9443 for a server of your own. Or drop TLS: BlynkSimpleEsp8266.h in "
         "place of BlynkSimpleEsp8266_SSL.h, WiFiClient in place of WiFiClientSecure, `insecure=True` in the Python "
         "library, with port 80 (Blynk IoT) or 8080.",
-        "what else turns up",
+        "other protocols",
     ),
     Rule(
         "BS107",
@@ -95,7 +96,7 @@ RULES: tuple[Rule, ...] = (
         "broken handshake: it closes, sends a TLS alert, or a web server in front of it answers 400.",
         "Use the plain port, 80 for Blynk IoT and 8080 for a server of your own, or a library with TLS on 443 or 9443 "
         "(BlynkSimpleEsp8266_SSL.h, BlynkSimpleEsp32_SSL.h).",
-        "framings, ports",
+        "ports",
     ),
     Rule(
         "BS108",
@@ -110,7 +111,7 @@ RULES: tuple[Rule, ...] = (
         "server_hostname=host), then conn.read and conn.write everywhere (ussl on MicroPython; the modem's own SSL "
         "sockets, such as AT+QSSLOPEN, on a cellular module). Or connect without TLS to port 80 (Blynk IoT) or 8080 "
         "until that works.",
-        "what else turns up",
+        "other protocols",
     ),
     Rule(
         "BS109",
@@ -123,7 +124,7 @@ RULES: tuple[Rule, ...] = (
         "Act by the name of the alert: unknown_ca and bad_certificate need the right root certificate in the "
         "firmware, certificate_expired the right time on the device, protocol_version a newer TLS library, "
         "unrecognized_name the right host name. `openssl s_client -connect HOST:PORT` shows what the server takes.",
-        "what else turns up, TLS alert",
+        "TLS alerts",
     ),
     Rule(
         "BS110",
@@ -137,7 +138,7 @@ RULES: tuple[Rule, ...] = (
         "Compare with what the server takes (`openssl s_client -connect HOST:PORT`): usually TLS 1.2 with "
         "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256. Update the board package or the firmware of the modem, choose the "
         'suites there (AT+QSSLCFG="ciphersuite",1,0xFFFF), or use the plain port.',
-        "what else turns up, TLS alert",
+        "TLS alerts",
     ),
     Rule(
         "BS111",
@@ -150,7 +151,7 @@ RULES: tuple[Rule, ...] = (
         "Check host and port on both sides: devices speak on 80, 443, 8080 and 9443; MQTT of Blynk IoT is on 1883 and "
         "8883 (legacy servers have none), HTTP is for the REST API. A reverse proxy must pass the connection through "
         "as it is, not as HTTP.",
-        "what else turns up",
+        "other protocols",
     ),
     Rule(
         "BS112",
@@ -161,7 +162,7 @@ RULES: tuple[Rule, ...] = (
         "A server speaks the device protocol over WebSocket on /websockets alone, and the web dashboard on /dashws. "
         "An upgrade on another path, as /websocket without the s, gets no answer: the client hangs until it gives up.",
         "Connect to ws://HOST:8080/websockets or wss://HOST:9443/websockets (Blynk IoT: wss://blynk.cloud/websockets).",
-        "framings",
+        "message framing",
     ),
     Rule(
         "BS113",
@@ -175,7 +176,7 @@ RULES: tuple[Rule, ...] = (
         "AT modules: use a firmware of version 1.0 or later, 9600 baud on SoftwareSerial or a hardware serial port, "
         "and a supply that holds 3.3 V at 300 mA. Modems: check signal and APN, and close the connection before "
         "connecting again. Long first messages: send less (`#define BLYNK_MAX_SENDBYTES 128`, fewer pins at once).",
-        "notations that people paste",
+        "log notations",
     ),
     Rule(
         "BS114",
@@ -189,7 +190,7 @@ RULES: tuple[Rule, ...] = (
         "HM-10 and its clones: send AT+NOTI0 once, which turns the notifications off. AT modems: turn off echo (ATE0) "
         "and unsolicited messages. Prints of the sketch: use another serial port than Blynk's (`#define BLYNK_PRINT` "
         "and Serial.print on Serial, Blynk on Serial1 or SoftwareSerial).",
-        "what else turns up, OK+CONN",
+        "text of serial modules",
     ),
     Rule(
         "BS115",
@@ -202,7 +203,7 @@ RULES: tuple[Rule, ...] = (
         "does not belong on the connection, the Bluetooth service or the serial line that Blynk uses.",
         "Send values with Blynk.virtualWrite, and your own data over another BLE service (another UUID), another "
         "socket or another serial port.",
-        "what else turns up",
+        "other protocols",
     ),
     Rule(
         "BS116",
@@ -217,7 +218,7 @@ RULES: tuple[Rule, ...] = (
         "Check that the sketch uses the stream that this port is (Blynk.begin(Serial, auth)), that the baud rate is "
         "the same on both sides (Serial.begin(9600) with baud 9600), that no serial monitor has the port open, and "
         "that the sketch prints nothing on it. Reset the board: a login must show within a second.",
-        "notations that people paste",
+        "log notations",
     ),
     Rule(
         "BS117",
@@ -229,7 +230,7 @@ RULES: tuple[Rule, ...] = (
         "network to let it in. The log ends before that, so server, token and library are not to blame yet.",
         "Make the network work with the module's own example first (a ping, a web page), then add Blynk. The line that "
         "is quoted says how far it came.",
-        "notations that people paste",
+        "log notations",
     ),
     Rule(
         "BS118",
@@ -243,6 +244,6 @@ RULES: tuple[Rule, ...] = (
         "Close everything else that uses the port, and take the port that the system names for the board: `./"
         "blynk-ser.sh -c /dev/ttyACM0`, `blynk-ser.bat -c COM4`. On Linux the user must be in the group dialout "
         "(`sudo usermod -a -G dialout $USER`, then log in anew).",
-        "notations that people paste",
+        "log notations",
     ),
 )

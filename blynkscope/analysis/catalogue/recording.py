@@ -5,8 +5,8 @@ from __future__ import annotations
 from blynkscope.analysis.catalogue.model import Rule, Severity
 
 _GROUP = "capture"
-_SECTION = "notations that people paste"
-_TRANSPORT = "framings"
+_SECTION = "log notations"
+_TRANSPORT = "message framing"
 
 RULES: tuple[Rule, ...] = (
     Rule(

@@ -17,7 +17,7 @@ RULES: tuple[Rule, ...] = (
         "the pin returned the same value). Writes below confirmed are counted here.",
         "Where a value must arrive, synchronise the pin after writing it (Blynk.syncVirtual(V1)) and compare the value "
         "that comes back; a PING or a property change after the write at least proves that the server read past it.",
-        "who is answered",
+        "acknowledgements",
     ),
     Rule(
         "BS302",
@@ -27,10 +27,11 @@ RULES: tuple[Rule, ...] = (
         "The server holds another value than was written",
         "A HW_SYNC behind the write brought back another value, and nobody else on this connection wrote the pin in "
         "between. Either the write was dropped (over quota, larger than the buffer, dashboard not active), the server "
-        "changed it (limits of the datastream, rounding), or another client wrote the pin at the same time.",
+        "changed it (limits of the datastream, rounding), or another client wrote the pin at the same time. The same "
+        "number in other digits (10 and 10.0) is a note: that write arrived.",
         "Write again and compare again. Check the datastream's type, minimum and maximum, and who else writes the pin "
         "(apps, REST calls, automations).",
-        "who is answered",
+        "acknowledgements",
     ),
     Rule(
         "BS303",
@@ -39,9 +40,10 @@ RULES: tuple[Rule, ...] = (
         "delivery",
         "The server refused pin writes",
         "Good writes are never answered, so an answer to a write is always a refusal: its value was not stored.",
-        "Look the status up (`blynkscope explain STATUS`) and correct the write: pin number in decimal, a value in "
-        "every write, and for apps a dashboard and device that exist and are online.",
-        "who is answered",
+        "Look up what the status means (as in `blynkscope explain STA_ILLEGAL_COMMAND`) and correct "
+        "the write: pin number in decimal, a value in every write, and for apps a dashboard and device that exist and "
+        "are online.",
+        "acknowledgements",
     ),
     Rule(
         "BS304",
@@ -53,9 +55,9 @@ RULES: tuple[Rule, ...] = (
         "messages were answered, or although there was time, the server dropped the message or lost its place in the "
         "stream; a client that waits for the answer hangs.",
         "Give such requests a time limit and repeat them. For MSG_PROPERTY see that the dashboard is active: the "
-        "legacy server does not answer otherwise. Compare the message with the layout that `blynkscope explain NAME` "
-        "shows.",
-        "who is answered",
+        "legacy server does not answer otherwise. Compare the message with the layout of its command, as "
+        "`blynkscope explain MSG_PROPERTY` shows it.",
+        "acknowledgements",
     ),
     Rule(
         "BS305",
@@ -67,7 +69,7 @@ RULES: tuple[Rule, ...] = (
         "beginning of the recording or in a hole of it, it was answered already, or one side counts its ids wrongly.",
         "Nothing, if the recording has holes. Otherwise compare ids on both sides: each side numbers its own messages, "
         "and an answer repeats the id of what it answers.",
-        "framings",
+        "message framing",
     ),
     Rule(
         "BS306",
@@ -76,7 +78,7 @@ RULES: tuple[Rule, ...] = (
         "answers",
         "The server answered with an error status",
         "The message arrived and was understood, but was not carried out; the status says why.",
-        "Act by the status: `blynkscope explain STATUS`.",
+        "Act by the status; each has a page, as `blynkscope explain STA_NOT_ALLOWED`.",
         "status codes",
     ),
     Rule(
@@ -87,9 +89,10 @@ RULES: tuple[Rule, ...] = (
         "The body of a message does not fit its command",
         "Bodies are text in parts that are separated by NUL, in the layout of their command. What does not parse is "
         "refused with STA_ILLEGAL_COMMAND (2) or STA_ILLEGAL_COMMAND_BODY (11), or dropped without a word.",
-        "Build the body as `blynkscope explain NAME` lays it out: NUL between the parts and none missing, pins in "
-        "decimal text, the length field counting the bytes of the body (not characters).",
-        "bodies",
+        "Build the body as the page of its command lays it out (`blynkscope explain MSG_HW` for pins): NUL "
+        "between the parts and none missing, pins in decimal text, the length field counting the bytes of "
+        "the body (not characters).",
+        "message bodies",
     ),
     Rule(
         "BS308",
@@ -102,7 +105,7 @@ RULES: tuple[Rule, ...] = (
         "the connection. Every virtualWrite() is a message of its own.",
         "Send from a timer (BlynkTimer, setInterval(1000L, …)), never straight from loop(). Write a pin only when its "
         "value has changed, and several values in one write (Blynk.virtualWrite(V1, a, b, c)) or a group.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS309",
@@ -115,7 +118,7 @@ RULES: tuple[Rule, ...] = (
         "Send less: from a timer, on change only, several values in one message. Then reconnect, because the legacy "
         "server does not find its place in the stream again. On your own server `user.message.quota.limit` in "
         "server.properties is the limit.",
-        "status codes, 1",
+        "status codes",
     ),
     Rule(
         "BS310",
@@ -128,7 +131,7 @@ RULES: tuple[Rule, ...] = (
         "silence: pings and other requests get no answer any more. The connection may never recover.",
         "Close the connection and open a new one as soon as status 1 came or a ping stays unanswered, and send at a "
         "lower rate there.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS311",
@@ -139,7 +142,7 @@ RULES: tuple[Rule, ...] = (
         "Ids begin with 1 and go from 65535 back to 1; 0 is invalid for clients. The server takes it and answers with "
         "id 0, and the C++, JavaScript and Python libraries close the connection on such an answer.",
         "Skip 0 when the counter wraps: `if (++id == 0) id = 1;`.",
-        "framings",
+        "message framing",
     ),
     Rule(
         "BS312",
@@ -150,8 +153,9 @@ RULES: tuple[Rule, ...] = (
         "Ids are not unique. The C++ library gives a write made inside a write handler the id of the message that is "
         "being handled, which is harmless. A client that uses one id for several requests, though, cannot tell their "
         "answers apart.",
-        "Nothing for writes of a handler. For requests count up by one.",
-        "framings",
+        "Leave writes inside a write handler as they are. Give each request that waits for an answer (a ping, a "
+        "property, a sync) an id of its own: the last one plus one, and 1 behind 65535.",
+        "message framing",
     ),
     Rule(
         "BS313",
@@ -164,7 +168,7 @@ RULES: tuple[Rule, ...] = (
         "that waits for a certain id may take a ping's answer for another one's.",
         "Let the counter wrap from 65535 to 1; for Python use BlynkLib instead of blynklib 0.2.6. Until then, "
         "reconnect before 65535 messages were sent.",
-        "framings",
+        "message framing",
     ),
     Rule(
         "BS314",
@@ -177,7 +181,7 @@ RULES: tuple[Rule, ...] = (
         "the sketch is blocked (delay(), a sensor library, a slow HTTP call) and does not come to Blynk.run().",
         "Call Blynk.run() in every turn of loop() and replace delay() by timers; or announce a longer heartbeat "
         "(`#define BLYNK_HEARTBEAT 60` before the include).",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS315",
@@ -189,7 +193,7 @@ RULES: tuple[Rule, ...] = (
         "The device should have sent a PING before.",
         "Call Blynk.run() in every turn of loop(), so that the library can send its PING; in hand-written clients send "
         "a PING whenever nothing was said for the announced heartbeat.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS316",
@@ -202,7 +206,7 @@ RULES: tuple[Rule, ...] = (
         "connection up.",
         "Raise the buffer (`#define BLYNK_MAX_READBYTES 1024` before the include), or send shorter values: split long "
         "texts, and do not push tables through one pin.",
-        "framings",
+        "message framing",
     ),
     Rule(
         "BS317",
@@ -215,7 +219,7 @@ RULES: tuple[Rule, ...] = (
         "and the server's own idle setting applies.",
         "Nothing has to be done where the connection is stable. Otherwise use library 1.2 or older with a legacy "
         "server, or set the server's `hard.socket.idle.timeout` above the device's heartbeat.",
-        "who is answered",
+        "acknowledgements",
     ),
     Rule(
         "BS318",
@@ -241,7 +245,7 @@ RULES: tuple[Rule, ...] = (
         "once, and clients that count characters instead of bytes.",
         "Keep everything else away from the port that carries Blynk (prints, modem notices), lower the baud rate or "
         "use hardware serial, write each message in one call, and compute the length from the encoded bytes.",
-        "framings",
+        "message framing",
     ),
     Rule(
         "BS320",
@@ -254,7 +258,7 @@ RULES: tuple[Rule, ...] = (
         "is lost. On small boards this is a sign of too little memory, or of a module whose send buffer is too small.",
         'Free memory: shorter strings, F() around literals, smaller buffers, fewer libraries; look at "Free RAM" in '
         "the log. With an AT modem send shorter messages, or use a board with more memory.",
-        "timing, limits, endings",
+        "timing and limits",
     ),
     Rule(
         "BS321",
@@ -264,8 +268,21 @@ RULES: tuple[Rule, ...] = (
         "The device crashed or restarted",
         "An exception, a watchdog, a brownout or a new boot in the middle of the log ended the connection; the network "
         "and the server have no part in it.",
-        "Decode the stack trace (ESP exception decoder), look for recursion, null pointers and long loops without "
-        "yield(), and for brownouts use a stronger supply and a capacitor near the module.",
+        "Where the log holds a stack trace, decode it (ESP exception decoder); look for recursion, null pointers and "
+        "long loops without yield(), and for brownouts use a stronger supply and a capacitor near the module.",
         "notations",
+    ),
+    Rule(
+        "BS322",
+        "lost-write",
+        Severity.WARNING,
+        "delivery",
+        "Writes were lost when the connection ended",
+        "The bytes of these writes left the client, and the connection ended before the server's TCP acknowledged "
+        "them. TCP does not carry them over to the next connection and neither does the library, so the server goes "
+        "on showing the values of before.",
+        "Write the current values again after every login: in BLYNK_CONNECTED(), or where the client learns that its "
+        "login was accepted. Remove what ended the connection, where another finding tells it.",
+        "acknowledgements",
     ),
 )

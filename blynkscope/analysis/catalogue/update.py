@@ -5,7 +5,7 @@ from __future__ import annotations
 from blynkscope.analysis.catalogue.model import Rule, Severity
 
 _GROUP = "firmware update"
-_SECTION = "what else turns up where Blynk is expected: firmware updates"
+_SECTION = "firmware updates"
 
 RULES: tuple[Rule, ...] = (
     Rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.acks import BODY_KEPT
@@ -12,7 +13,7 @@ from blynkscope.analysis.rules.words import FRAMES_KEPT, GROUPS_MAX, command, fa
 from blynkscope.protocol import commands, limits, statuses
 from blynkscope.protocol.model import Sender
 from blynkscope.protocol.statuses import ILLEGAL_COMMAND, ILLEGAL_COMMAND_BODY, STATUSES, SUCCESS, status_name
-from blynkscope.wire.events import CLIENT, SERVER
+from blynkscope.wire.events import CLIENT
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
@@ -26,9 +27,15 @@ ILLEGAL = frozenset({ILLEGAL_COMMAND, ILLEGAL_COMMAND_BODY})
 PROBLEMS_KEPT = 256
 """Frames of one stream whose problem is remembered until their answer comes: more than wait for one."""
 LONE_FRAMES = 2
-"""A log of so few messages is a question about them; a longer one shows by itself what is what."""
+"""In a log of so few messages the reader sees which one is meant."""
 CHECKED_MAX = 32
 """Messages of one command and stream whose body is parsed unasked: a client that builds them wrongly begins so."""
+_QUOTED_HEADER = re.compile(
+    r"\s{0,16}+>\s?\[([0-9A-Fa-f]{2})\|[0-9A-Fa-f]{2}\|[0-9A-Fa-f]{2}\|([0-9A-Fa-f]{2})\|([0-9A-Fa-f]{2})\]"
+    r"\s{0,80}+(?://|\Z)"
+)
+"""A server's header as the C++ library prints it, and at most a comment behind it."""
+_UNKNOWN_PROPERTY = "the server knows no such property or value"
 PLAUSIBLE_BUFFER = 8192
 """A length beyond this in "Packet too big" is no length: no library has so large a buffer, no server sends so much."""
 
@@ -92,7 +99,7 @@ class IllegalBodies(StreamRule):
         if request.row is not None and len(request.body) < BODY_KEPT:
             why = request.row.body.problem(request.body)
             if why is None and request.cmd == commands.PROPERTY and not request.row.body.secrets(request.body):
-                why = f"the server knows no such property or value ({request.row.body.decode(request.body)[1][:60]})"
+                why = f"{_UNKNOWN_PROPERTY} ({request.row.body.decode(request.body)[1][:60]})"
         self._group(stream, request.cmd, why or "the server refused it", (request.n, n), status)
 
     def write_refused(self, stream: Conversation, write: Write, status: int, n: int, time: float | None) -> None:
@@ -136,7 +143,23 @@ class IllegalBodies(StreamRule):
             # A bridge that is set up in the end works.
             mild = cmd == commands.BRIDGE and cmd in memory["good"]
             severity = "note" if mild else refusals(stream, group["count"])
-            self.report("BS307", stream, frames=frames, count=group["count"], detail=detail, severity=severity)
+            self.report(
+                "BS307", stream, frames=frames, count=group["count"], detail=detail, fix=_layout(stream, cmd, why),
+                severity=severity,
+            )  # fmt: skip
+
+
+def _layout(stream: Conversation, cmd: int, why: str) -> str:
+    """What to do about a body that its command does not take."""
+    if why.startswith(_UNKNOWN_PROPERTY):
+        return (
+            "Use a property that the pin's widget has, by its exact name (color, label, labels, min, max, onLabel, "
+            "offLabel, isDisabled, isHidden), and a value of its kind: a color as #RRGGBB."
+        )
+    return (
+        f"Build the body as `blynkscope explain {command(stream, cmd)}` lays it out: NUL between the parts and none "
+        "missing, pins in decimal text, the length field counting the bytes of the body (not characters)."
+    )
 
 
 class OversizedBodies(StreamRule):
@@ -195,21 +218,30 @@ def _power(size: int) -> int:
     return power
 
 
+def lone_header(cmd: int, word: int, body: bytes) -> bool:
+    """Is it a header that a log shows without its body, whose length can be taken for a status?"""
+    return cmd != commands.RESPONSE and not body and word in STATUSES
+
+
 class LengthAsStatus(StreamRule):
     """BS318: a number is a length, though it looks like an error status."""
 
     def altered(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes, cut: bool) -> None:
         """See `StreamRule`."""
-        if cut and not body and word in STATUSES and lane.direction == SERVER:
-            self.of(stream).setdefault("lone", (n, cmd, word))
+        if lone_header(cmd, word, body):
+            lone = self.of(stream).setdefault("lone", [])
+            if len(lone) < FRAMES_KEPT:
+                lone.append((n, cmd, word, f" (frame {n})"))
 
     def malformed(self, stream: Conversation, lane: Lane, item: Malformed) -> None:
         """See `StreamRule`."""
         if stream.log and item.cmd and item.have == limits.HARDWARE_HEADER and item.word in STATUSES:
-            self.of(stream).setdefault("lone", (None, item.cmd, item.word))
+            self.of(stream).setdefault("lone", [(None, item.cmd, item.word, "")])
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        if line.kind == "user-print" and stream is not None:
+            self._quoted(stream, line)
         read = line.facts.get("status_read")
         if line.kind != "length-as-status" and read is None:
             return
@@ -227,19 +259,29 @@ class LengthAsStatus(StreamRule):
             f"{named}there is the length of its body, and nobody reported {seen}.",
         )  # fmt: skip
 
+    def _quoted(self, stream: Conversation, line: Line) -> None:
+        """Somebody quotes a header of the server, with his own words behind it."""
+        header = _QUOTED_HEADER.match(line.text)
+        if header is not None:
+            cmd, word = int(header[1], 16), int(header[2] + header[3], 16)
+            if lone_header(cmd, word, b""):
+                self.of(stream).setdefault("lone", [(None, cmd, word, f" (line {line.line} of the log)")])
+
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
         memory = self.of(stream)
         lone = memory.get("lone")
         if lone is None or memory.get("told") or not stream.log:
             return
-        if stream.client.tempo.count + stream.server.tempo.count > LONE_FRAMES or failed(stream):
+        if failed(stream):
             return
-        n, cmd, word = lone
+        _, cmd, word, where = lone[0]
+        if stream.client.tempo.count + stream.server.tempo.count <= LONE_FRAMES:
+            where = ""
         self.report(
-            "BS318", stream, frames=() if n is None else (n,),
-            detail=f"The {word} in this {command(stream, cmd)} says that a body of {word} bytes follows. It is not "
-            f"{status_name(word)}: only a RESPONSE (first byte 00) carries a status.",
+            "BS318", stream, frames=[entry[0] for entry in lone if entry[0] is not None], count=len(lone),
+            detail=f"The {word} in this {command(stream, cmd)}{where} says that a body of {word} bytes follows. It is "
+            f"not {status_name(word)}: only a RESPONSE (first byte 00) carries a status.",
         )  # fmt: skip
 
 

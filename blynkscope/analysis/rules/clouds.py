@@ -8,6 +8,7 @@ from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
 from blynkscope.protocol.ports import PARTICLE_PORT
+from blynkscope.wire.events import LOG_END
 from blynkscope.wire.particle import KEY_SIZE, NONCE_SIZE, SESSION_SIZE
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ NONCE_PATIENCE = 5.0
 """Seconds without a nonce after which something is wrong: it comes within a round trip, and devices wait 20 s."""
 _ANSWER = NONCE_SIZE + SESSION_SIZE
 _NO_FAILURE: dict[str, Any] = {"read": None, "written": None, "host": None, "told": False, "line": None}
+_WEAK, _STRONG = "BS503", ("BS501", "BS502")
+"""What a log is taken to tell where it shows no step of the handshake, and where it does."""
 _STEPS = {"nonce": "BS502", "key": "BS501", "session": "BS501"}
 """What a device's "Unable to receive …" means. Its firmware says "key" for the session key that should come."""
 
@@ -31,6 +34,7 @@ class Particle(StreamRule):
         super().__init__(run)
         self._without_stream: dict[int, dict[str, Any]] = {}
         self._told: dict[tuple[int, str], int] = {}
+        self._weak: dict[int, tuple[int | None, str]] = {}
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
@@ -112,6 +116,8 @@ class Particle(StreamRule):
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        if line.kind == LOG_END:
+            self._say_weak(self.run.source)
         if line.kind != "particle":
             return
         if stream is not None:
@@ -122,8 +128,9 @@ class Particle(StreamRule):
         if facts.get("host") is not None:
             memory["host"] = str(facts["host"])
         failed = "code" in facts or facts.get("step") == "session"
-        if not failed and (facts.get("read") == NONCE_SIZE or "starting handshake" in str(facts.get("says") or "")):
-            # Another attempt begins.
+        begins = facts.get("read") == NONCE_SIZE or "starting handshake" in str(facts.get("says") or "")
+        if begins and (memory["told"] or not failed):
+            # Another attempt; where a paste lost its line ends, one line holds the whole of it.
             memory.update(read=None, written=None, told=False)
         for key in ("read", "written"):
             if isinstance(facts.get(key), int):
@@ -137,6 +144,8 @@ class Particle(StreamRule):
         read, written, code = memory["read"], memory["written"], line.facts.get("code")
         name = self._judge(line, read, written)
         if stream is not None:
+            if stream.cause == _WEAK:
+                stream.cause = name
             explains(stream, name)
         key = (self.run.source, name)
         self._told[key] = self._told.get(key, 0) + 1
@@ -157,7 +166,22 @@ class Particle(StreamRule):
             detail += f" The session key ({SESSION_SIZE} bytes) did not come: device key or server key is wrong."
         elif name == "BS502":
             detail += f" The cloud's nonce ({NONCE_SIZE} bytes) did not come."
-        self.report(name, stream, detail=detail, cause=True)
+        if name == _WEAK:
+            # Somebody's words about the failure may stand above the log that shows its steps.
+            self._weak[self.run.source] = (stream.number if stream is not None else None, detail)
+        else:
+            self.report(name, stream, detail=detail, cause=True)
+
+    def _say_weak(self, source: int) -> None:
+        """The log is over: a failure of which no step is known is told where no other line told more."""
+        weak = self._weak.pop(source, None)
+        if weak is not None and not any((source, name) in self._told for name in _STRONG):
+            self.report(_WEAK, weak[0], count=1, detail=weak[1])
+
+    def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
+        """See `StreamRule`."""
+        for source in list(self._weak):
+            self._say_weak(source)
 
     @staticmethod
     def _judge(line: Line, read: int | None, written: int | None) -> str:

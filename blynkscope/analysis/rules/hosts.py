@@ -11,7 +11,7 @@ from blynkscope.analysis.rules.words import first_time, is_login, seconds, times
 from blynkscope.analysis.session import State
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.statuses import ALREADY_REGISTERED, SUCCESS
-from blynkscope.wire.events import CLIENT
+from blynkscope.wire.events import CLIENT, LOG_END
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
@@ -29,6 +29,8 @@ DNS_PATIENCE = 3.0
 PARTICLE_DOMAINS = ("spark.io", "particle.io")
 NAME_MAX = 100
 """Characters of a name that are shown."""
+IOT_REGIONS = ("ny3.blynk.cloud", "fra1.blynk.cloud", "lon1.blynk.cloud", "sgp1.blynk.cloud", "blr1.blynk.cloud")
+"""The hosts of Blynk IoT's regions; blynk.cloud leads to the nearest one."""
 _ADDRESS_KINDS = {"A", "AAAA"}
 
 
@@ -54,6 +56,7 @@ class Names(StreamRule):
         super().__init__(run)
         self._queries: dict[tuple[str, str], _Query] = {}
         self._resolved: set[tuple[str, str]] = set()
+        self._works: dict[str, str] = {}
         self._devices: set[str] = set()
         self._reached: dict[str, float] = {}
         self._logged: set[tuple[int, str]] = set()
@@ -80,6 +83,8 @@ class Names(StreamRule):
             self._resolved.add(key)
             if len(self._resolved) > QUERIES_MAX:
                 self._resolved.clear()
+            if query.resolver in self._works or len(self._works) < HOSTS_MAX:
+                self._works[query.resolver] = answer.question
         elif answer.rcode != "NOERROR":
             query.refused[answer.rcode] = query.refused.get(answer.rcode, 0) + 1
         elif not answer.truncated and "A" in answer.kinds:
@@ -157,7 +162,22 @@ class Names(StreamRule):
             detail += f", but also an address{after}."
             self.report("BS104", None, count=failures, detail=detail, severity="note")
             return
-        self.report("BS104", None, count=failures, detail=f"{detail}.{_legacy(name)}", fix=_fix(name))
+        told, fix = self._one_name(name, query)
+        self.report("BS104", None, count=failures, detail=f"{detail}.{told}{_legacy(name)}", fix=fix)
+
+    def _one_name(self, name: str, query: _Query) -> tuple[str, str | None]:
+        """Does the same DNS server know other names? Says so, and what to do then."""
+        other = self._works.get(query.resolver)
+        if other is None or era_of_host(name) is Era.LEGACY:
+            return "", _fix(name)
+        told = f" The same server gave the address of {other[:NAME_MAX]}: it works, and it lacks this one name."
+        if era_of_host(name) is Era.IOT:
+            regions = ", ".join(host for host in IOT_REGIONS if host != name.lower().rstrip("."))
+            return told, (
+                "Give the device the host of its region in place of the name that is not found, in Blynk.begin or "
+                f"Blynk.config: {regions} (the console shows the region of an account). Or take another DNS server."
+            )
+        return told, "Check the spelling of the host and that its name is public; or use its address, or another name."
 
     def _unanswered(self, client: str, name: str, query: _Query) -> None:
         waited = self._until - query.asked_at if query.asked_at is not None else 0.0
@@ -166,11 +186,12 @@ class Names(StreamRule):
         answered = any(place == client for place, _ in self._resolved)
         if not answered and query.asked_at is not None and self._reached.get(client, 0.0) > query.asked_at:
             return  # it connected all the same: the capture holds no answers at all
-        remark = "" if answered else f" {query.resolver} answered none of its questions."
+        other, fix = self._one_name(name, query)
+        remark = other or ("" if answered else f" {query.resolver} answered none of its questions.")
         self.report(
             "BS104", None, count=query.count,
             detail=f"{client} asked {query.resolver} {times(query.count)} for {name[:NAME_MAX]} and got no "
-            f"answer.{remark}{_legacy(name)}",
+            f"answer.{remark}{_legacy(name)}", fix=fix,
         )  # fmt: skip
 
 
@@ -196,6 +217,7 @@ class LegacyHosts(StreamRule):
         super().__init__(run)
         self._asked: dict[tuple[str, str], int] = {}
         self._told: set[str] = set()
+        self._held: dict[int, list[tuple[int | None, str, str, bool]]] = {}
 
     def looked_up(self, answer: Answer, time: float | None, src: str, dst: str) -> None:
         """See `StreamRule`."""
@@ -212,6 +234,9 @@ class LegacyHosts(StreamRule):
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        if line.kind == LOG_END:
+            self._release(self.run.source, str(line.facts.get("library")))
+            return
         if stream is not None and line.kind == "ready":
             self.of(stream)["ready"] = True
         host = line.facts.get("host")
@@ -221,7 +246,7 @@ class LegacyHosts(StreamRule):
             self.of(stream).setdefault("host", (host, line.line))
         elif f"log {self.run.source}" not in self._told and len(self._told) < HOSTS_MAX:
             self._told.add(f"log {self.run.source}")
-            self._report(None, host, f" (line {line.line} of the log)", works=False)
+            self._hold(self.run.source, None, host, f" (line {line.line} of the log)", works=False)
 
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
@@ -239,19 +264,55 @@ class LegacyHosts(StreamRule):
         if len(self._told) < HOSTS_MAX:
             self._told.add(place)
         works = bool(memory.get("ready")) or (stream.session.state is State.ONLINE and bool(stream.lanes[CLIENT].facts))
-        self._report(stream, host, where, works=works)
+        if stream.log:
+            self._hold(stream.source, stream.number, host, where, works=works)
+        else:
+            self._report(stream.number, host, where, works=works)
+
+    def _hold(self, source: int, stream: int | None, host: str, where: str, *, works: bool) -> None:
+        """What to do depends on the library, which is known when its log is over."""
+        held = self._held.setdefault(source, [])
+        if len(held) < HOSTS_MAX:
+            held.append((stream, host, where, works))
+        else:
+            self._report(stream, host, where, works=works)
+
+    def _release(self, source: int, library: str) -> None:
+        for stream, host, where, works in self._held.pop(source, ()):
+            self._report(stream, host, where, works=works, fix=_MOVES.get(library))
 
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
+        for source in list(self._held):
+            self._release(source, "")
         for (client, host), count in self._asked.items():
             if client not in self._told:
                 self._told.add(client)
                 self._report(None, host, f": {client} asked for it {times(count)}", works=False)
 
-    def _report(self, stream: Conversation | None, host: str, where: str, *, works: bool) -> None:
+    def _report(self, stream: int | None, host: str, where: str, *, works: bool, fix: str | None = None) -> None:
         detail = f"The host is {host[:NAME_MAX]}{where}"
-        detail += ". It let the device in here, but it takes no new ones." if works else "."
-        self.report("BS105", stream, detail=detail, severity="note" if works else None)
+        detail += ", which let the device in here; since then" if works else ";"
+        detail += " the legacy cloud was shut down."
+        self.report("BS105", stream, detail=detail, fix=fix, severity="note" if works else None)
+
+
+_OWN_SERVER = " A server of your own needs its own name there."
+_MOVES = {
+    "node-red": "In Node-RED install node-red-contrib-blynk-iot, which is made for Blynk IoT, and give its client node "
+    "the host blynk.cloud with the token and template id of the device. With node-red-contrib-blynk-ws set the URL of "
+    "the client node to wss://blynk.cloud/websockets (port 443), or ws://blynk.cloud/websockets (port 80)."
+    + _OWN_SERVER,
+    "js": "In the JavaScript program give the connector the host: new Blynk.TcpClient({addr: 'blynk.cloud', port: "
+    "80}), or SslClient with port 443, and the token of a device of Blynk IoT." + _OWN_SERVER,
+    "micropython": "In the Python program use BlynkLib 1.0.0 or newer (`pip install blynk-library-python`): "
+    "BlynkLib.Blynk(token) goes to blynk.cloud; server= and port= name another host. The token must be one of Blynk "
+    "IoT." + _OWN_SERVER,
+    "blynklib": "blynklib was made for the legacy cloud. In the Python program use BlynkLib 1.0.0 or newer in its "
+    "place (`pip install blynk-library-python`): BlynkLib.Blynk(token) goes to blynk.cloud. The token must be one of "
+    "Blynk IoT." + _OWN_SERVER,
+}
+"""How to leave the legacy cloud, by the library whose log it is; the others run sketches."""
 
 
 RULES: tuple[type[StreamRule], ...] = (Names, LegacyHosts)

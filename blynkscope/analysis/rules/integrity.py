@@ -25,6 +25,11 @@ _SIGNS = {
     "invalid-header-type": "Invalid header type",
     "bad-header-length": "Bad hdr len",
 }
+_WIRE_FIX = (
+    "Compute the length from the encoded bytes (header and body as the server gets them), write each message whole and "
+    "in one call, let one task alone write to the socket, and close it between messages only."
+)
+"""What to do where the network carried the bytes: it neither loses nor adds any."""
 _FAILURES = frozenset({"cmd-error", "cmd-skipped"})
 _MASKS = (b"***", b"XXX", b"xxx", b"...")
 """What people put in place of what they do not want to show."""
@@ -38,6 +43,8 @@ _ASLEEP = frozenset({"deep sleep", "DEEPSLEEP_RESET", "DSLEEP"})
 _SLEEPS = re.compile(r"(?i:\b(?:deep[ -]?)?sleep(?:ing)?\b)")
 SLEEP_LINES = 3
 """Lines between "going to sleep" and the boot behind it; the ESP8266 wakes up by its reset pin."""
+_TRACE = re.compile(r"Exception \(|epc1=|[<>]{3}stack|Backtrace:|Guru Meditation|Fatal exception")
+"""What a stack trace, or the registers that an exception decoder reads, begins with."""
 CAUSE_MAX = 120
 """Characters of a crash's text that are shown."""
 
@@ -136,6 +143,8 @@ class BrokenFraming(StreamRule):
                 "Call Blynk.run() in every turn of loop(), without delay() and long work in handlers; send less to the "
                 "device at once (fewer widgets and shorter values), or use a board with the network on board."
             )
+        if fix is None and not stream.log:
+            fix = _WIRE_FIX
         detail = detail[0].upper() + detail[1:]
         self.report("BS319", stream, frames=memory["frames"], count=count, detail=detail, fix=fix)
 
@@ -196,6 +205,7 @@ class Crashes(StreamRule):
         self._updates = dict.fromkeys(_UPDATES, 0)
         self._sleeps = -SLEEP_LINES - 1
         self._awake = True
+        self._trace = False
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
@@ -209,6 +219,7 @@ class Crashes(StreamRule):
             return
         if any(self.run.told[name] > self._updates[name] for name in _UPDATES):
             return  # an update failed in this log: that is why the board starts again
+        self._trace = self._trace or _TRACE.search(line.text, 0, CAUSE_MAX) is not None
         # The first boot is how every log begins; and of one crash many lines tell.
         talked = stream is not None and stream.client.tempo.count + stream.server.tempo.count > 0
         if self._down or (line.kind == "reset" and not self._alive and not talked):
@@ -237,7 +248,24 @@ class Crashes(StreamRule):
         detail = f"{what} in line {line} of the log: {cause.rstrip('.')}."
         if self._awake:
             detail += " The board went to sleep before and woke up there, which is no failure."
-        self.report("BS321", number, count=self._count, detail=detail, severity="note" if self._awake else None)
+        severity = "note" if self._awake else None
+        fix = _crash_fix(cause, awake=self._awake, trace=self._trace)
+        self.report("BS321", number, count=self._count, detail=detail, fix=fix, severity=severity)
+
+
+def _crash_fix(cause: str, *, awake: bool, trace: bool) -> str | None:
+    """What to do, by what the log shows of the crash."""
+    if awake:
+        return "Nothing has to be done: a board that sleeps starts anew each time it wakes up, and logs in again."
+    if "brownout" in cause.lower():
+        return "Use a stronger supply and a short cable, and a capacitor (100 µF or more) near the module."
+    if trace:
+        return None
+    return (
+        "Keep the serial output around the restart: the reset cause that the boot prints, and a stack trace if there "
+        "is one. Look for long loops without yield() or delay(), ESP.restart() in the sketch, and a supply that sags "
+        "while the radio sends."
+    )
 
 
 RULES: tuple[type[StreamRule], ...] = (BrokenFraming, CutShort, Crashes)

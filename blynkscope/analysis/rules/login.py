@@ -56,6 +56,10 @@ _DIRECT_FIX = (
 )
 
 
+_APP_FIX = (
+    "A device logs in with a header of 5 bytes: MSG_HW_LOGIN (29), an id of 2 bytes, a length of 2 bytes, then the "
+    "token. An app, whose header has 7 bytes, belongs on the app's port: 9443 of a legacy server, 443 of Blynk IoT."
+)
 SKIPPED_MIN = 3
 """Skipped messages that show a sketch which does not ask whether it is connected."""
 SKIPPED_MAX = 16
@@ -122,14 +126,16 @@ class InvalidToken(StreamRule):
         if not first_time(stream, "BS201", REFUSALS_TOLD):
             explains(stream, "BS201")
             return
-        server = stream.server.src
+        server = stream.opened.server
         told, fix = token_form(request.token), None
+        if stream.log and not request.token:
+            told = "the log does not show the token"
         if stream.client.dialect is Dialect.APP:
             told = (
                 "the login has the 7-byte header of the app dialect, but this port answers as a device port does; "
                 "devices log in with HW_LOGIN and their token, apps connect to port 9443 or 443"
             )
-            eras = ""
+            eras, fix = "", _APP_FIX
         else:
             eras, fix = wrong_world(stream)
         name = stream.host if stream.host and not stream.log else None

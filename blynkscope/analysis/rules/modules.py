@@ -35,6 +35,7 @@ SAMPLE_MAX = 40
 SKIPS_MAX = 8
 """Runs of bytes between frames that are looked at in one stream."""
 SOURCES_MAX = 1024
+_AT_VERSION = re.compile(r"AT version: ?(\d{1,3}(?:\.\d{1,3}){1,2})")
 _OPERATION = re.compile(r"(?<![A-Za-z])[vda][wr]\.\d{1,3}(?:\.|$)")
 _WORD = re.compile(r"[A-Za-z]{4,}[ :]")
 
@@ -56,8 +57,14 @@ def as_text(value: Any) -> str | None:
 class BlockedWrites(StreamRule):
     """BS113: the library says that its bytes were not taken."""
 
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._firmware: tuple[int, str] | None = None
+
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        if line.kind == "modem" and (version := _AT_VERSION.search(line.text, 0, TEXT_MAX)) is not None:
+            self._firmware = self.run.source, version[1]
         if stream is None or line.kind not in {"cmd-error", "sent"}:
             return
         sent, total = line.facts.get("sent"), line.facts.get("total")
@@ -80,7 +87,20 @@ class BlockedWrites(StreamRule):
             text += f", {seconds(line.time - last)} after it was handed over"
         text += ": the network module did not take the bytes."
         text += "" if stream.server.tempo.count else " Nothing was ever received on this connection."
-        self.report("BS113", stream, frames=frames, count=1, detail=text, cause=True)
+        self.report("BS113", stream, frames=frames, count=1, detail=text, fix=self._fix(), cause=True)
+
+    def _fix(self) -> str | None:
+        """What to check where the log tells a firmware that is new enough."""
+        source, version = self._firmware or (None, "0")
+        if source != self.run.source or version.startswith("0"):
+            return None
+        return (
+            f"The module answers AT commands (AT version {version}), so its firmware is no reason in itself. Check the "
+            "baud rate: 115200 is too fast for SoftwareSerial, take 9600 or a hardware serial port. Check the supply: "
+            "3.3 V at 300 mA of its own, not from the board's pin. Then check that the library and the module fit: the "
+            "current ESP8266_Lib (BlynkESP8266_Lib) with the AT version of the module, as AT version 2.x differs from "
+            "1.x in some commands."
+        )
 
     def spoke(
         self, stream: Conversation, lane: Lane, n: int, cmd: int, message_id: int, word: int, body: bytes,

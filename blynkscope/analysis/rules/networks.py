@@ -26,6 +26,8 @@ _NEUTRAL = frozenset({
     "connecting", "banner", "wifi", "ip", "free-ram", "modem", "user-print", "state", "reconnecting", "reset", "crash",
 })  # fmt: skip
 """Kinds of lines that do not tell how a connection went."""
+_BOARD = frozenset({"banner", "connecting", "ip", "free-ram", "modem", "state", "reset", "crash", "error"})
+"""Kinds of lines that only a board's log has."""
 TEXT_MAX = 60
 
 _NO_MODULE = re.compile(
@@ -76,9 +78,11 @@ class NetworksDown(StreamRule):
         self._found: tuple[int, str, str, str] | None = None
         self._count = 0
         self._joining: tuple[int, str] | None = None
+        self._board = False
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""
+        self._board = self._board or line.kind in _BOARD or (line.kind == "wifi" and line.time is not None)
         if line.kind == "wifi":
             text = line.text
             self._joining = (line.line, text[:TEXT_MAX]) if text.startswith("Connecting to ") else None
@@ -96,6 +100,9 @@ class NetworksDown(StreamRule):
             self._found, self._count = None, 0  # it came about later
         elif line.kind == LOG_END:
             found, count, joining = self._found, self._count, self._joining
+            board, self._board = self._board, False
+            if not board and line.facts.get("library") in {None, "unknown"}:
+                joining = None  # any program may say "Connecting to …" of its database
             self._found, self._count, self._joining = None, 0, None
             if line.facts.get("frames") != 0:
                 return

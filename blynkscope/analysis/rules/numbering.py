@@ -87,8 +87,15 @@ class Numbering(StreamRule):
         if memory["agains"]:
             self.report(
                 "BS312", stream, frames=memory["again"], count=memory["agains"],
-                detail=f"Ids go back instead of on {times(memory['agains'])} ({some(memory['again'])}).",
+                detail=_again(memory["agains"], memory["again"]),
             )  # fmt: skip
+
+
+def _again(count: int, frames: list[int]) -> str:
+    """Messages whose id does not go on from the last one."""
+    if count == 1:
+        return f"The message of frame {frames[0]} has an id that is not above those before it."
+    return f"{count} messages have an id that is not above those before them ({some(frames)})."
 
 
 def _end_behind_zero(stream: Conversation, event: Closed) -> str:

@@ -25,8 +25,8 @@ class Order:
     """An update of one device."""
 
     __slots__ = (
-        "build", "device_ip", "done", "fetched", "frame", "left", "log", "over", "private", "returned", "sealed",
-        "server_ip", "settled", "stream", "target", "time",
+        "build", "device_ip", "done", "fetched", "frame", "hopeless", "left", "log", "over", "private", "returned",
+        "sealed", "server_ip", "settled", "stream", "target", "time",
     )  # fmt: skip
 
     def __init__(self, target: Target | None, stream: int | None, frame: int | None, time: float | None) -> None:
@@ -39,6 +39,8 @@ class Order:
         self.server_ip: str | None = None
         self.log = True
         self.private = False
+        self.hopeless = False
+        """That finding says as an error that no device gets there."""
         """A finding about its address was reported."""
         self.fetched = False
         """A download was asked for."""
@@ -115,6 +117,7 @@ class Orders(StreamRule):
         if found is None:
             return
         order.private = True
+        order.hopeless = found.severity is Severity.ERROR
         if self.is_news(stream, "BS401", target.host):
             detail = f"The server orders the device to load {target.shown}; {found.why}."
             weight = None if found.severity is Severity.ERROR else found.severity.value
@@ -133,6 +136,8 @@ class Orders(StreamRule):
             frames = order.frames if order is not None else ()
             # In a log all that follows belongs to the same failure; on the wire the order's own connection was good.
             cause = stream is not None and stream.log
+            if name == "BS402" and order is not None and order.hopeless:
+                severity = Severity.NOTE.value  # BS401 is the error
             self.report(name, stream, frames=frames, count=1, detail=detail, severity=severity, cause=cause)
 
     def insecure(self, order: Order) -> None:

@@ -25,6 +25,8 @@ LEGACY_QUOTA = 100.0
 """Messages a second on average that the legacy server takes; it first looks after one second (measured)."""
 IOT_QUOTA = 20.0
 """Messages a second that the forum and older texts give for Blynk IoT; its documentation says 50."""
+FLOOD_CLOSE = 5.0
+"""Seconds behind the last message of a flood in which a close by the server is put down to it."""
 IDLE_EARLY, IDLE_LATE = 1.0, 3.0
 """Seconds by which a server's close may differ from its idle limit: it counts from when it read the last message."""
 
@@ -109,7 +111,22 @@ class Floods(StreamRule):
                 f"Blynk IoT takes {IOT_QUOTA:g} to 50 a second, a legacy server {LEGACY_QUOTA:g} on average; nothing "
                 "tells which one this is."
             )
-        self.report("BS308", stream, count=tempo.count, detail=f"{measured}. {limit}", severity=severity)
+        detail = f"{measured}. {limit}{_closed_behind(stream, event)}"
+        self.report("BS308", stream, count=tempo.count, detail=detail, severity=severity)
+
+
+def _closed_behind(stream: Conversation, event: Closed) -> str:
+    """What the server did about a flood: a sentence, or nothing where it let the connection be."""
+    tempo = stream.client.tempo
+    if not closed_by_server(stream, event) or event.time is None or tempo.first is None:
+        return ""
+    if event.time - tempo.last > FLOOD_CLOSE:
+        return ""
+    did = "reset" if event.how == "reset" else "closed"
+    return (
+        f" The server {did} the connection {seconds(event.time - tempo.first)} after the first message; what was not "
+        "acknowledged by then is lost."
+    )
 
 
 class FloodErrors(StreamRule):

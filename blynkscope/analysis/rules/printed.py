@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.bodies import lone_header
 from blynkscope.analysis.rules.words import command
 from blynkscope.protocol import commands
 
@@ -127,8 +128,8 @@ class Altered(StreamRule):
 
     def altered(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes, cut: bool) -> None:
         """See `StreamRule`."""
-        if word < 0:
-            return
+        if word < 0 or (lone_header(cmd, word, body) and cmd not in _LOGINS):
+            return  # BS318
         memory = self.of(stream)
         if cmd in _LOGINS:
             if len(memory["tokens"]) < FRAMES_NAMED:

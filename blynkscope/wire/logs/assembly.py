@@ -48,10 +48,11 @@ class Slot:
     """A place in the order of the log.
 
     `drafts` are messages (one, but for bytes out of step), `told` holds texts (a print that is no frame). `open` is
-    True while more may come, `alias` another slot that tells the same message better.
+    True while more may come, `alias` another slot that tells the same message better. `likely` is True for a print that
+    looks like a message.
     """
 
-    __slots__ = ("alias", "drafts", "dropped", "line", "open", "stream", "time", "told")
+    __slots__ = ("alias", "drafts", "dropped", "likely", "line", "open", "stream", "time", "told")
 
     def __init__(self, line: int, time: float | None) -> None:
         self.line = line
@@ -59,6 +60,7 @@ class Slot:
         self.stream = 0
         self.open = True
         self.dropped = False
+        self.likely = False
         self.alias: Slot | None = None
         self.drafts: list[Draft] = []
         self.told: list[Told] = []
@@ -138,6 +140,8 @@ class Lane:
         # Pieces of the body from earlier prints, and bytes of a header in the last print: what a wrapped line goes on.
         self._noise: list[tuple[bytes, Slot]] = []
         self._noise_size = 0
+        self._torn: tuple[str, int, float | None] | None = None
+        self._likely = False
         self.skipped = 0
         """Prints that look like frames and gave none."""
 
@@ -155,12 +159,29 @@ class Lane:
 
     def feed(self, text: str, line: int, time: float | None) -> None:
         """A print in bracket notation."""
+        text = brackets.closed(text) or text
         pieces = self._without_comment(text) or brackets.read(text)
         if not pieces:
             return
+        self._likely = brackets.frame_like(text)
         self._chunk(pieces, line, time)
+        self._likely = False
         if self.slot is not None:
             self._last = [text]
+
+    def hold(self, text: str, line: int, time: float | None) -> None:
+        """A print that breaks off inside its header: what the next line holds decides."""
+        self._torn = (text, line, time)
+
+    def mend(self, text: str | None) -> bool:
+        """The line behind a print that was held, or None where it is none of its kind. True if it was taken."""
+        held, self._torn = self._torn, None
+        if held is None:
+            return False
+        first, line, time = held
+        whole = brackets.mended(first, text) if text is not None else None
+        self.feed(whole or first, line, time)
+        return whole is not None
 
     def _without_comment(self, text: str) -> Pieces | None:
         """The print alone, where the length says that a comment was written behind it."""
@@ -310,6 +331,7 @@ class Lane:
     def _out_of_step(self, pieces: Pieces, line: int, time: float | None) -> None:
         """Bytes that begin no message, as a device reads them that has lost its place in the stream."""
         slot = Slot(line, time)
+        slot.likely = self._likely
         data = brackets.joined(pieces)
         self._begin(slot)
         self._noise.append((data, slot))
@@ -333,6 +355,8 @@ class Lane:
             slots[_place(ends, start)].drafts.append(draft)
             at = start + HEADER.size + len(frame.body)
         self._name(slots[_place(ends, at)], data[at:])
+        if all(told.kind == "user-print" for slot in slots for told in slot.told):
+            self.skipped += sum(slot.likely and not slot.drafts for slot in slots)
         for slot in slots:
             slot.open = False
 
@@ -350,7 +374,7 @@ class Lane:
             told = Told("tls-record", guess.label, {"bytes": data[:_SAMPLE].hex()})
         else:
             told = Told("user-print", text)
-            self.skipped += _CONTROL.search(text) is not None
+            self.skipped += not slot.likely and _CONTROL.search(text) is not None
         slot.told.append(told)
 
 

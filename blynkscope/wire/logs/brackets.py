@@ -40,6 +40,12 @@ _COST = 1 << 20
 _COMMON = frozenset(b"\0\n\r\t ")
 _NULS_AS_TEXT = 2
 """Groups with a NUL that may be the very characters `[00]` in one body. A body that lacks more was cut short."""
+_TORN = re.compile(r"\[(?P<whole>(?:[0-9a-fA-F]{2}[ ]?(?:\|[ ]?|(?=\Z))){0,5}+)[0-9a-fA-F]?[ \t]*+\Z")
+"""A header that ends in the middle, as a line break inside of its group leaves it."""
+_OPEN = re.compile(r"\[[0-9a-fA-F]{2}(?:[ ]?\|[ ]?[0-9a-fA-F]{2}){4,15}+")
+"""A header, and perhaps the first bytes of the body, whose bracket does not close."""
+_CLOSED_MAX = 4096
+"""Characters of a print whose lost bracket is looked for, place by place: four times what boards send at once."""
 _OPENING = 3
 """Bytes of a group without a direction that make it look like a header."""
 
@@ -89,6 +95,47 @@ def frame_like(text: str) -> bool:
     """Whether a line begins as a printed frame does, whatever is wrong with the rest."""
     match = _FRAME_LIKE.match(text)
     return match is not None and match.group().count("|") >= _OPENING - 1
+
+
+def torn(text: str, *, sure: bool) -> bool:
+    """Whether a print is a header that breaks off in the middle; `sure`: also one that has no whole byte yet."""
+    match = _TORN.match(text)
+    if match is None:
+        return False
+    pairs = len(_HEX.findall(match["whole"]))
+    return pairs < _HEADER and (sure or "|" in match["whole"])
+
+
+def mended(first: str, rest: str) -> str | None:
+    """A print whose header was broken over two lines; None where the second line does not end the header."""
+    text = first.rstrip(" \t") + rest.lstrip(" \t")
+    match = _GROUP.match(text)
+    if match is None:
+        return closed(text)
+    return text if len(_hex(match[1])) >= _HEADER and match.end() > len(first.rstrip(" \t")) else None
+
+
+def closed(text: str) -> str | None:
+    """A print whose header lost its closing bracket, with the bracket; None where the length does not tell its place.
+
+    `[14|00|03|00|07|vw[00]2[00]33` → `[14|00|03|00|07]vw[00]2[00]33`
+    """
+    match = _OPEN.match(text) if len(text) <= _CLOSED_MAX else None
+    if match is None or text[match.end() : match.end() + 1] == "]":
+        return None
+    found: dict[bytes, str] = {}
+    for pair in list(_HEX.finditer(match.group()))[_HEADER - 1 :]:
+        front, rest = text[: pair.end()] + "]", text[pair.end() :]
+        for body in dict.fromkeys((rest.removeprefix("|"), rest)):
+            head, pieces = split(read(front + body), _HEADER)
+            length = int.from_bytes(head[3:], "big") if head[0] else 0
+            if pieces:
+                data = resolve(pieces, length, separators(head[0], pieces))
+            else:
+                data = b"" if rest.strip() == "|" else None
+            if data is not None:
+                found.setdefault(head + data, front + body)
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def has_bytes(text: str) -> bool:

@@ -40,7 +40,8 @@ def read_line(text: str) -> list[Content] | None:
         return [Said(direction, cmd, ident, word)]
     printed = _strip_end(body)
     if cmd in (commands.LOGIN, commands.HW_LOGIN) and _HIDDEN.fullmatch(printed):
-        return [Said(direction, cmd, ident, word, facts={"hidden": True})]
+        # Neither the token nor its length is told: the declared one would only say that bytes are missing.
+        return [Said(direction, cmd, ident, None, facts={"hidden": True})]
     data, ambiguous = _body(cmd, printed, word)
     return [Said(direction, cmd, ident, word, data, facts={"ambiguous": True} if ambiguous else {})]
 

@@ -262,7 +262,8 @@ def _lines(text: str) -> tuple[bytes, str, list[str]] | None:
     if found is None:
         return None
     data, notation, notes = found
-    return data, notation, [*notes, f"{left_out} lines without bytes were left out"]
+    told = "1 line without bytes was" if left_out == 1 else f"{left_out} lines without bytes were"
+    return data, notation, [*notes, f"{told} left out"]
 
 
 def _examples(text: str) -> Pasted | None:

@@ -162,10 +162,10 @@ CPP = (
         "connecting",
         ("onnecting to ", "onnecting to:", "onnect: Server", "onnecting: "),
         r"(?:SSL: |TCP: )?[Cc]onnect(?:ing)?(?: to (?:TCP|SSL|TLS):| to:?"
-        rf"|: Server:) ?[\"\u201c]?{HOST}[\"\u201d]?(?:(?:: ?| : Port: [\"\u201c]?"
+        rf"|: Server:) ?[\"\u201c]?(?!DB[ .\u2026]*\Z){HOST}[\"\u201d]?(?:(?:: ?| : Port: [\"\u201c]?"
         rf"| port ){PORT}[\"\u201d]?|[ ](?P<port2>\d{{2,5}}))?[ .\u2026]*\Z",
     ),
-    rule("connecting", "onnecting to ", r"[Cc]onnecting to (?P<host>[^:]{1,64}?)[ .\u2026]*\Z"),
+    rule("connecting", "onnecting to ", r"[Cc]onnecting to (?!DB[ .\u2026]*\Z)(?P<host>[^:]{1,64}?)[ .\u2026]*\Z"),
     rule(
         "connecting",
         "connection: ws",
@@ -238,6 +238,12 @@ SERVER = (
         "Input command is invalid",
         r"Input command is invalid\. Closing socket\. Reason:? (?P<reason>.{0,200})",
         event="unsupported-command",
+    ),
+    rule(
+        "server",
+        ("Connecting to DB", "onnected to database"),
+        r"Connect(?:ing to DB|ed to database)\b",
+        event="database",
     ),
     rule("server", "Changing device status", r"Changing device status\b", event="status"),
     rule(

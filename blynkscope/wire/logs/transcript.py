@@ -10,7 +10,7 @@ from typing import Any
 from blynkscope.protocol import commands
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT, SERVER, Event, Line, Message
-from blynkscope.wire.logs import brackets, decimal, known, libraries, lines
+from blynkscope.wire.logs import brackets, decimal, known, libraries, lines, prose
 from blynkscope.wire.logs.assembly import Draft, Lane, Slot, default_direction
 from blynkscope.wire.logs.clock import Clock
 from blynkscope.wire.logs.copies import Copies, shape
@@ -72,6 +72,10 @@ _QUOTES = dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b"), "'") | dict.fromke
 
 _REMARK = re.compile(r"(?<![ \t])[ \t]++(?:\*\*[^*]{1,80}(?:\*\*)?+\Z|<[-=]{1,4}[^<]|\u2190|//[ ]|\(!{1,3}\))")
 """What a person writes behind a line: `**HERE**`, `<-- it stops here`, `// login`."""
+_REMARKED = re.compile(r"(?<![ \t])[ \t]++(?://|#|<-|\u2190|\()")
+"""The beginning of what a person writes behind a print that is told again."""
+_PRINTS_MAX = 1024
+"""Prints with stamps that a person may repeat."""
 ReadLine = Callable[[str], list[Content] | None]
 Tell = Callable[[str], Told | None]
 
@@ -82,11 +86,16 @@ class Transcript:
     Args:
         read_line: Reads a line of a library's log without its stamps.
         told: Names a line of text.
+        stamped: The log's own lines have stamps: sentences without one are of the person who posts it.
     """
 
-    def __init__(self, read_line: ReadLine = libraries.read_line, told: Tell = known.told) -> None:
+    def __init__(
+        self, read_line: ReadLine = libraries.read_line, told: Tell = known.told, *, stamped: bool = False
+    ) -> None:
         self._read_line = read_line
         self._told = told
+        self._stamped = stamped
+        self._prints: dict[str, None] = {}
         self._clock = Clock()
         self._queue: list[Slot | OpenedSlot | Event] = []
         self._streams = Streams(self._queue)
@@ -95,6 +104,7 @@ class Transcript:
         self._copies = Copies()
         self._waiting: deque[tuple[int, Slot]] = deque()
         self._body: Said | None = None
+        self._held: Lane | None = None
         self._form = ""
         self._reset_line = 0
         self._unread = 0
@@ -156,12 +166,33 @@ class Transcript:
         stamped = stamp.board is not None and stamp.clock == "ms"
         if not text.strip(" \t\0"):
             return
+        bare = stamp.board is None and stamp.wall is None
+        if self._mended(text if bare else None):
+            return
+        if self._retold(text, bare):
+            self._emit("user-print", known.masked(text), time)
+            return
         if self._decimal(text, time) or self._print(text, stamped, time) or self._said(text, time):
             return
-        bare = stamp.board is None and stamp.wall is None
         if bare and any(lane.wrapped(text) for lane in self._lanes.values() if lane.slot is not None):
             return
-        self._text(text.strip(" \t\0").removeprefix("** ").removesuffix("**").strip(), time)
+        self._text(text.strip(" \t\0").removeprefix("** ").removesuffix("**").strip(), time, bare=bare)
+
+    def _mended(self, text: str | None) -> bool:
+        """A line without stamps behind a header that broke off; None for any other line. True if it was taken."""
+        held, self._held = self._held, None
+        return held is not None and held.mend(text)
+
+    def _retold(self, text: str, bare: bool) -> bool:
+        """Whether a person repeats a print of a log with stamps, without its stamp and with a remark behind it."""
+        if not bare:
+            if len(text) <= _TEXT_MAX and brackets.directed(text) is not None:
+                self._prints[text.strip()] = None
+                if len(self._prints) > _PRINTS_MAX:
+                    del self._prints[next(iter(self._prints))]
+            return False
+        match = _REMARKED.search(text) if self._prints else None
+        return match is not None and text[: match.start()].strip() in self._prints
 
     # --- the C++ library ---
 
@@ -200,6 +231,9 @@ class Transcript:
             return False
         lane = self._lane(found.direction, "raw" if found.raw else "")
         likely = brackets.frame_like(text)
+        torn = found.direction is not None and brackets.torn(found.text, sure=stamped)
+        if torn:
+            likely = True
         if found.direction is None:
             if not likely or not lane.begins(brackets.read(found.text)):
                 return False
@@ -212,6 +246,10 @@ class Transcript:
         self._cpp("cpp-brackets")
         self._form = "raw" if found.raw else "plain"
         self._touched[lane] = self.lines
+        if torn:
+            self._held = lane
+            lane.hold(found.text, self.lines, time)
+            return True
         lane.feed(found.text, self.lines, time)
         return True
 
@@ -308,12 +346,15 @@ class Transcript:
 
     # --- text ---
 
-    def _text(self, text: str, time: float | None) -> None:
+    def _text(self, text: str, time: float | None, *, bare: bool) -> None:
         self._whose(text)
         plain = text.translate(_QUOTES)
         told = self._told(plain)
         if told is None and (match := _REMARK.search(plain)) and match.start():
             told = self._told(plain[: match.start()])
+        if told is not None and self._stamped and bare and prose.mentions(plain, told):
+            self._emit("user-print", known.masked(told.text), time)
+            return
         if told is not None:
             self._tell(told, time)
             return
@@ -385,6 +426,7 @@ class Transcript:
             self._waiting.popleft()[1].open = False
 
     def _settle(self) -> None:
+        self._mended(None)
         for lane in self._lanes.values():
             lane.settle()
         while self._waiting:
