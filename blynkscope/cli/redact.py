@@ -45,9 +45,9 @@ def command(source: str, output: str, hosts: bool, format_: str, quiet: bool) ->
     """Write a capture or log for sharing: secrets out, everything else as it was.
 
     Tokens, e-mail addresses, passwords and names of Wi-Fi networks become placeholders of the same length, the same for
-    the same secret; checksums of packets that were right stay right. Key logs inside a pcapng file are dropped, compressed bodies are
-    blanked, and TLS stays encrypted. What was written is read again: where a secret is left, nothing is kept, and the
-    exit status is 1.
+    the same secret; checksums of packets that were right are right again. Key logs inside a pcapng file are dropped,
+    compressed bodies are blanked, and TLS stays encrypted. What was written is read again: where a secret is left,
+    nothing is kept, and the exit status is 1.
     """
     from blynkscope.scrub.vault import Vault
 

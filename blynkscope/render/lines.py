@@ -76,7 +76,7 @@ class FrameLines:
                 text = values.replace("\0", ", ")
                 values = values.replace("\0", '","')
             pin = _LETTERS[raw_op] + raw_pin.decode()
-            end = _ENDS.get(frame.write) if frame.answers is None else None
+            end = _ENDS.get(frame.write) if frame.answers is None and frame.rtt_ms is None else None
             if end is None:
                 end = _end(frame)
             return (
