@@ -75,6 +75,9 @@ class Dialogue(Standing):
         # All of them came with one segment, so they have one time.
         lane.tempo.take(len(cuts), cuts[0][5])
         room, unsettled = lane.peer.room, not direction and not self.session.settled
+        # What the loop asks of each write is kept in locals: the id that follows, what rules reported, and the length
+        # beyond which values are cut (those of a log always, for its declared lengths may be wrong).
+        expected, raised, long = lane.next_id, run.raised, -2 if self.log else limits.VALUES_KEPT
         # TCP goes by who opened the connection, which is not always who turned out to be the client.
         side = CLIENT if lane is self.lanes[CLIENT] else SERVER
         add, find_pin, acked = run.out.append, pins.pins.get, pins.acked[side]
@@ -83,10 +86,12 @@ class Dialogue(Standing):
         for cmd, message_id, word, body, end, time in cuts:
             n += 1
             if cmd != _HW:
+                lane.next_id = expected
                 if cmd:
                     self._request(lane, n, cmd, message_id, word, body, time)
                 else:
                     self._response(lane, n, message_id, word, time)
+                expected = lane.next_id
                 # The frame may have told who is who.
                 direction, facts = lane.direction, lane.facts or facts
                 room, unsettled = lane.peer.room, not direction and not self.session.settled
@@ -94,9 +99,10 @@ class Dialogue(Standing):
             if word > room:
                 self._oversized(lane, n, word)
             if not direction:
-                if message_id != lane.next_id:
+                if message_id != expected:
+                    lane.next_id = expected
                     self._numbered(lane, n, message_id)
-                lane.next_id = message_id + 1
+                expected = message_id + 1
                 if unsettled:
                     self._early(lane, n, cmd, time)
             if targeted:
@@ -116,7 +122,6 @@ class Dialogue(Standing):
                     lane.waiting.ask(Request(n, _HW, message_id, time, row, body))
                 for tell in self.hooks.spoke:
                     tell(self, lane, n, _HW, message_id, word, body, time)
-                raised = run.raised
                 add(
                     Observed(
                         facts, n, time, _HW, message_id, word, body, None, None, None, _ids(raised) if raised else _NONE
@@ -126,7 +131,7 @@ class Dialogue(Standing):
                 continue
             key = parts[0] + parts[1]
             values = parts[2] if len(parts) == 3 else None
-            if len(body) > limits.VALUES_KEPT:
+            if word > long:
                 key, values = key[: limits.VALUES_KEPT], _kept(values)
             if direction and self._sync_answer(lane, facts, n, message_id, word, body, key, values, time):
                 continue
@@ -139,14 +144,15 @@ class Dialogue(Standing):
             wait_for_ack(write)
             pin = find_pin(key) or pins.new_pin(key)
             last, pin.last = pin.last, write
-            if run.raised:
-                add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _ids(run.raised)))
+            if raised:
+                add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _ids(raised)))
                 self._flush()
             else:
                 add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _NONE))
             if last is not None:
                 pins.finish(pin, last)
         run.frames = n
+        lane.next_id = expected
 
     def _sync_answer(
         self, lane: Lane, facts: Facts, n: int, message_id: int, word: int, body: bytes, key: bytes,

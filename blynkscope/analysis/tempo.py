@@ -50,9 +50,9 @@ class Tempo:
             self.longest, self.longest_end = silence, time
         self.last = time
         seconds, second = self._seconds, int(time - first)
-        if second in seconds:
+        try:
             seconds[second] += count
-        else:
+        except KeyError:
             seconds[second] = count
             if len(seconds) > SECONDS_KEPT:
                 self._settle()
