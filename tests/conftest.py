@@ -2,6 +2,9 @@
 
 Such a test carries a marker with the program's name. Without the program it fails. Only where the environment variable
 BLYNKSCOPE_TESTS_WITHOUT names the program are its tests left out, and then the report ends by counting them.
+
+Properties are tried on the same examples in every run, so that a run can be repeated. HYPOTHESIS_PROFILE=explore draws
+new ones: run it now and then, and put what it finds into an @example.
 """
 
 import os
@@ -9,6 +12,11 @@ import shutil
 from collections import Counter
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 PROGRAMS = ("tshark",)
 VARIABLE = "BLYNKSCOPE_TESTS_WITHOUT"

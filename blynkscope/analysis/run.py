@@ -57,7 +57,7 @@ class Run:
         weight = severity or rule.severity.value
         self.severities[weight] += 1
         self.told[name] += 1
-        proof = tuple(islice(frames, limits.PROVING_FRAMES_MAX))
+        proof = tuple(sorted(set(islice(frames, limits.PROVING_FRAMES_MAX))))
         return FindingRecord(
             rule.id, rule.slug, weight, rule.group, stream, proof, count, rule.title, detail,
             fix if fix is not None else rule.fix,

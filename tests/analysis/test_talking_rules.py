@@ -176,7 +176,7 @@ def test_an_error_status_by_name():
     push = [frame(14, number, b"hello") for number in (2, 3)]
     talk = begin().device(*push).server(status(2, 14), status(3, 14)).close("end")
     found = one(talk, "BS306")
-    assert (found.count, found.frames, found.severity) == (2, (3, 5, 4, 6), "warning")
+    assert (found.count, found.frames, found.severity) == (2, (3, 4, 5, 6), "warning")
     assert "MSG_NOTIFY" in found.detail
     assert "STA_NTF_NOT_AUTHORIZED (14)" in found.detail
 
