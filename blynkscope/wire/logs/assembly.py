@@ -150,11 +150,6 @@ class Lane:
         """Whether the body of a message is not complete, or bytes are out of step."""
         return self.slot is not None or bool(self._noise)
 
-    @property
-    def noisy(self) -> bool:
-        """Whether bytes are out of step."""
-        return bool(self._noise)
-
     # --- prints ---
 
     def feed(self, text: str, line: int, time: float | None) -> None:
