@@ -15,9 +15,10 @@ from blynkscope.analysis.pins import DELIVERED, SENT, Digest, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
 from blynkscope.analysis.roles import sent_by_client
 from blynkscope.analysis.session import Happening
-from blynkscope.analysis.standing import LOGINS, Standing
+from blynkscope.analysis.standing import Standing
 from blynkscope.analysis.tempo import Latency
 from blynkscope.protocol import bodies, commands, limits
+from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.protocol.schema import readable
 from blynkscope.protocol.statuses import SUCCESS

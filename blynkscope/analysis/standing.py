@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from blynkscope.analysis.devices import Device
     from blynkscope.analysis.run import Run
 
-LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _INFO_KEYS = frozenset(
     {"ver", "mcu", "fw-type", "fw", "h-beat", "buff-in", "dev", "build", "blynk", "tmpl", "cpu", "con"}
 )
@@ -112,7 +111,7 @@ class Standing:
         if cmd == commands.PING:
             if lane.direction == CLIENT:
                 self.heartbeat.ping(time)
-        elif cmd in LOGINS:
+        elif cmd in commands.LOGINS:
             if lane.direction == CLIENT:
                 self.session.happens(Happening.LOGIN, time)
                 self._logs_in(lane, n, cmd, body)

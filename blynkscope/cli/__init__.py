@@ -23,7 +23,7 @@ COMMANDS = {
 }
 """Commands by name: the module that has them as `command`, and what `--help` says of them."""
 
-INTERRUPTED = 130
+FOUND, CUT_SHORT, INTERRUPTED = 1, 3, 130
 
 
 class _Commands(click.Group):

@@ -9,12 +9,9 @@ from typing import Any
 
 import click
 
-from blynkscope.cli import INTERRUPTED, options
+from blynkscope.cli import CUT_SHORT, FOUND, INTERRUPTED, options
 from blynkscope.cli.reading import Reading, merged
 from blynkscope.render.formats import FORMATS
-
-CUT_SHORT = 3
-FOUND = 1
 
 
 @click.command()

@@ -9,13 +9,12 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from blynkscope.cli import options
+from blynkscope.cli import CUT_SHORT, options
 from blynkscope.errors import CaptureError, NotationError
 
 if TYPE_CHECKING:
     from blynkscope.wire.notation import Parsed
 
-_CUT_SHORT = 3
 _LOG_MARKS = re.compile(r"[<>] ?\[|msg \d|[<>] +[A-Z\d]|Cmd:|command=|\"type\"|CMD:|Data")
 """What no notation of bytes holds, and every line of a log that tells a message does."""
 _NAME_MAX = 255
@@ -77,7 +76,7 @@ def command(
             out.close()
     if reading.cut_short:
         click.echo("the bytes end before their last frame does", err=True)
-        sys.exit(_CUT_SHORT)
+        sys.exit(CUT_SHORT)
 
 
 class Input(NamedTuple):

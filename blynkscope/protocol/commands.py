@@ -38,6 +38,9 @@ EVENT_CLEAR = 65
 LOGOUT = 66
 DEVICE_OFFLINE = 71
 
+LOGINS = frozenset({LOGIN, HW_LOGIN})
+"""The two commands with which a device logs in."""
+
 COMMANDS: tuple[Command, ...] = tuple(
     sorted((*HARDWARE_COMMANDS, *APP_COMMANDS), key=lambda row: row.code)
 )  # stable: a code's hardware rows come first

@@ -110,14 +110,13 @@ def likely(data: bytes, *, hosts: bool) -> Iterator[Spot]:
 
 
 _SCHEMA_KINDS = {"token": Kind.TOKEN, "email": Kind.MAIL, "password": Kind.PASSWORD}
-_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 
 
 def frame_spots(cmd: int, body: bytes, dialect: Dialect, *, hosts: bool) -> Iterator[Spot]:
     """Secrets in the body of a frame: those that its schema declares, and those that text in it tells."""
     if cmd in SECRET_COMMANDS:
         row = commands.find(cmd, dialect)
-        if cmd in _LOGINS and (b"@" in body.partition(b"\0")[0] or body.count(b"\0") > 1):
+        if cmd in commands.LOGINS and (b"@" in body.partition(b"\0")[0] or body.count(b"\0") > 1):
             # The login of an app, in whichever dialect it was read.
             row = commands.find(commands.LOGIN, Dialect.APP)
         for span in row.body.secrets(body) if row else ():

@@ -39,17 +39,6 @@ _STAMPS_MIN = 5
 _CONTROL = bytes(set(range(32)) - set(b"\t\r\n\x1b\x08\x0c"))
 
 
-def sniff(prefix: bytes) -> bool:
-    """Whether an input that begins like this is for `TextSource`: anything but a capture.
-
-    Args:
-        prefix: The first bytes, as many as there are up to some KiB.
-    """
-    magics = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")
-    modified = (b"\x34\xcd\xb2\xa1", b"\xa1\xb2\xcd\x34", b"\x1f\x8b")
-    return bool(prefix) and not prefix.startswith(magics + modified)
-
-
 class TextSource:
     """The events of a log, of pasted bytes or of raw bytes, in batches: iterate over it once.
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import FrameRecord, spelled_out
 from blynkscope.sources import text as module
-from blynkscope.sources.text import TextSource, sniff
+from blynkscope.sources.text import TextSource
 from blynkscope.wire.events import Closed, Data, Line, Message, Opened
 
 TRACES = Path(__file__).parent.parent.parent / "captures" / "logs"
@@ -160,15 +160,6 @@ def test_raw_bytes_stay_bytes(data):
 @pytest.mark.parametrize("name", ["python_bytes", "hex_directions", "upython", "js", "node_red", "blynk_ctrl"])
 def test_logs_that_tell_directions(name):
     assert said(getattr(printers, name)([LOGIN, OK1, WRITE]).encode()) == [LOGIN, OK1, WRITE]
-
-
-def test_sniffing():
-    assert sniff(b"[5] <[1D|00|01|00|20]")
-    assert sniff(b"\x1d\0\x01\0\x20")
-    assert not sniff(b"\xd4\xc3\xb2\xa1\x02\0\x04\0")
-    assert not sniff(b"\x0a\x0d\x0d\x0a\x1c\0\0\0")
-    assert not sniff(b"\x1f\x8b\x08\0")
-    assert not sniff(b"")
 
 
 # --- the contract of a source ---

@@ -13,8 +13,8 @@ from blynkscope.analysis.rules.addresses import URL_MAX, target_of
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.words import explains, first_time
-from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import commands
+from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.schema import readable
 from blynkscope.wire.events import CLIENT, SERVER

@@ -145,10 +145,7 @@ class OtherProtocols(StreamRule):
         detail = (
             f"The client asked {server_name(stream)} for a WebSocket on {quote(path, PATH_MAX)}, and the server {said}."
         )
-        detail += f" Devices use {DEVICE_PATH}" + (
-            ", with an s at its end." if path.rstrip("/") == "/websocket" else "."
-        )
-        self.report("BS112", stream, detail=detail, cause=True)
+        self.report("BS112", stream, detail=detail + _right_path(path), cause=True)
 
     # --- BS111 ---
 
@@ -227,10 +224,12 @@ class WebSocketLines(StreamRule):
         detail = (
             f"Line {line.line} of the log: the server answered HTTP {line.facts['status']} on {quote(path, PATH_MAX)}."
         )
-        detail += f" Devices use {DEVICE_PATH}" + (
-            ", with an s at its end." if path.rstrip("/") == "/websocket" else "."
-        )
-        self.report("BS112", stream, detail=detail, cause=True)
+        self.report("BS112", stream, detail=detail + _right_path(path), cause=True)
+
+
+def _right_path(path: str) -> str:
+    near = ", with an s at its end" if path.rstrip("/") == "/websocket" else ""
+    return f" Devices use {DEVICE_PATH}{near}."
 
 
 RULES: tuple[type[StreamRule], ...] = (OtherProtocols, WebSocketLines)

@@ -33,7 +33,6 @@ _WIRE_FIX = (
 _FAILURES = frozenset({"cmd-error", "cmd-skipped"})
 _MASKS = (b"***", b"XXX", b"xxx", b"...")
 """What people put in place of what they do not want to show."""
-_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _LIFE = frozenset({"connected", "ready", "wifi", "ip", "ble-connect"})
 """Lines that tell that the sketch had got somewhere."""
 _UPDATES = frozenset({"BS402", "BS403", "BS408"})
@@ -165,7 +164,13 @@ class CutShort(StreamRule):
 
     def altered(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes, cut: bool) -> None:
         """See `StreamRule`."""
-        if not cut or lane.direction != CLIENT or cmd in _LOGINS or not body or any(mask in body for mask in _MASKS):
+        if (
+            not cut
+            or lane.direction != CLIENT
+            or cmd in commands.LOGINS
+            or not body
+            or any(mask in body for mask in _MASKS)
+        ):
             return
         self.of(stream)["cut"] = (n, cmd, word, len(body))
 

@@ -18,9 +18,8 @@ from blynkscope.analysis.rules.words import (
     status,
 )  # fmt: skip
 from blynkscope.analysis.session import State
-from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import commands
-from blynkscope.protocol.commands import HW_LOGIN, LOGIN
+from blynkscope.protocol.commands import HW_LOGIN, LOGIN, LOGINS
 from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.protocol.model import Dialect, Era
 from blynkscope.protocol.statuses import ALREADY_REGISTERED, INVALID_TOKEN, STATUSES, SUCCESS

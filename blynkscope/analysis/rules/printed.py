@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Line
 
-_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 FRAMES_NAMED = 6
 """Altered frames that the detail names; further ones are counted."""
 LONE_FRAMES = 2
@@ -128,10 +127,10 @@ class Altered(StreamRule):
 
     def altered(self, stream: Conversation, lane: Lane, n: int, cmd: int, word: int, body: bytes, cut: bool) -> None:
         """See `StreamRule`."""
-        if word < 0 or (lone_header(cmd, word, body) and cmd not in _LOGINS):
+        if word < 0 or (lone_header(cmd, word, body) and cmd not in commands.LOGINS):
             return  # BS318
         memory = self.of(stream)
-        if cmd in _LOGINS:
+        if cmd in commands.LOGINS:
             if len(memory["tokens"]) < FRAMES_NAMED:
                 memory["tokens"].append((n, word, len(body), _MASKED_TOKEN.search(body) is not None))
             return

@@ -11,8 +11,8 @@ from blynkscope.analysis.rules.addresses import URL_MAX, target_of
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.words import end_of, explains, failed, first_time, seconds
 from blynkscope.analysis.session import State
-from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import commands
+from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.ports import OLD_PORTS, SERVER_PORTS
 from blynkscope.protocol.schema import readable
 from blynkscope.wire.events import SERVER

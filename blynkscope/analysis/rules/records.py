@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.words import FRAMES_KEPT, explains, first_time, some
-from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import tls
+from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.misread import explain_header, is_record_header
 from blynkscope.protocol.model import Dialect

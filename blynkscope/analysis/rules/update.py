@@ -15,8 +15,8 @@ from blynkscope.analysis.rules import updaters
 from blynkscope.analysis.rules.addresses import URL_MAX, Target, is_address
 from blynkscope.analysis.rules.orders import Order, build_of, host, server_ip
 from blynkscope.analysis.rules.update_logs import PrintedUpdates
-from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import commands
+from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.schema import readable
 from blynkscope.wire.events import CLIENT, SERVER
 

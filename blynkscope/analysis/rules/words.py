@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from blynkscope.analysis.session import State
-from blynkscope.analysis.standing import LOGINS
 from blynkscope.protocol import commands
+from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.statuses import status_name
 

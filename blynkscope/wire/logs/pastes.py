@@ -42,7 +42,6 @@ SHORT_LOGIN = "login with short header"
 """The notation of a login that was typed with one byte each for id and length."""
 _SHORT_MAX = 4096
 _SHORT_HEAD = 3
-_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 _TOKEN = limits.TOKEN_LENGTH
 _TOKENS = frozenset({_TOKEN // 2, _TOKEN})
 """Bytes of a token as its hex digits and as its characters."""
@@ -239,7 +238,7 @@ def _short(text: str) -> Pasted | None:
     if len(rows) < _ROWS_MIN:
         return None
     head, token = (bytes.fromhex(row) for row in rows[:2])
-    if len(head) != _SHORT_HEAD or head[0] not in _LOGINS or head[2] != _TOKEN or len(token) not in _TOKENS:
+    if len(head) != _SHORT_HEAD or head[0] not in commands.LOGINS or head[2] != _TOKEN or len(token) not in _TOKENS:
         return None
     note = "the header has 3 bytes, and Blynk's has 5: id and length take two bytes each (02 00 01 00 20)"
     if len(token) != _TOKEN:

@@ -9,7 +9,6 @@ from blynkscope.protocol import commands
 from blynkscope.wire.events import SERVER, Closed, Event, Opened
 from blynkscope.wire.logs.model import Told
 
-_LOGINS = frozenset({commands.LOGIN, commands.HW_LOGIN})
 BEGINS = frozenset({"connecting", "ble-connect"})
 """Kinds of text with which a connection begins."""
 ENDS = frozenset({"disconnected", "eof", "ble-disconnect", "refused"})
@@ -84,7 +83,7 @@ class Streams:
 
     def message(self, cmd: int, direction: int | None, time: float | None) -> int:
         """A message was seen: the number of its stream."""
-        login = cmd in _LOGINS and direction != SERVER
+        login = cmd in commands.LOGINS and direction != SERVER
         self._answers = self._answers or direction == SERVER
         if self._ending is not None and self._logged_in and not login:
             self._ending = None  # whatever was closed, it was not this connection
