@@ -156,6 +156,44 @@ class LogRecord(msgspec.Struct, frozen=True, tag_field="record", tag="log"):
     text: str
 
 
+class MessageRecord(msgspec.Struct, frozen=True, tag_field="record", tag="message"):
+    """A message of another protocol that belongs to Blynk: an HTTP call with its answer, an MQTT packet.
+
+    `n` is its 1-based number among the messages of the run, `protocol` is "http" or "mqtt", `kind` says what it is for
+    ("rest-update", "ota-start", "uplink-ds"), `name` is the method or the packet type. `detail` holds its facts and
+    `text` the one line that a person reads; both are raw wire text with secrets, as in a frame. `frames` are the
+    numbers of Blynk frames that it caused, as far as they are known when the line is written; one that comes later is
+    told by a `LinkRecord`. `answers` is the number of the message that an MQTT packet answers, `rtt_ms` the time since
+    then, or between an HTTP request and its answer.
+    """
+
+    schema: int
+    n: int
+    time: float | None
+    stream: int
+    src: str | None
+    dst: str | None
+    sender: str
+    via: tuple[str, ...]
+    protocol: str
+    kind: str
+    name: str
+    detail: dict[str, Any]
+    text: str
+    frames: tuple[int, ...]
+    answers: int | None
+    rtt_ms: float | None
+    findings: tuple[str, ...]
+
+
+class LinkRecord(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag="link"):
+    """A frame that a message of another protocol caused, seen only after the message's line was written."""
+
+    message: int
+    frame: int
+    time: float | None
+
+
 class StreamRecord(msgspec.Struct, frozen=True, tag_field="record", tag="stream"):
     """Something that happened to a stream: opened, closed, gap, resync, malformed, foreign, tls, undecodable."""
 
@@ -176,11 +214,13 @@ class SummaryRecord(msgspec.Struct, frozen=True, tag_field="record", tag="summar
     lost: dict[str, int]
 
 
-Record = Observed | FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord
+Told = FrameRecord | FindingRecord | WriteRecord | LogRecord | MessageRecord | LinkRecord | StreamRecord | SummaryRecord
+"""A record as it is shown."""
+Record = Observed | Told
 
 
 def spelled_out(
     records: Iterable[Record],
-) -> list[FrameRecord | FindingRecord | WriteRecord | LogRecord | StreamRecord | SummaryRecord]:
+) -> list[Told]:
     """The records with every observed frame as its full frame record."""
     return [record.record() if type(record) is Observed else record for record in records]  # type: ignore[misc]

@@ -19,7 +19,9 @@ from blynkscope import forks
 from blynkscope.analysis.records import (
     Facts,
     FindingRecord,
+    LinkRecord,
     LogRecord,
+    MessageRecord,
     Observed,
     Record,
     StreamRecord,
@@ -33,7 +35,7 @@ _LENGTH = struct.Struct(">I")
 _FRAME, _WRITE, _OTHER = b"fwo"
 
 _KINDS: dict[type, int] = {Observed: _FRAME, WriteRecord: _WRITE}
-_Other = FindingRecord | LogRecord | StreamRecord | SummaryRecord
+_Other = FindingRecord | LogRecord | MessageRecord | LinkRecord | StreamRecord | SummaryRecord
 
 
 class _Lane(msgspec.Struct, array_like=True):

@@ -134,4 +134,10 @@ class Datagram(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
     data: bytes
 
 
-Event = Opened | Data | Acked | Gap | Overlap | Closed | Message | Line | Datagram
+class Secrets(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
+    """Key log lines that the input itself carries (the decryption secrets block of a pcapng)."""
+
+    data: bytes
+
+
+Event = Opened | Data | Acked | Gap | Overlap | Closed | Message | Line | Datagram | Secrets
