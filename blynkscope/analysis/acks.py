@@ -18,7 +18,7 @@ SYNC_SECONDS = 10.0
 
 SYNC_ALL_FACTOR, SYNC_ALL_SLACK = 1.25, 0.05
 """A sync of all pins names none, so any write of the server with its id looks like an answer. It is one where it came
-no later than the slowest answer so far with a quarter and 50 ms to spare (the first one; the others come behind it)."""
+no later than the slowest answer so far, with a quarter and 50 ms to spare, behind the sync or the answer before it."""
 
 
 RECENT_WRITES = 64
@@ -32,7 +32,7 @@ BODY_KEPT = 128
 class Request:
     """A frame that an answer may name."""
 
-    __slots__ = ("body", "cmd", "id", "n", "older", "pins", "row", "rtt", "sent_at", "takes_frame", "token")
+    __slots__ = ("body", "cmd", "heard_at", "id", "n", "older", "pins", "row", "rtt", "sent_at", "takes_frame", "token")
 
     def __init__(
         self, n: int, cmd: int, message_id: int, time: float | None, row: Command | None, body: bytes = b""
@@ -46,6 +46,8 @@ class Request:
         """The beginning of its body, for saying what an error status was about."""
         self.rtt: float | None = None
         """Milliseconds to the first value that answers a sync."""
+        self.heard_at = time
+        """When a sync got its last answer; before that, when it was sent."""
         self.older: Request | None = None
         self.pins: set[bytes] | None = None
         """Pins that a sync asked for and that were not answered yet; None for all."""
@@ -138,10 +140,12 @@ class Waiting:
             return None
         if time is not None and request.sent_at is not None:
             took = time - request.sent_at
-            all_pins = request.pins is None and request.rtt is None and slowest is not None
-            limit = slowest / 1000.0 * SYNC_ALL_FACTOR + SYNC_ALL_SLACK if all_pins and slowest else SYNC_SECONDS
-            if took > limit:
+            if took > SYNC_SECONDS:
                 return None
+            if request.pins is None and slowest and request.heard_at is not None:
+                if time - request.heard_at > slowest / 1000.0 * SYNC_ALL_FACTOR + SYNC_ALL_SLACK:
+                    return None
+                request.heard_at = time
         if request.pins is not None:
             if pin not in request.pins:
                 return None

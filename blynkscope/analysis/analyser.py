@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from blynkscope.analysis.conversation import Conversation
 from blynkscope.analysis.records import LogRecord, Record, SummaryRecord
@@ -11,7 +12,23 @@ from blynkscope.analysis.rule import Hooks
 from blynkscope.analysis.rules import make_rules
 from blynkscope.analysis.run import Run
 from blynkscope.protocol.model import Dialect, Era
-from blynkscope.wire.events import LOG_END, Acked, Closed, Data, Datagram, Event, Gap, Line, Message, Opened, Overlap
+from blynkscope.wire.events import (
+    LOG_END,
+    Acked,
+    Closed,
+    Data,
+    Datagram,
+    Event,
+    Gap,
+    Line,
+    Message,
+    Opened,
+    Overlap,
+    Secrets,
+)
+
+if TYPE_CHECKING:
+    from blynkscope.wire.keylog import KeyLog
 
 
 class Analyser:
@@ -21,10 +38,18 @@ class Analyser:
         dialect: Read every stream in this dialect, instead of finding out.
         era: Take codes that differ between the eras in this meaning; None prefers Blynk IoT.
         findings: False to raise no findings: frames, answers and the states of writes alone.
+        keys: TLS key log that opens encrypted streams; secrets that a capture carries are added to it.
     """
 
-    def __init__(self, dialect: Dialect | None = None, era: Era | None = None, *, findings: bool = True) -> None:
-        self.run = Run(dialect, era)
+    def __init__(
+        self,
+        dialect: Dialect | None = None,
+        era: Era | None = None,
+        *,
+        findings: bool = True,
+        keys: KeyLog | None = None,
+    ) -> None:
+        self.run = Run(dialect, era, keys)
         self._streams: dict[int, Conversation] = {}
         if findings:
             self.run.hooks = Hooks(make_rules(self.run))
@@ -43,7 +68,7 @@ class Analyser:
             if kind is Data:
                 find(event.stream + first).data(event.direction, event.time, event.data)  # type: ignore[union-attr]
             elif kind is Acked:
-                find(event.stream + first).pins.delivered(event.direction, event.upto, event.time)  # type: ignore[union-attr]
+                find(event.stream + first).delivered(event.direction, event.upto, event.time)  # type: ignore[union-attr]
             else:
                 self._other(event, first)
         return self.take()
@@ -51,6 +76,9 @@ class Analyser:
     def _other(self, event: Event, first: int) -> None:
         if isinstance(event, Datagram):
             self._datagram(event)
+            return
+        if isinstance(event, Secrets):
+            self._secrets(event)
             return
         number = event.stream + first
         if isinstance(event, Opened):
@@ -92,6 +120,15 @@ class Analyser:
         for tell in self.run.hooks.looked_up:
             tell(answer, event.time, event.src, event.dst)
         self.run.release()
+
+    def _secrets(self, event: Secrets) -> None:
+        """Key log lines in the capture itself."""
+        run = self.run
+        if run.keys is None:
+            from blynkscope.wire.keylog import KeyLog
+
+            run.keys = KeyLog()
+        run.keys.add(event.data)
 
     def next_source(self) -> None:
         """A further source follows, whose streams are numbered from 1 again; in the records they go on."""

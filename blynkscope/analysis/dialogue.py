@@ -34,6 +34,7 @@ _SYNC_WRITES = {
 }
 """The operation that answers each operation of a sync: vr by vw, and so on."""
 _HW = commands.HW
+_REST = commands.REST_WRITE_ID
 _SYNC_PINS = 256
 """Pins that one sync is remembered to have asked for: as many as virtual pins there are."""
 _ASKS_FOR_DATA = frozenset({b"rtc", b"utc", b"meta"})
@@ -54,7 +55,7 @@ class Dialogue(Standing):
         lane.sender = sender.value
         era = self.run.era
         lane.facts = Facts(
-            self.number, lane.src, lane.dst, sender.value, lane.dialect.value, self.via, era.value if era else None
+            self.number, lane.src, lane.dst, sender.value, lane.dialect.value, lane.via, era.value if era else None
         )
 
     def _flush(self) -> None:
@@ -152,6 +153,8 @@ class Dialogue(Standing):
                 add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _NONE))
             if last is not None:
                 pins.finish(pin, last)
+            if message_id == _REST and direction and run.relays is not None:
+                run.out += run.relays.wrote(self, n, time, message_id, key, values)  # type: ignore[arg-type]
         run.frames = n
         lane.next_id = expected
 

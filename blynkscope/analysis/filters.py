@@ -1,4 +1,4 @@
-"""The filter language: which frames to show.
+"""The filter language: which frames, and which messages of other protocols, to show.
 
     expression  = or
     or          = and { ("or" | "||") and }
@@ -18,6 +18,11 @@ frame. Commands and statuses may be written by any of their names: `cmd == HARDW
 A frame that lacks the key is in no comparison with it, not in `!=` either: `status != SUCCESS` finds answers only.
 `key == null` and `key != null` (or `none`) ask whether it is there. A key that has several values (`pin`, `value`,
 `findings`) compares true where any of them does, with `!=` where none of them is the operand.
+
+The messages of other protocols (HTTP calls, MQTT packets) are asked like frames. They lack what only frames have
+(`cmd`, `id`, `dialect`, `length`, `body`, `write`), so that a filter on these keys hides them. `protocol` and `kind`
+are theirs alone; `status` is that of HTTP, `pin` and `value` are what they write, and every member of their `detail`
+is a key: `path`, `topic`, `host`, `method` …. `via` and `layer` know `tls` beside the version: `via == tls`.
 """
 
 from __future__ import annotations
@@ -26,94 +31,32 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
-import construct as con
-
-from blynkscope.analysis.pins import BAD, LADDER
-from blynkscope.analysis.records import FrameRecord
+from blynkscope.analysis.filter_keys import (
+    FLAGS,
+    KEYS,
+    WORDS,
+    WRITE_STATES,
+    Getter,
+    Predicate,
+    Speech,
+    field_names,
+    getter_of,
+    number_of,
+)
 from blynkscope.errors import FilterError
 from blynkscope.protocol import commands, statuses
-from blynkscope.protocol.bodies import WHOLE_KEYS
-from blynkscope.protocol.schema import Part, Parts
 
-Predicate = Callable[[FrameRecord], bool]
-Getter = Callable[[FrameRecord], tuple[Any, ...]]
+__all__ = ["EXPRESSION_MAX", "KEYS", "WORDS", "WRITE_STATES", "Filter", "compile_filter", "field_names", "point_at"]
 
 EXPRESSION_MAX = 10_000
 """Characters of an expression; nesting is bounded by NESTING_MAX."""
 NESTING_MAX = 50
 PATTERN_TEXT_MAX = 4096
 """Characters of a value that a regular expression looks at."""
-
-WRITE_STATES = (*LADDER, *BAD)
-KEYS: dict[str, str] = {
-    "n": "number of the frame",
-    "time": "seconds since the epoch",
-    "stream": "number of the connection",
-    "src": "sender's address:port",
-    "dst": "receiver's address:port",
-    "sender": "device, server, app or unknown",
-    "dialect": "hardware, app or web",
-    "via": "layers, outside in: tcp, tls1.2, websocket, …",
-    "cmd": "command, by number or any of its names",
-    "name": "canonical name of the command, as text",
-    "id": "message id",
-    "length": "declared length of the body",
-    "status": "status of a RESPONSE, by number or any of its names",
-    "status_name": "canonical name of the status, as text",
-    "body": "the body, as hex digits",
-    "text": "the one-line reading",
-    "answers": "number of the frame that this one answers",
-    "rtt_ms": "milliseconds since that frame",
-    "write": "final state of a pin write; alone: is it a pin write",
-    "findings": "ids of findings",
-    "pin": "pins of the body, like V1",
-    "value": "values of the body",
-}
-WORDS: dict[str, str] = {
-    "answer": "the frame answers another one",
-    "error": "a RESPONSE with another status than success",
-    **{state: f"a pin write that ended as {state}" for state in WRITE_STATES},
-}
-_UNREAD = frozenset({"parts", "modes"})
-"""Parts of schemas that no `fields` have under this name."""
-_PROJECTED = frozenset(
-    {"args", "bridge", "extra", "inflated", "json", "mode", "op", "pins", "problem", "subject", "target", "text", "to",
-     "values"}
-)  # fmt: skip
-"""Keys that bodies make of their parts, beside the names of the parts."""
-_DEVICE_KEYS = frozenset(
-    {"blynk", "buff-in", "build", "con", "cpu", "dev", "fw", "fw-type", "h-beat", "mcu", "net", "sdk", "tmpl", "ver"}
-)
-"""What devices say about themselves; other keys than these can only be written `fields.KEY`."""
 NAME_SHOWN = 40
 """Characters of an unknown key that a message repeats."""
-
-
-def _part_names(schema: Any, name: str = "") -> Iterator[str]:
-    """The names under which a schema has its parts."""
-    if isinstance(schema, con.Renamed):
-        yield from _part_names(schema.subcon, schema.name or name)
-    elif isinstance(schema, con.Struct):
-        for sub in schema.subcons:
-            yield from _part_names(sub)
-    elif isinstance(schema, con.Switch):
-        for case in (*schema.cases.values(), schema.default):
-            yield from _part_names(case, name)
-    elif isinstance(schema, Part | Parts):
-        yield name
-
-
-@cache
-def field_names() -> frozenset[str]:
-    """The keys of bodies that may be written without `fields.`.
-
-    They are those of the command table's schemas, and what devices are known to say about themselves.
-    """
-    named = {name for row in commands.COMMANDS for name in _part_names(row.body.schema)}
-    return frozenset((named - _UNREAD) | _PROJECTED | _DEVICE_KEYS | WHOLE_KEYS)
 
 
 class _Token(NamedTuple):
@@ -148,62 +91,6 @@ def _tokens(expression: str) -> Iterator[_Token]:
             yield _Token(kind, match.group(), at)
         at = match.end()
     yield _Token("end", "", len(expression))
-
-
-def _field_values(record: FrameRecord, key: str) -> tuple[Any, ...]:
-    fields = record.fields
-    if not fields:
-        return ()
-    if key in fields:
-        value = fields[key]
-        return tuple(value) if isinstance(value, list) else (value,)
-    return ()
-
-
-def _entries(record: FrameRecord) -> list[dict[str, Any]]:
-    """The pins of a HW body; none of a body in which a device happens to have a key of that name."""
-    entries = (record.fields or {}).get("pins")
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def _pins(record: FrameRecord) -> tuple[Any, ...]:
-    return tuple(entry["pin"] for entry in _entries(record)) or _field_values(record, "pin")
-
-
-def _values(record: FrameRecord) -> tuple[Any, ...]:
-    entries = _entries(record)
-    if entries:
-        return tuple(value for entry in entries for value in entry.get("values", ()))
-    return _field_values(record, "values")
-
-
-def _modes(record: FrameRecord) -> tuple[Any, ...]:
-    return tuple(entry.get("mode") for entry in _entries(record)) or _field_values(record, "mode")
-
-
-_OF_BODIES: dict[str, Getter] = {"pin": _pins, "pins": _pins, "value": _values, "values": _values, "mode": _modes}
-
-
-def _getter(key: str) -> Getter:
-    inner = key.removeprefix("fields.")
-    if inner in _OF_BODIES:
-        return _OF_BODIES[inner]
-    if key in {"via", "findings"}:
-        return lambda record: tuple(getattr(record, key))
-    if key in KEYS:
-        return lambda record: (getattr(record, key),)
-    return lambda record: _field_values(record, inner)
-
-
-def _in_state(state: str) -> Predicate:
-    return lambda record: record.write == state
-
-
-_FLAGS: dict[str, Predicate] = {
-    "answer": lambda record: record.answers is not None,
-    "error": lambda record: record.status is not None and record.status != statuses.SUCCESS,
-    **{state: _in_state(state) for state in WRITE_STATES},
-}
 
 
 class _Parser:
@@ -278,16 +165,16 @@ class _Parser:
         self.about_states = self.about_states or key == "write" or key in WRITE_STATES
         operator = self.token.text.lower()
         if self.token.kind in {"operator", "word"} and operator in _OPERATORS:
-            if key in _FLAGS:
+            if key in FLAGS:
                 self.fail(f"{key} is true or false of a frame: write `{key}` or `not {key}` alone", token)
             self.known(token)
             self.take()
             return self.compared(key, operator)
-        flag = _FLAGS.get(key)
+        flag = FLAGS.get(key)
         if flag is not None:
             return flag
         self.known(token)
-        getter = _getter(key)
+        getter = getter_of(key)
         return lambda record: any(value not in {None, ""} for value in _hashable(getter(record)))
 
     def known(self, token: _Token) -> None:
@@ -307,13 +194,13 @@ class _Parser:
         self.fail(f"no such key: {shown}; {hint} Any key of a body can be written fields.{own}", token)
 
     def compared(self, key: str, operator: str) -> Predicate:
-        getter = _getter(key)
+        getter = getter_of(key)
         if operator == "in":
             operands = self.listed(key)
             or_absent = _ABSENT in operands
             tests = [_comparison("==", operand) for operand in operands if operand is not _ABSENT]
 
-            def is_in(record: FrameRecord) -> bool:
+            def is_in(record: Speech) -> bool:
                 present = _present(getter, record)
                 return any(test(value) for value in present for test in tests) if present else or_absent
 
@@ -386,26 +273,13 @@ def _unknown_code(text: str, prefix: str) -> str:
     return found[1] if found else ""
 
 
-def _present(getter: Getter, record: FrameRecord) -> list[Any]:
+def _present(getter: Getter, record: Speech) -> list[Any]:
     return [value for value in getter(record) if value is not None]
 
 
 def _hashable(values: tuple[Any, ...]) -> Iterator[Any]:
     for value in values:
         yield value if isinstance(value, str | int | float | None) else True
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value)
-    if isinstance(value, str) and len(value) <= 40:
-        try:
-            return float(int(value, 16)) if value[:2] in {"0x", "0X"} else float(value)
-        except (ValueError, OverflowError):
-            return None
-    return None
 
 
 def _comparison(operator: str, operand: Any) -> Callable[[Any], bool]:
@@ -420,12 +294,12 @@ def _comparison(operator: str, operand: Any) -> Callable[[Any], bool]:
         if operator == "==":
             return lambda value: value in operand
         operand = str(min(operand)) if all(isinstance(one, int) for one in operand) else sorted(operand)[0]
-    number = _number(operand)
+    number = number_of(operand)
     compare = _OPERATORS[operator]
     folded = str(operand).lower()
 
     def test(value: Any) -> bool:
-        if number is not None and (other := _number(value)) is not None:
+        if number is not None and (other := number_of(value)) is not None:
             return bool(compare(other, number))
         if number is not None and operator in _ORDERS:
             return False  # what is no number is neither above nor below one
@@ -454,7 +328,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A compiled expression; called with a frame record it says whether the frame matches.
+    """A compiled expression; called with the record of a frame or message it says whether that matches.
 
     Args:
         matches: The predicate.
@@ -464,13 +338,13 @@ class Filter:
     matches: Predicate
     about_states: bool
 
-    def __call__(self, record: FrameRecord) -> bool:
-        """Whether the frame matches."""
+    def __call__(self, record: Speech) -> bool:
+        """Whether the frame or message matches."""
         return self.matches(record)
 
 
 def compile_filter(expression: str) -> Filter:
-    """An expression as a predicate over frame records.
+    """An expression as a predicate over the records of frames and messages.
 
     Raises:
         FilterError: It does not parse; the error knows the place.

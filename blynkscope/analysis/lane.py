@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from blynkscope.analysis.acks import Waiting
+from blynkscope.analysis.layer import Layer
 from blynkscope.analysis.records import Facts
 from blynkscope.analysis.tempo import Tempo
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.wire import recognise
-from blynkscope.wire.facts import FactReader
 from blynkscope.wire.framing import Framer
 
 
@@ -17,8 +17,8 @@ class Lane:
 
     __slots__ = (
         "chunks", "counts", "dialect", "direction", "dst", "facts", "framer", "guess", "heard_at", "hunted", "hunter",
-        "next_id", "peer", "prefix", "reader", "room", "seen", "sender", "src", "start", "targeted", "tempo", "waiting",
-        "whole",
+        "joined", "layers", "next_id", "peer", "prefix", "room", "seen", "sender", "src", "start", "targeted", "tempo",
+        "via", "waiting", "whole",
     )  # fmt: skip
 
     def __init__(self, direction: int, src: str | None, dst: str | None) -> None:
@@ -52,5 +52,9 @@ class Lane:
         """The id that follows the last frame's."""
         self.room = limits.HARDWARE_BODY_MAX
         """The longest body that its sender can receive, as it announced; the dialect's limit before that."""
-        self.reader: FactReader | None = None
-        """Reads on where it speaks another protocol."""
+        self.joined = False
+        """True where the first (innermost) byte that is seen need not begin a message."""
+        self.layers: list[Layer] = []
+        """What is unwrapped, outside in."""
+        self.via: tuple[str, ...] = ()
+        """The layers that its frames come through, outside in."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from blynkscope.analysis.records import FrameRecord, LogRecord, Observed, Record
 from blynkscope.protocol import limits
-from blynkscope.wire.events import LOG_END, Closed, Event, Line, Message, Opened
+from blynkscope.wire.events import LOG_END, Closed, Event, Line, Message, Opened, Secrets
 
 AHEAD = 64
 """Frames of the capture among which the next one of the log is looked for: more than a log leaves out at once."""
@@ -225,7 +225,7 @@ class Merge:
             return batch
         out: list[Event] = []
         for event in batch:
-            time = event.time
+            time = None if isinstance(event, Secrets) else event.time
             # What is said at the time of a frame follows it; a connection must be open to take a line.
             while self._waiting and self._is_due(self._waiting[0], time):
                 out.append(self._line(self._waiting.popleft()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from blynkscope.protocol import commands
 from blynkscope.protocol.model import Command, Sender
 
-_SERVER_IDS = frozenset({111, 1111, 7777})
+_SERVER_IDS = frozenset({commands.REST_WRITE_ID, 1111, 7777})
 """Ids of messages that a server sends of its own accord: REST writes, replayed syncs, notices."""
 _FROM_SERVER = (b"acon", b"adis", b"pm\0")
 _FROM_DEVICE = (b"ver\0", b"mcu\0", b"h-beat\0", b"buff-in\0", b"dev\0")

@@ -16,22 +16,30 @@ from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect, Era
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.conversation import Conversation
+    from blynkscope.analysis.http import Relays
     from blynkscope.analysis.lane import Lane
+    from blynkscope.analysis.recognition import Recognition
+    from blynkscope.wire.keylog import KeyLog
 
 
 class Run:
     """What the streams of one analysis share: options, numbers, and the records that they make."""
 
     __slots__ = (
-        "_heavy", "devices", "dialect", "era", "frames", "hooks", "hunted", "lost", "names", "out", "raised",
-        "severities", "source", "told",
+        "_heavy", "devices", "dialect", "era", "frames", "hooks", "hunted", "keys", "lost", "messages", "names", "out",
+        "raised", "relays", "severities", "source", "told",
     )  # fmt: skip
 
-    def __init__(self, dialect: Dialect | None, era: Era | None) -> None:
+    def __init__(self, dialect: Dialect | None, era: Era | None, keys: KeyLog | None = None) -> None:
         self.dialect = dialect
         self.era = era
+        self.keys = keys
+        """What opens TLS; None where no key log was given."""
         self.frames = 0
+        self.messages = 0
+        """Messages of other protocols so far."""
+        self.relays: Relays | None = None
+        """What calls of the HTTP API caused; None while there are none."""
         self.hunted = 0
         """Bytes that are kept because they may still turn out to be Blynk."""
         self.out: list[Record] = []
@@ -46,7 +54,7 @@ class Run:
         self.severities: Counter[str] = Counter()
         self.told: Counter[str] = Counter()
         """Findings so far, by id."""
-        self._heavy: dict[Lane, tuple[Conversation, int]] = {}
+        self._heavy: dict[Lane, tuple[Recognition, int]] = {}
 
     def finding(
         self, name: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None,
@@ -63,6 +71,11 @@ class Run:
             fix if fix is not None else rule.fix,
         )  # fmt: skip
 
+    def next_message(self) -> int:
+        """The number of a message of another protocol."""
+        self.messages += 1
+        return self.messages
+
     def release(self) -> None:
         """What rules reported goes to the records."""
         self.out += self.raised
@@ -73,7 +86,7 @@ class Run:
         least = RANK[Severity(severity)]
         return any(count and RANK[Severity(name)] >= least for name, count in self.severities.items())
 
-    def weigh(self, stream: Conversation, lane: Lane) -> None:
+    def weigh(self, stream: Recognition, lane: Lane) -> None:
         """A direction holds a large incomplete frame: keep all of them together within the limit."""
         heavy = self._heavy
         heavy[lane] = (stream, lane.framer.buffered if lane.framer else 0)

@@ -16,7 +16,9 @@ from blynkscope.analysis.pins import BAD, CONFIRMED
 from blynkscope.analysis.records import (
     FindingRecord,
     FrameRecord,
+    LinkRecord,
     LogRecord,
+    MessageRecord,
     Observed,
     Record,
     StreamRecord,
@@ -30,10 +32,12 @@ _SETTLED = frozenset({CONFIRMED, *BAD})
 """States that nothing changes any more. A write that was overwritten in another one may still be rejected."""
 
 Frame = Observed | FrameRecord
+Speech = Frame | MessageRecord
+"""What somebody said, in Blynk's frames or in another protocol: what a filter decides on."""
 
 
 class Selection:
-    """Lets through the frames that match, and what concerns them. The analysis has seen everything all the same.
+    """Lets through the frames and messages that match, and what concerns them; the analysis has seen everything.
 
     Args:
         expression: A filter expression; None for all frames.
@@ -50,6 +54,8 @@ class Selection:
         self._unseen = set(streams)
         # Ordered dictionaries give up their oldest entry at once; a plain one searches for it past all deleted ones.
         self._shown: OrderedDict[int, None] = OrderedDict()
+        self._linked: OrderedDict[int, None] = OrderedDict()
+        """Messages that were shown: what is told of them later is shown too."""
         self._held: OrderedDict[int, Frame] = OrderedDict()
         self._passed_over: OrderedDict[int, Frame] = OrderedDict()
         self._waiting: dict[int, set[int]] = {}
@@ -65,12 +71,13 @@ class Selection:
             return records
         return [shown for record in records for shown in self._of(record)]
 
-    def parts(self, records: list[Record], watched: Collection[int]) -> Iterator[tuple[list[Record], Frame | None]]:
-        """The same in parts, each with the frame behind it that is not shown but that must be known: a login.
+    def parts(self, records: list[Record], watched: Collection[int]) -> Iterator[tuple[list[Record], Speech | None]]:
+        """The same in parts, each with what is behind it that is not shown but that must be known: a login.
 
         Args:
             records: A batch.
-            watched: Commands whose frames are given even where they are not shown.
+            watched: Commands whose frames are given even where they are not shown; messages of other protocols always
+                are, as a token may stand in any of them.
         """
         if self._matches is None and not self._streams:
             yield records, None
@@ -79,7 +86,10 @@ class Selection:
         for record in records:
             shown = list(self._of(record))
             out += shown
-            if not shown and isinstance(record, Observed | FrameRecord) and record.cmd in watched:
+            if not shown and (
+                isinstance(record, MessageRecord)
+                or (isinstance(record, Observed | FrameRecord) and record.cmd in watched)
+            ):
                 yield out, record
                 out = []
         yield out, None
@@ -93,6 +103,15 @@ class Selection:
                 yield from self._hold(record, stream)
             elif self._is_match(record):
                 self._remember(record)
+                yield record
+        elif isinstance(record, MessageRecord):
+            if self._is_asked(record.stream) and (self._matches is None or self._matches(record)):
+                self._linked[record.n] = None
+                if len(self._linked) > REMEMBERED_MAX:
+                    self._linked.popitem(last=False)
+                yield record
+        elif isinstance(record, LinkRecord):
+            if record.message in self._linked:
                 yield record
         elif isinstance(record, WriteRecord):
             yield from self._settle(record)

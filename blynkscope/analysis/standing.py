@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,8 @@ class Standing:
     """
 
     __slots__ = (
-        "_roles_known", "cause", "client", "device", "direct", "evidence", "heartbeat", "hooks", "host", "info",
-        "joined", "lanes", "latency", "log", "memories", "number", "opened", "pins", "run", "server", "session",
+        "_roles_known", "cause", "client", "delivered", "device", "direct", "evidence", "heartbeat", "hooks", "host",
+        "info", "joined", "lanes", "latency", "log", "memories", "number", "opened", "pins", "run", "server", "session",
         "slowest", "source", "via",
     )  # fmt: skip
 
@@ -69,11 +70,15 @@ class Standing:
         client = Lane(CLIENT, opened.client, end)
         server = Lane(SERVER, end, opened.client)
         client.peer, server.peer = server, client
+        client.via = server.via = opened.via
+        client.joined = server.joined = self.joined
         self.lanes = (client, server)
         self.client, self.server = client, server
         known_ports = (opened.server_port in SERVER_PORTS) != (opened.client_port in SERVER_PORTS)
         self._roles_known = opened.handshake or known_ports
         self.pins = Pins(run.out)
+        self.delivered: Callable[[int, int, float | None], None] = self.pins.delivered
+        """Told of the acknowledgements of TCP."""
         self.session = Session()
         self.evidence = Evidence()
         self.heartbeat = Heartbeat()

@@ -17,6 +17,7 @@ COMMANDS = {
     "decode": ("blynkscope.cli.decode", "Read captures: annotated frames and findings."),
     "hexdump": ("blynkscope.cli.hexdump", "Take pasted bytes apart, field by field."),
     "redact": ("blynkscope.cli.redact", "Write a capture or log for sharing, without its secrets."),
+    "wireshark": ("blynkscope.cli.wireshark", "Write a dissector for Wireshark and tshark."),
     "codes": ("blynkscope.cli.codes", "List the commands and status codes of the protocol."),
     "explain": ("blynkscope.cli.explain", "A page on a command, a status, a number or a finding."),
     "filters": ("blynkscope.cli.filters", "The keys and words of filter expressions."),

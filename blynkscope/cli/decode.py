@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from blynkscope.cli import CUT_SHORT, FOUND, INTERRUPTED, options
+from blynkscope.cli.keys import key_log
 from blynkscope.cli.reading import Reading, merged
 from blynkscope.render.formats import FORMATS
 
@@ -46,7 +47,7 @@ def command(
     streams: tuple[int, ...],
     dialect: str | None,
     era: str | None,
-    keylog: Path | None,
+    keylog: tuple[Path, ...],
     show_secrets: bool,
     fail_on: str | None,
     color: Any,
@@ -77,10 +78,10 @@ def command(
 
     selection = Selection(filter_, streams)
     spoken, generation = Dialect(dialect) if dialect else None, Era(era) if era else None
-    analyser = Analyser(spoken, generation, findings=findings)
-    merge = merged(log, files[0], Analyser(spoken, generation, findings=False)) if log else None
-    if keylog is not None:
-        click.echo("note: TLS streams are named, not opened: the key log is not used by this version", err=True)
+    analyser = Analyser(spoken, generation, findings=findings, keys=key_log(keylog))
+    merge = (
+        merged(log, files[0], Analyser(spoken, generation, findings=False, keys=key_log(keylog))) if log else None
+    )
     # Frames and their parts hold no cycles; what does (closed streams) is collected in good time all the same.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

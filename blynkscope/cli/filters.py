@@ -32,17 +32,22 @@ def command() -> None:
         *said("Join comparisons with: and, or, not, ( )"),
         *said("Commands and statuses may be written by number or by any of their names."),
         *said("A frame without the key is in no comparison with it; == null and != null ask whether it has the key."),
+        *said(
+            "HTTP calls and MQTT packets are asked like frames; a filter on what only frames have (cmd, id, body,"
+            " write) hides them, and one on protocol or kind hides the frames."
+        ),
         "",
         "  cmd == MSG_HW and pin == V1 and not confirmed",
         "  status != SUCCESS and sender == server",
         "  pin in {V1, V2} and value > 20",
         '  text contains "ota" or rtt_ms > 500',
         "  sender == server and answers == null",
+        "  protocol == http and error or kind == ota-start",
         "",
         "Keys:",
         *(line for key, text in KEYS.items() for line in meaning(key, text)),
         "",
-        *said("Keys of bodies, by command; any other can be written fields.KEY:"),
+        *said("Keys of bodies, by command, and of HTTP and MQTT; any other can be written fields.KEY:"),
         *textwrap.wrap(fields, min(width, 78), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False),
         "",
         "Words:",

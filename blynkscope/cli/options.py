@@ -46,7 +46,11 @@ filter_ = click.option(
 )
 streams = click.option("--stream", "streams", type=click.IntRange(1), multiple=True, help="Show this connection only.")
 keylog = click.option(
-    "--keylog", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE", help="TLS key log."
+    "--keylog",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="TLS key log that opens encrypted streams; without it, the file that SSLKEYLOGFILE names.",
 )
 
 

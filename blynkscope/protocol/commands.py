@@ -41,6 +41,9 @@ DEVICE_OFFLINE = 71
 LOGINS = frozenset({LOGIN, HW_LOGIN})
 """The two commands with which a device logs in."""
 
+REST_WRITE_ID = 111
+"""The id of a write that the server passes on from its HTTP API (measured)."""
+
 COMMANDS: tuple[Command, ...] = tuple(
     sorted((*HARDWARE_COMMANDS, *APP_COMMANDS), key=lambda row: row.code)
 )  # stable: a code's hardware rows come first

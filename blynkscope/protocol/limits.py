@@ -112,3 +112,15 @@ WINDOW_MAX = 1 << 30
 
 SECRETS_MAX = 1024 * 1024
 """Bytes of decryption secrets that are taken from a capture."""
+
+KEYLOG_MAX = 64 * 1024 * 1024
+"""Bytes of a key log file that are read: some hundred thousand connections."""
+
+KEYLOG_SECRETS_MAX = 100_000
+"""Secrets of a key log that are remembered, some 30 MB; beyond it those of the oldest connections are forgotten."""
+
+KEYLOG_LINE_MAX = 8192
+"""Characters of a key log line; the longest real one holds the premaster secret of an 8192-bit DH group."""
+
+TLS_HELD_MAX = 256 * 1024
+"""Bytes of one direction of a TLS connection that wait for keys: what arrives before a key log is flushed is far less."""

@@ -14,7 +14,9 @@ HEARTBEAT = 0x18
 TYPES = {0x14: "change cipher spec", ALERT: "alert", HANDSHAKE: "handshake", APPLICATION_DATA: "application data"}
 VERSIONS = {0: "SSL 3.0", 1: "TLS 1.0", 2: "TLS 1.1", 3: "TLS 1.2", 4: "TLS 1.3"}
 """By the second byte of the version; records of TLS 1.3 say 1.2."""
-CLIENT_HELLO, SERVER_HELLO, CERTIFICATE = 1, 2, 11
+HELLO_REQUEST, CLIENT_HELLO, SERVER_HELLO, END_OF_EARLY_DATA, ENCRYPTED_EXTENSIONS = 0, 1, 2, 5, 8
+CERTIFICATE, SERVER_HELLO_DONE, CLIENT_KEY_EXCHANGE, FINISHED, KEY_UPDATE = 11, 14, 16, 20, 24
+"""Handshake messages that are understood."""
 HANDSHAKES = {
     1: "ClientHello",
     2: "ServerHello",
@@ -25,11 +27,14 @@ HANDSHAKES = {
 
 RECORD_MAX = 16384 + 2048
 HEADER_SIZE = 5
+TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3 = 0x0301, 0x0302, 0x0303, 0x0304
+RANDOM_SIZE, MASTER_SIZE = 32, 48
 ALERT_SIZE = 2
 """Bytes of an alert that is not encrypted: level and description."""
 
 EXT_SERVER_NAME, EXT_GROUPS, EXT_SIGNATURES, EXT_ALPN = 0, 10, 13, 16
-EXT_TICKET, EXT_PRE_SHARED_KEY, EXT_VERSIONS = 35, 41, 43
+EXT_TRUNCATED_HMAC, EXT_ENCRYPT_THEN_MAC, EXT_EXTENDED_MASTER_SECRET = 4, 22, 23
+EXT_TICKET, EXT_PRE_SHARED_KEY, EXT_EARLY_DATA, EXT_VERSIONS = 35, 41, 42, 43
 """Extensions of the hello messages whose content is read."""
 
 GROUPS = {

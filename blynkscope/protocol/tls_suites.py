@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import msgspec
+
 # Each run of consecutive numbers: the first one, then the names without "TLS_".
 _RUNS = """
 0000 NULL_WITH_NULL_NULL RSA_WITH_NULL_MD5 RSA_WITH_NULL_SHA RSA_EXPORT_WITH_RC4_40_MD5 RSA_WITH_RC4_128_MD5
@@ -142,3 +144,52 @@ def suite_name(number: int) -> str:
 def is_grease(number: int) -> bool:
     """Is it one of the values that RFC 8701 reserves for clients to send without meaning?"""
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+
+
+class Suite(msgspec.Struct, frozen=True):
+    """How a cipher suite protects records.
+
+    `cipher` is "AES", "CHACHA20", "CAMELLIA", "3DES", "RC4", "NULL"…, `mode` one of "GCM", "CCM", "CCM_8", "POLY1305",
+    "CBC", "STREAM". `key_size` is in bytes. `mac` is the hash of the HMAC, None for AEAD modes. `hash` is that of the key
+    schedule in TLS 1.2 (PRF) and 1.3 (HKDF). `exchange` is how keys are exchanged ("RSA", "ECDHE_RSA"), "" in TLS 1.3.
+    """
+
+    number: int
+    name: str
+    exchange: str
+    cipher: str
+    mode: str
+    key_size: int
+    mac: str | None
+    hash: str
+
+    @property
+    def is_new(self) -> bool:
+        """Is it a suite of TLS 1.3?"""
+        return not self.exchange
+
+
+_HASHES = {"MD5": "md5", "SHA": "sha1", "SHA256": "sha256", "SHA384": "sha384"}
+_FIXED_KEYS = {"3DES": 24, "DES": 8, "IDEA": 16, "SEED": 16, "CHACHA20": 32, "NULL": 0}
+"""Key sizes in bytes of ciphers whose names do not give them."""
+_MODES = ("CCM_8", "GCM", "CCM", "CBC", "POLY1305")
+
+
+@cache
+def suite_of(number: int) -> Suite | None:
+    """What the name of a suite says about its protection; None for unknown suites, and for weakened ones (EXPORT)."""
+    name = _names().get(number, "")
+    exchange, _, protection = name.removeprefix("TLS_").rpartition("_WITH_")
+    cipher, _, rest = protection.partition("_")
+    bits = int(match) if (match := rest.partition("_")[0]).isdecimal() else 0
+    key_size = _FIXED_KEYS.get(cipher, bits // 8)
+    mode = next((mode for mode in _MODES if mode in rest), "STREAM" if cipher in {"RC4", "NULL"} else "")
+    last = rest.rpartition("_")[2]
+    digest = _HASHES.get(last)
+    aead = mode in {"GCM", "CCM", "CCM_8", "POLY1305"}
+    if not mode or "EXPORT" in exchange or (cipher not in _FIXED_KEYS and not bits) or not (aead or digest):
+        return None
+    if not exchange and not 0x1301 <= number <= 0x1305:
+        return None
+    schedule = "sha384" if last == "SHA384" else "sha256"
+    return Suite(number, name, exchange, cipher, mode, key_size, None if aead else digest, schedule)

@@ -179,7 +179,7 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - cells(text))
 
 
-_ORDINARY = frozenset("→←↩○●✗▲△▷─│├└…·“”‘’–—′″")  # noqa: RUF001
+_ORDINARY = frozenset("→←↩○●✗▲△▷─│├└…·“”‘’–—′″\u203a")  # noqa: RUF001
 
 
 def _has_odd_width(text: str) -> bool:

@@ -10,11 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from blynkscope.analysis.records import FindingRecord, FrameRecord, Record, StreamRecord, SummaryRecord, WriteRecord
+from blynkscope.analysis.records import (
+    FindingRecord,
+    FrameRecord,
+    MessageRecord,
+    Record,
+    StreamRecord,
+    SummaryRecord,
+    WriteRecord,
+)
 from blynkscope.analysis.tempo import Tempo
 from blynkscope.protocol import limits
-from blynkscope.render.digest_text import DeviceText, StreamText, Words
+from blynkscope.render.calls import failed, title_of
+from blynkscope.render.digest_text import Calls, DeviceText, StreamText, Words
 from blynkscope.render.glyphs import missing_glyphs
+from blynkscope.render.handshakes import Handshake
+from blynkscope.render.layering import layers_of
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
 from blynkscope.render.safe import safe_line
@@ -27,6 +38,9 @@ DEVICES_SHOWN = 50
 _FINDINGS_KEPT = 8
 """Different findings of one stream that are told."""
 _NUMBERS_KEPT = 8
+_KIND_MAX = 40
+_KINDS_MAX = 64
+"""Kinds of messages of one stream that are told apart: more than any of the protocols has."""
 _NAMES_MAX = 512
 """Names of messages: more than all tables together have."""
 
@@ -41,6 +55,30 @@ class _Stream:
     findings: list[tuple[FindingRecord, int]] = field(default_factory=list)
     raised: int = 0
     label: str = ""
+    via: tuple[str, ...] = ()
+    layers: str = ""
+    handshake: Handshake = field(default_factory=Handshake)
+    calls: Calls = field(default_factory=dict)
+
+    @property
+    def speaks(self) -> bool:
+        """Is there something to tell of it, though no Blynk frame is in it?"""
+        return bool(self.frames or self.findings or self.calls or self.handshake)
+
+    def through(self, via: tuple[str, ...], inside: str) -> None:
+        """A message came through these layers."""
+        if via != self.via:
+            self.via = via
+            self.layers = layers_of(via, inside) or self.layers
+
+    def call(self, record: MessageRecord) -> None:
+        """A message of another protocol; it is counted by its kind."""
+        self.through(record.via, record.protocol)
+        key = title_of(record), record.kind[:_KIND_MAX]
+        if key in self.calls or len(self.calls) < _KINDS_MAX:
+            counts = self.calls.setdefault(key, [0, 0])
+            counts[0] += 1
+            counts[1] += failed(record)
 
     def found(self, record: FindingRecord) -> None:
         """A finding; the same one again is counted."""
@@ -100,6 +138,8 @@ class Digest:
                 self._frame(shown)
             elif isinstance(shown, StreamRecord):
                 self._happened(shown)
+            elif isinstance(shown, MessageRecord):
+                self._message(shown)
             elif isinstance(shown, FindingRecord):
                 self._found(shown)
             elif isinstance(shown, SummaryRecord):
@@ -131,6 +171,17 @@ class Digest:
         stream = self._live.get(record.stream) or self._begun(record.stream)
         stream.frames += 1
         stream.parties.sides(record)
+        if record.via != stream.via:
+            stream.through(record.via, record.dialect)
+        if stream.began is None:
+            stream.began = record.time
+        stream.ended = record.time
+
+    def _message(self, record: MessageRecord) -> None:
+        self._tally.message(record)
+        stream = self._live.get(record.stream) or self._begun(record.stream)
+        stream.parties.sides_of_message(record)
+        stream.call(record)
         if stream.began is None:
             stream.began = record.time
         stream.ended = record.time
@@ -145,7 +196,9 @@ class Digest:
 
     def _happened(self, record: StreamRecord) -> None:
         self._tally.moment(record.time)
+        self._tally.opened(record)
         stream = self._live.get(record.stream) or self._begun(record.stream)
+        stream.handshake.take(record)
         if record.kind == "opened":
             stream.parties.opened(record)
             stream.began = record.time
@@ -191,7 +244,7 @@ class Digest:
         session = (stream.closed or {}).get("session")
         if session:
             self._of_device(number, stream, session)
-        if not session and not stream.frames and not stream.findings:
+        if not session and not stream.speaks:
             name = stream.label or "no bytes"
             self._other[name] += 1
             numbers = self._others.setdefault(name, [])
@@ -241,11 +294,11 @@ class Digest:
         for number in sorted(self._kept):
             stream = self._kept[number]
             seconds = stream.ended - stream.began if stream.ended is not None and stream.began is not None else None
-            lines += words.stream(
-                StreamText(
-                    number, stream.parties, stream.closed, stream.frames, seconds, stream.findings, stream.raised
-                )
-            )
+            text = StreamText(
+                number, stream.parties, stream.closed, stream.frames, seconds, stream.findings, stream.raised,
+                stream.layers, stream.handshake.lines(), stream.calls,
+            )  # fmt: skip
+            lines += words.stream(text)
         if rest := self._rest["streams"]:
             parts = [f"{rest} more stream{'' if rest == 1 else 's'} with {self._rest['frames']} frames"]
             if found := self._rest["findings"]:

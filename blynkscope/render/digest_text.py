@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from blynkscope.analysis.records import FindingRecord
@@ -12,8 +12,8 @@ from blynkscope.render.console import MARKS, cells, fit, padded, wrapped
 from blynkscope.render.notices import ENDINGS
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
-from blynkscope.render.rows import duration as milliseconds
 from blynkscope.render.safe import safe, safe_line
+from blynkscope.render.spans import duration as milliseconds
 from blynkscope.render.sparkline import sparkline
 from blynkscope.render.summary import span
 
@@ -27,6 +27,8 @@ _BARS_WIDEST = 72
 _TEXT_MAX = 600
 _FIX_MAX = 1000
 _ADVISED = frozenset({"error", "warning"})
+Calls = dict[tuple[str, str], list[int]]
+"""Name and kind of messages → how many, and how many of them failed."""
 _STATES = {"online": "good", "rejected": "error", "redirected": "warning"}
 
 
@@ -42,6 +44,9 @@ class StreamText:
         seconds: From its beginning to its end.
         findings: Different findings and how often each was raised.
         raised: All findings.
+        layers: Through what its messages came; "" for TCP alone.
+        handshake: Labels and texts about its TLS and its WebSocket.
+        calls: Messages of other protocols, by name and kind: how many, and how many of them failed.
     """
 
     number: int
@@ -51,6 +56,9 @@ class StreamText:
     seconds: float | None
     findings: Sequence[tuple[FindingRecord, int]]
     raised: int
+    layers: str = ""
+    handshake: Sequence[tuple[str, str]] = ()
+    calls: Mapping[tuple[str, str], Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,15 @@ class Words:
             host = safe_line(str(session.get("host") or ""), 80)
             lines += self._said("route", route + (f" ({host})" if host and host not in route else ""))
         lines += self._said("client", self._client(session, parties))
+        lines += self._said("layers", text.layers)
+        for label, said in text.handshake:
+            lines += self._said(label, said) if label else self._continued(said)
         lines += self._said("time", self._time(text, session, closed))
         lines += self._said("era", self._era(session.get("era") or {}))
         client = next((party for party in ("device", "app") if party in parties.seen), "client")
         lines += self._rate(session.get("rate") or {}, f" by the {client}")
         lines += self._messages(session, client, parties)
+        lines += self._said("calls", self._calls(text.calls))
         lines += self._said("heartbeat", self._heartbeat(session.get("heartbeat") or {}))
         lines += self._pins(session.get("pins") or ())
         lines += self._findings(text.findings, text.raised)
@@ -283,6 +295,18 @@ class Words:
         taken = 4 + cells(title) + (cells(state) + 3 if state else 0)
         line = paint("quiet", "── ") + paint("strong", title) + (paint("quiet", " · ") if state else "")
         return ["", line + paint(style or "quiet", state) + paint("quiet", " " + "─" * (self._width - taken))]
+
+    def _calls(self, calls: Mapping[tuple[str, str], Sequence[int]]) -> str:
+        order = sorted(calls.items(), key=lambda item: (-item[1][0], item[0]))
+        shown = []
+        for (name, kind), (count, bad) in order[:_ROWS_SHOWN]:
+            words = [name, safe_line(kind, 40), str(count)]
+            shown.append(" ".join(word for word in words if word) + (f" ({bad} failed)" if bad else ""))
+        more = [f"and {len(order) - _ROWS_SHOWN} more kinds"] if len(order) > _ROWS_SHOWN else []
+        return " · ".join([*shown, *more])
+
+    def _continued(self, text: str) -> list[str]:
+        return [" " * _INDENT + line for line in wrapped(text, self._width - _INDENT)]
 
     def _said(self, label: str, text: str) -> list[str]:
         if not text:

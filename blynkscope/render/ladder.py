@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from blynkscope.analysis.records import (
     FindingRecord,
     FrameRecord,
+    LinkRecord,
     LogRecord,
+    MessageRecord,
     Record,
     StreamRecord,
     SummaryRecord,
@@ -16,14 +18,18 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.render.calls import caused, failed, link_text, number_of, reading_of, title_of, took
 from blynkscope.render.console import MARKS, cells, fit, wrapped
 from blynkscope.render.glyphs import missing_glyphs
+from blynkscope.render.handshakes import Offers, Told
+from blynkscope.render.layering import Layers, Recognised
 from blynkscope.render.lifelines import STYLES, Lifelines, Piece
-from blynkscope.render.notices import PRINTED, frames_of, happening
+from blynkscope.render.notices import PRINTED, frames_of, said
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
-from blynkscope.render.rows import PROOFS, duration, elapsed
+from blynkscope.render.rows import PROOFS
 from blynkscope.render.safe import safe, safe_line
+from blynkscope.render.spans import duration, elapsed
 from blynkscope.render.summary import Tally
 
 _WIDEST = 200
@@ -31,10 +37,8 @@ _WIDEST = 200
 _NARROW = 80
 """Below this width numbers and times are kept short."""
 _BOX_WIDEST = 100
-_CALM = frozenset({"opened", "closed", "tls"})
 _SETTLED_SHOWN = 8
 """Lines of a batch about writes that no arrow speaks of; a connection that breaks may lose a thousand at once."""
-_ADVICE_MAX = 1000
 _UNPROVEN_FROM_SERVER = frozenset({"sent", "delivered"})
 
 
@@ -54,6 +58,9 @@ class Ladder:
         self._width = min(options.width, _WIDEST)
         self._gutter = 14 if self._width < _NARROW else 18
         self._tally = Tally()
+        self._recognised = Recognised()
+        self._layers = Layers()
+        self._offers = Offers()
         self._streams: dict[int, Parties] = {}
         self._headed: set[int] = set()
         self._nowhere = Lifelines(("", ""), self._gutter, self._width - 1, self._palette, hidden=True)
@@ -81,26 +88,16 @@ class Ladder:
             if isinstance(record, WriteRecord):
                 self._write(record)
                 continue
-            shown = self._options.redactor.apply(record)
-            if isinstance(shown, FrameRecord):
-                self._tally.frame(shown)
-                self._frame(shown, proofs.get(shown.n, ()))
-            elif isinstance(shown, StreamRecord):
-                self._tally.stream(shown)
-                self._happened(shown)
-            elif isinstance(shown, LogRecord):
-                self._logged(shown)
-            elif isinstance(shown, FindingRecord):
-                self._tally.finding(shown)
-                self._found(shown)
-            elif isinstance(shown, SummaryRecord):
-                self._tally.summary = shown
+            for one in self._recognised.pass_on(record):
+                self._one(self._options.redactor.apply(one), proofs)
         for state, count in self._untold.items():
             self._beside(state, f"and {count} more {state}")
         self._flush()
 
     def close(self) -> None:
         """Write the closing summary."""
+        for record in self._recognised.rest():
+            self._one(self._options.redactor.apply(record), {})
         if not self._options.quiet:
             self._lines += self._tally.lines(self._options)
         self._flush()
@@ -115,10 +112,59 @@ class Ladder:
 
     # --- what is drawn ---
 
+    def _one(self, record: Record, proofs: Mapping[int | None, Sequence[WriteRecord]]) -> None:
+        if isinstance(record, FrameRecord):
+            self._tally.frame(record)
+            self._frame(record, proofs.get(record.n, ()))
+        elif isinstance(record, StreamRecord):
+            self._tally.stream(record)
+            self._happened(record)
+        elif isinstance(record, MessageRecord):
+            self._tally.message(record)
+            self._message(record)
+        elif isinstance(record, LinkRecord):
+            if not self._options.quiet:
+                self._lines.append((self._blank + self._now.note([("quiet", f"→ {link_text(record)}")])).rstrip())
+        elif isinstance(record, LogRecord):
+            self._logged(record)
+        elif isinstance(record, FindingRecord):
+            self._tally.finding(record)
+            self._found(record)
+        elif isinstance(record, SummaryRecord):
+            self._tally.summary = record
+
+    def _message(self, record: MessageRecord) -> None:
+        """An HTTP call with its answer, or an MQTT packet: one arrow."""
+        stream = self._stream_of(record.stream)
+        sender, receiver = stream.sides_of_message(record)
+        self._select(record.stream, stream, {sender: record.src, receiver: record.dst})
+        self._through(record.stream, record.via, record.protocol)
+        bad = failed(record)
+        text = safe(reading_of(record, self._width))
+        if frames := caused(record):
+            text += f" → {frames}"
+        label = [("strong", title_of(record)), ("error" if bad else "", f"  {'✗ ' if bad else ''}{text}".rstrip())]
+        time = took(record)
+        tails: list[Piece] = [("quiet", f"↩ {time}".rstrip()), ("quiet", "↩")] if time else []
+        if record.answers is not None:
+            tails.insert(0, ("quiet", f"↩ {number_of(record.answers)} {time}".rstrip()))
+        now = self._now
+        style = "error" if bad else STYLES.get(sender, "quiet")
+        line = now.arrow(now.place(sender), now.place(receiver), label, [*tails, ("", "")], style)
+        self._lines.append(self._margin(number_of(record.n), record.time) + line)
+
+    def _through(self, stream: int, via: tuple[str, ...], inside: str) -> None:
+        """Layers, before the first message that came through them."""
+        layers = self._layers.news(stream, via, inside)
+        if layers and not self._options.quiet:
+            self._lines.append(self._blank + self._now.across(layers, "quiet", ends=False))
+
     def _frame(self, record: FrameRecord, proved: Sequence[WriteRecord]) -> None:
         stream = self._stream_of(record.stream)
         sender, receiver = stream.sides(record)
         self._select(record.stream, stream, {sender: record.src, receiver: record.dst})
+        if len(record.via) > 1:
+            self._through(record.stream, record.via, record.dialect)
         failed = record.status is not None and record.status != SUCCESS
         label = [
             ("strong", safe(record.name.removeprefix("MSG_"))),
@@ -171,26 +217,30 @@ class Ladder:
     def _happened(self, record: StreamRecord) -> None:
         stream = self._stream_of(record.stream)
         self._clock(record.time)
-        detail = dict(record.detail)
         if record.kind == "opened":
             stream.opened(record)
             return
         if record.sender in {"device", "app"}:
             stream.take(record.sender, "server")
-        if not (self._options.quiet and record.kind in _CALM):
-            self._select(record.stream, stream)
-            self._broken(record, detail)
+        vain = self._offers.take(record)
+        told = said(record)
+        if (told.calm and self._options.quiet) or (told.extra and not self._options.verbose):
+            return
+        self._select(record.stream, stream)
+        self._broken(record, told, told.lists if self._options.verbose else (vain,) if vain else ())
 
-    def _broken(self, record: StreamRecord, detail: dict[str, object]) -> None:
-        """A stream ends, or something is missing between two frames."""
-        advice = safe_line(str(detail.pop("advice", "") or ""), _ADVICE_MAX)
-        style = "quiet" if record.kind in _CALM else "warning"
-        text = happening(record, detail).lstrip(", ")
+    def _broken(self, record: StreamRecord, told: Told, lists: Sequence[str]) -> None:
+        """A stream ends, a layer tells of itself, or something is missing between two frames."""
+        advice = told.advice
+        style = "quiet" if told.calm else "warning"
+        text = told.text.lstrip(", ")
         ends = record.kind == "closed"
         room = self._now.room()
         first, *rest = [text] if cells(text) <= room or ends else wrapped(text, room)
         self._lines.append(self._margin(None, record.time) + self._now.across(first, style, ends=ends))
         self._lines += [self._blank + self._now.note([(style, line)]) for line in rest]
+        for listed in lists:
+            self._lines += [self._blank + self._now.note([("quiet", line)]) for line in wrapped(listed, room)]
         if advice and not self._options.quiet and advice not in self._advised:
             if len(self._advised) < limits.OPEN_WRITES_MAX:
                 self._advised.add(advice)
@@ -308,10 +358,10 @@ class Ladder:
         if self._first is None:
             self._first = time
 
-    def _margin(self, number: int | None, time: float | None) -> str:
+    def _margin(self, number: int | str | None, time: float | None) -> str:
         """Number and seconds, as many decimals as there is room for."""
         self._clock(time)
-        front = "" if number is None else f"{number:{4 if self._gutter < 18 else 5}}"
+        front = "" if number is None else f"{number:>{4 if self._gutter < 18 else 5}}"
         room = self._gutter - 2 - max(len(front), 4 if self._gutter < 18 else 5)
         clock = ""
         if time is not None and self._first is not None:

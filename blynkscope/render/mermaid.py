@@ -10,15 +10,24 @@ import re
 from collections.abc import Sequence
 from typing import TextIO
 
-from blynkscope.analysis.records import FindingRecord, FrameRecord, LogRecord, Record, StreamRecord, SummaryRecord
+from blynkscope.analysis.records import (
+    FindingRecord,
+    FrameRecord,
+    MessageRecord,
+    Record,
+    StreamRecord,
+)
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.render.calls import failed, number_of, reading_of, title_of, took
 from blynkscope.render.console import MARKS, wrapped
+from blynkscope.render.handshakes import fact_of, in_words
+from blynkscope.render.layering import layers_of
 from blynkscope.render.notices import first_sentence
 from blynkscope.render.options import Options
 from blynkscope.render.parties import Parties
-from blynkscope.render.rows import duration
 from blynkscope.render.safe import safe_line
+from blynkscope.render.spans import duration
 
 ARROWS_MAX = 200
 """Arrows of one diagram: more are no picture any more, and browsers take seconds to lay them out."""
@@ -30,12 +39,15 @@ PARTICIPANTS_MAX = 12
 """Lifelines of one diagram; those of further connections share the last ones."""
 _SHARED = "_others"
 _LABEL_MAX = 60
+_CALL_MAX = 100
+"""Characters of a call: a path is longer than a pin."""
+_NOTED = frozenset({"tls-client-hello", "tls-server-hello", "tls-certificate", "tls-alert", "tls-keys", "ws-close"})
 _NOTE_MAX = 300
 _NOTE_LINE = 60
 _CODED = re.compile(r"[^A-Za-z0-9 _.,:=/+()-]")
 _WORDS = re.compile(r"\b(?:end|wrap|nowrap)\b|style|classDef", re.IGNORECASE | re.ASCII)
 """Words that Mermaid looks for wherever they stand."""
-_PICTURES = frozenset("·…→←↩●○✗▲△▷✓")
+_PICTURES = frozenset("·…→←↩●○✗▲△▷✓\u203a")
 
 
 def escaped(text: str) -> str:
@@ -67,9 +79,10 @@ class Mermaid:
         self._lines = ["sequenceDiagram"]
         self._written = 0
         self._arrows = 0
-        self._left_out = {"frames": 0, "findings": 0}
+        self._left_out = {"frames": 0, "messages": 0, "findings": 0}
         self._names: dict[tuple[str, object], str] = {}
         self._streams: dict[int, Parties] = {}
+        self._wrapped: set[int] = set()
 
     def write(self, records: Sequence[Record]) -> None:
         """Write a batch of records as arrows and notes."""
@@ -81,8 +94,8 @@ class Mermaid:
                 self._finding(shown)
             elif isinstance(shown, StreamRecord):
                 self._happened(shown)
-            elif isinstance(shown, LogRecord | SummaryRecord):
-                continue
+            elif isinstance(shown, MessageRecord):
+                self._message(shown)
         self._flush()
 
     def close(self) -> None:
@@ -123,14 +136,44 @@ class Mermaid:
         text = safe_line(f"{mark}{record.name.removeprefix('MSG_')} {record.id}{reading}", _LABEL_MAX) + took + state
         arrow = "-->>" if record.answers is not None or record.status is not None else "->>"
         which = f"stream {record.stream}, " if _SHARED in sender + receiver else ""
-        line = f"{sender}{arrow}{receiver}: {which}{escaped(text)}"
+        self._through(record.stream, layers_of(record.via, record.dialect))
+        self._arrow(f"{sender}{arrow}{receiver}: {which}{escaped(text)}", "frames")
+
+    def _arrow(self, line: str, what: str) -> None:
         if not self._fits(line, _FOR_NOTES):
             # Once the text is full no shorter arrow slips in behind a longer one that was left out.
             self._arrows = ARROWS_MAX
-            self._left_out["frames"] += 1
+            self._left_out[what] += 1
             return
         self._arrows += 1
         self._add(line)
+
+    def _message(self, record: MessageRecord) -> None:
+        if self._arrows >= ARROWS_MAX:
+            self._left_out["messages"] += 1
+            return
+        roles = self._streams.setdefault(record.stream, Parties()).sides_of_message(record)
+        sender = self._participant(roles[0], record.src, record.stream)
+        receiver = self._participant(roles[1], record.dst, record.stream)
+        time = took(record)
+        text = f"{'✗ ' if failed(record) else ''}{number_of(record.n)} {title_of(record)} "
+        text = safe_line(text + reading_of(record, _CALL_MAX), _CALL_MAX) + (f" ({time})" if time else "")
+        which = f"stream {record.stream}, " if _SHARED in sender + receiver else ""
+        arrow = "-->>" if record.answers is not None else "->>"
+        self._through(record.stream, layers_of(record.via, record.protocol))
+        self._arrow(f"{sender}{arrow}{receiver}: {which}{escaped(text)}", "messages")
+
+    def _through(self, stream: int, layers: str) -> None:
+        """A note on layers before the first message that came through them."""
+        if layers and stream not in self._wrapped and len(self._wrapped) < limits.STREAMS_MAX:
+            self._wrapped.add(stream)
+            self._note(stream, layers)
+
+    def _note(self, stream: int, text: str) -> None:
+        line = f"Note over {self._over(stream)}: " + "<br/>".join(escaped(piece) for piece in _pieces(text))
+        if self._arrows < ARROWS_MAX and self._fits(line, _FOR_NOTES):
+            self._arrows += 1
+            self._add(line)
 
     def _finding(self, record: FindingRecord) -> None:
         mark = MARKS.get(record.severity, "▷")
@@ -155,6 +198,10 @@ class Mermaid:
             line = f"Note over {self._over(record.stream)}: {record.bytes} bytes are not in the input"
             if self._arrows < ARROWS_MAX and self._fits(line, _FOR_NOTES):
                 self._add(line)
+        elif fact_of(record) in _NOTED or record.kind == "undecodable":
+            told = in_words(record)
+            if told is not None and not told.extra:
+                self._note(record.stream, safe_line(told.text, _NOTE_MAX))
         elif record.kind == "closed":
             self._streams.pop(record.stream, None)
 

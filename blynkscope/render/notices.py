@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from blynkscope.analysis.records import FindingRecord, LogRecord, StreamRecord, WriteRecord
+from blynkscope.analysis.records import FindingRecord, LinkRecord, LogRecord, StreamRecord, WriteRecord
 from blynkscope.protocol import limits
+from blynkscope.render.calls import link_text
 from blynkscope.render.console import MARKS, fit, wrapped
+from blynkscope.render.handshakes import Offers, Told, in_words
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe, safe_line
 
 _TEXT_WIDTH = 100
 """Columns of running text: wider lines are hard to read."""
-_QUIET_KINDS = frozenset({"opened", "closed", "tls"})
+_QUIET_KINDS = frozenset({"opened", "closed", "tls", "websocket"})
 ENDINGS = {
     "fin": "closed",
     "reset": "reset",
@@ -33,9 +35,16 @@ PRINTED = "user-print"
 
 
 class Notices:
-    """Composes the lines that are no rows."""
+    """Composes the lines that are no rows.
 
-    def __init__(self, options: Options) -> None:
+    Args:
+        options: Width, colour and the rest.
+        lists: Name the cipher suites that a client offers with its hello, without being asked.
+    """
+
+    def __init__(self, options: Options, *, lists: bool = False) -> None:
+        self._lists = lists or options.verbose > 0
+        self._offers = Offers()
         self._width = options.width
         self._text = min(options.width, _TEXT_WIDTH)
         self._palette = options.palette
@@ -44,23 +53,36 @@ class Notices:
         self._advised: set[tuple[str, str]] = set()
 
     def stream(self, record: StreamRecord, clock: str) -> list[str]:
-        """A stream record as one line, and one more for advice."""
-        detail = dict(record.detail)
-        advice = safe_line(str(detail.pop("advice", "") or ""), 4 * _VALUE_MAX)
-        calm = record.kind in _QUIET_KINDS
-        mark = "──" if calm else "╌╌"
-        said = f"{mark} stream {record.stream} {happening(record, detail)}"
-        text = f"{said}{_more(detail)}" if detail else said
-        style = "quiet" if calm else "warning"
-        if calm:
+        """A stream record as one line, and more for lists and advice; none for what nobody asked for."""
+        vain = self._offers.take(record)
+        told = said(record)
+        if told.extra and not self._verbose:
+            return []
+        if self._quiet and told.calm:
+            return []
+        mark = "──" if told.calm else "╌╌"
+        text = f"{mark} stream {record.stream} {told.text}"
+        style = "quiet" if told.calm else "warning"
+        if told.calm and not told.wraps:
             lines = [self._palette.paint(style, f"      {clock} {fit(text, self._width - 17)}")]
         else:
             first, *rest = wrapped(text, self._width - 20)
             lines = [self._palette.paint(style, f"      {clock} {first}")]
             lines += [self._palette.paint(style, f"{'':20}{line}") for line in rest]
-        if advice and not self._quiet and self._new_advice(record.kind, advice):
-            lines += self._indented(advice, 20, "quiet")
+        lists = told.lists if self._lists else (vain,) if vain else ()
+        for listed in lists:
+            lines += [self._palette.paint("quiet", f"{'':20}{line}") for line in wrapped(listed, self._width - 20)]
+        if told.advice and not self._quiet and self._new_advice(record.kind, told.advice):
+            lines += self._indented(told.advice, 20, "quiet")
         return lines
+
+    def layers(self, stream: int, layers: str, clock: str) -> str:
+        """Through what the messages of a stream come, before the first of them."""
+        return self._palette.paint("quiet", f"      {clock} {fit(f'── stream {stream} {layers}', self._width - 17)}")
+
+    def link(self, record: LinkRecord) -> str:
+        """A frame that a message caused, where the message's own line could not say so."""
+        return self._palette.paint("quiet", f"{'':17}→ {link_text(record)}")
 
     def log(self, record: LogRecord, clock: str) -> list[str]:
         """A line of a log that is no frame."""
@@ -125,6 +147,17 @@ class Notices:
         return lines
 
 
+def said(record: StreamRecord) -> Told:
+    """A stream record in words: a fact of TLS or WebSocket, or something that happened to the stream."""
+    told = in_words(record)
+    if told is not None:
+        return told
+    detail = dict(record.detail)
+    advice = safe_line(str(detail.pop("advice", "") or ""), 4 * _VALUE_MAX)
+    text = happening(record, detail)
+    return Told(text + _more(detail), record.kind in _QUIET_KINDS, advice=advice, wraps=False)
+
+
 def happening(record: StreamRecord, detail: dict[str, Any]) -> str:
     """What a stream record says, in words. Takes the facts that it uses out of `detail`."""
     kind = record.kind
@@ -178,8 +211,6 @@ def happening(record: StreamRecord, detail: dict[str, Any]) -> str:
         for name in ("protocol", "content_type", "handshake", "record_length", "level", "alert", "alert_name"):
             detail.pop(name, None)
         return f"{_value(detail.pop('label', None) or 'TLS')}{sender}, not opened"
-    if kind == "undecodable":
-        return f"{size}{sender} cannot be decoded"
     return f"{safe_line(kind, 20)}{sender}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from blynkscope.analysis.records import FrameRecord, StreamRecord
+from blynkscope.analysis.records import FrameRecord, MessageRecord, StreamRecord
 from blynkscope.render.safe import safe_line
 
 ORDER = ("device", "client", "server", "app")
@@ -59,6 +59,18 @@ class Parties:
             sides = sender, "app" if sender == "device" else "device"
         else:
             sides = sender, "server"
+        self.take(*sides)
+        return sides
+
+    def sides_of_message(self, record: MessageRecord) -> tuple[str, str]:
+        """The same of a message of another protocol."""
+        client = next((party for party in ("device", "app") if party in self.seen), "client")
+        if record.sender in {"device", "app"}:
+            sides = record.sender, "server"
+        elif record.sender == "server" or (record.src and record.src == self.server):
+            sides = "server", client
+        else:
+            sides = client, "server"
         self.take(*sides)
         return sides
 

@@ -11,7 +11,7 @@ compressed data) makes the whole body `*`: in doubt nothing is shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2s
 from typing import Any
 
@@ -19,17 +19,26 @@ import construct as con
 import msgspec
 
 from blynkscope.analysis.catalogue import CATALOGUE
-from blynkscope.analysis.records import FindingRecord, FrameRecord, LogRecord, Observed, Record, StreamRecord
+from blynkscope.analysis.records import (
+    FindingRecord,
+    FrameRecord,
+    LogRecord,
+    MessageRecord,
+    Observed,
+    Record,
+    StreamRecord,
+)
 from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.schema import Body, BoundedZlib, Fields, Part, Span, readable
 from blynkscope.render import patterns
+from blynkscope.render.declared import CONTENTS, HEX, secret_kind, secrets_of, short_places, written_forms
 from blynkscope.render.fields import command_of
 from blynkscope.render.known import SHORTEST, Known, spelled
+from blynkscope.render.masking import LONG, MASK, is_hex, like_token, masked, occurrences
 
 Spot = tuple[int, int, str]
 """Start, end, and a kind of `patterns`, or the whole secret that this is a piece of."""
 
-MASK = b"*"
 _KEY, _ADDRESS = "token", "email"
 _DEPTH_MAX = 64
 _TOO_DEEP = "(nested too deep to be shown without secrets)"
@@ -62,9 +71,8 @@ PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, BoundedZlib))
 _LOGINS = frozenset(code for code in SECRET_COMMANDS if any("LOGIN" in row.name for row in commands.rows(code)))
 _KINDS = frozenset({patterns.TOKEN, patterns.PASSWORD, patterns.MAIL_ADDRESS, patterns.CREDENTIALS})
 _PLAIN = frozenset({commands.HW, commands.PING, commands.RESPONSE})
-_LONG = 2 * limits.TOKEN_LENGTH
 _OWN_WORDS = frozenset(text for rule in CATALOGUE.values() for text in (rule.title, rule.fix))
-_LINES = frozenset({"line", "request", "banner", "status_line"})
+_LINES = frozenset({"line", "request", "banner", "status_line", "text"})
 _WITHOUT_PAYLOAD = frozenset({"opened", "gap", "overlap"})
 """Kinds of stream records whose detail holds addresses and numbers, and nothing from the wire's payload."""
 
@@ -92,6 +100,8 @@ class Redactor:
         """Called with what `learn` is, for a redactor in another process that must know the same."""
         self._known: dict[str, str] = {}
         """Kinds of the secrets that were learned."""
+        self._aliases: dict[str, str] = {}
+        """Other forms of them, as URLs write them."""
         self._inside: list[str] = []
         self._anywhere = Known()
         self._numbered: dict[str, dict[str, str]] = {"mail": {}, "pass": {}}
@@ -118,9 +128,17 @@ class Redactor:
                 if len(part) >= patterns.TOKEN_PART or "@" in secret:
                     self._remember(secret, patterns.MAIL_ADDRESS if "@" in secret else patterns.PASSWORD)
 
-    def learn_frame(self, frame: Observed | FrameRecord) -> None:
-        """`learn`, of a frame of the input."""
-        if isinstance(frame, Observed):
+    def learn_frame(self, frame: Observed | FrameRecord | MessageRecord) -> None:
+        """`learn`, of a frame or a message of the input that is not shown itself."""
+        if isinstance(frame, MessageRecord):
+            # As if a login had told them, so that whoever is told of logins knows them too.
+            for secret, kind in secrets_of(frame):
+                raw = secret.encode("utf-8", "replace")
+                if kind == patterns.TOKEN:
+                    self.learn(commands.HW_LOGIN, raw, "hardware")
+                else:
+                    self.learn(commands.LOGIN, raw if kind == patterns.MAIL_ADDRESS else b"\0" + raw, "app")
+        elif isinstance(frame, Observed):
             self.learn(frame.cmd, frame.body, frame.facts.dialect)
         else:
             self.learn(frame.cmd, bytes.fromhex(frame.body), frame.dialect)
@@ -133,7 +151,7 @@ class Redactor:
             body = record.body
             # The common frame is done here. A short body has room for no token; outside of pin values (where an @ is
             # somebody's data) it may still have room for an address.
-            if record.cmd in _PLAIN and len(body) < _LONG and not self.knows_short:
+            if record.cmd in _PLAIN and len(body) < LONG and not self.knows_short:
                 return record
             return record if self.show_secrets else self._frame(record)
         if self.show_secrets:
@@ -150,6 +168,8 @@ class Redactor:
             if record.kind in _WITHOUT_PAYLOAD:
                 return record
             return msgspec.structs.replace(record, detail=self._detail(record.detail, 0))
+        if isinstance(record, MessageRecord):
+            return self._message(record)
         if isinstance(record, LogRecord):
             return msgspec.structs.replace(record, text=self.line(record.text))
         return record
@@ -236,16 +256,57 @@ class Redactor:
         if self.show_secrets:
             return data
         self._learn(spans)
-        return _masked(data, [*((span.start, span.end) for span in spans if span.secret), *self._places(data)])
+        return masked(data, [*((span.start, span.end) for span in spans if span.secret), *self._places(data)])
 
     def unknown(self, data: bytes) -> bytes:
         """Bytes that belong to no frame: like `body`, and everything that has the form of a token is masked too."""
         if self.show_secrets:
             return data
         text = data.decode("latin-1")
-        runs = [match.span() for match in patterns.RUN.finditer(text) if _like_token(match[0])]
+        runs = [match.span() for match in patterns.RUN.finditer(text) if like_token(match[0])]
         runs += [(start, end) for start, end, _ in self._anywhere.spans(text)]
-        return _masked(data, [*self._places(data), *runs])
+        return masked(data, [*self._places(data), *runs])
+
+    # --- messages of other protocols ---
+
+    def _message(self, record: MessageRecord) -> MessageRecord:
+        declared = dict(secrets_of(record))
+        for own, sort in declared.items():
+            self._remember(own, sort)
+        for form, secret in written_forms(record, declared):
+            if len(self._aliases) < limits.ADDRESSES_MAX:
+                self._aliases[form] = secret
+                self._remember(form, declared[secret])
+        detail = {
+            self._key(str(name)): self._shown(kind, str(value))
+            if (kind := secret_kind(record.protocol, str(name), value))
+            else self._fact(str(name), value, declared)
+            for name, value in record.detail.items()
+        }
+        return msgspec.structs.replace(record, detail=detail, text=self._content(record.text, declared))
+
+    def _fact(self, name: str, value: Any, declared: Mapping[str, str]) -> Any:
+        if not isinstance(value, str):
+            return self._detail(value, 1)
+        if name == HEX:
+            try:
+                return self.unknown(bytes.fromhex(value)).hex()
+            except ValueError:
+                return MASK.decode() * len(value)
+        if name in CONTENTS:
+            return self._content(value, declared)
+        return value if is_hex(value) and "sha" in name else self._quoted(name, value, 1)
+
+    def _content(self, text: str, declared: Mapping[str, str]) -> str:
+        """What quotes the message: masked as a line of a log, and its own secrets however short they are."""
+        text = self.line(text)
+        for secret, kind in declared.items():
+            if len(secret) < SHORTEST:
+                placeholder = self._shown(kind, secret)
+                text = short_places(secret).sub(lambda _, shown=placeholder: shown, text)  # type: ignore[misc]
+            elif secret in text:
+                text = text.replace(secret, self._shown(kind, secret))
+        return text
 
     # --- frames ---
 
@@ -290,10 +351,10 @@ class Redactor:
             return data, False
         missing = False
         for secret in secrets:
-            occurrences = list(_occurrences(data, secret.encode("utf-8", "replace")))
-            places += occurrences if len(secret) >= SHORTEST else []
-            missing = missing or not occurrences
-        return _masked(data, places), not missing
+            found = list(occurrences(data, secret.encode("utf-8", "replace")))
+            places += found if len(secret) >= SHORTEST else []
+            missing = missing or not found
+        return masked(data, places), not missing
 
     def _value(self, key: str, value: Any, depth: int) -> Any:
         if depth > _DEPTH_MAX:
@@ -326,7 +387,7 @@ class Redactor:
         if isinstance(value, dict) and depth < _DEPTH_MAX:
             return {
                 self._key(name): self._detail(item, depth + 1)
-                if isinstance(item, dict | list) or _is_hex(item)
+                if isinstance(item, dict | list) or is_hex(item)
                 else self._line(item)
                 if name in _LINES and isinstance(item, str)
                 else self._quoted(name, item, depth + 1)
@@ -334,7 +395,7 @@ class Redactor:
             }
         if isinstance(value, list | tuple) and depth < _DEPTH_MAX:
             return [self._detail(item, depth + 1) for item in value]
-        if _is_hex(value):
+        if is_hex(value):
             return self.unknown(bytes.fromhex(value)).hex()
         return self._quoted("", value, depth)
 
@@ -347,7 +408,7 @@ class Redactor:
     def _line(self, text: str) -> str:
         """Text that was skipped, without what has the form of a token or of a part of one."""
         return patterns.RUN.sub(
-            lambda match: token_name(match[0]) if _like_token(match[0]) else match[0], self.line(text)
+            lambda match: token_name(match[0]) if like_token(match[0]) else match[0], self.line(text)
         )
 
     # --- secrets and their names ---
@@ -376,11 +437,13 @@ class Redactor:
 
     def _shown(self, kind: str, secret: str) -> str:
         """What stands for a secret. It has its number from the first time that it would be shown."""
+        secret = self._aliases.get(secret, secret)
         if secret in self._known:
             kind = self._known[secret]
         elif kind not in _KINDS:
             # A piece: the third item is the secret that it is of.
-            kind, secret = self._known.get(kind, patterns.TOKEN), kind
+            whole = self._aliases.get(kind, kind)
+            kind, secret = self._known.get(whole, patterns.TOKEN), whole
         if kind == patterns.MAIL_ADDRESS:
             return self._nth("mail", secret.replace("%40", "@"))
         return self._nth("pass", secret) if kind == patterns.PASSWORD else token_name(secret)
@@ -405,7 +468,7 @@ class Redactor:
         if self._known:
             places += [match.span() for match in patterns.RUN.finditer(text) if match[0] in self._known]
             for secret in self._inside:
-                places += _occurrences(data, secret.encode("utf-8", "replace"))
+                places += occurrences(data, secret.encode("utf-8", "replace"))
         return places
 
 
@@ -420,25 +483,3 @@ def _kind_of(span: Span) -> str:
 def token_name(token: str) -> str:
     """The placeholder of a token: the same for the same token in every run."""
     return "tok:" + blake2s(token.encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
-
-
-def _occurrences(data: bytes, raw: bytes) -> Iterator[tuple[int, int]]:
-    at = data.find(raw)
-    while at >= 0:
-        yield at, at + len(raw)
-        at = data.find(raw, at + len(raw))
-
-
-def _masked(data: bytes, places: Iterable[tuple[int, int]]) -> bytes:
-    out = bytearray(data)
-    for start, end in places:
-        out[start:end] = MASK * (end - start)
-    return bytes(out)
-
-
-def _is_hex(value: Any) -> bool:
-    return isinstance(value, str) and len(value) >= _LONG and patterns.HEX.fullmatch(value) is not None
-
-
-def _like_token(run: str) -> bool:
-    return len(run) >= patterns.TOKEN_PART and any(char.isdigit() for char in run) and any(map(str.isalpha, run))

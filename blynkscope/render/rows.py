@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from blynkscope.analysis.records import FrameRecord, WriteRecord
+from blynkscope.analysis.records import FrameRecord, MessageRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.render.calls import caused, failed, number_of, reading_of, title_of, took
 from blynkscope.render.console import MARKS, cells, fit, padded
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
+from blynkscope.render.spans import duration, elapsed
 
 _TINY = 56
 """Below this width there is room for a number, a name and a reading only."""
@@ -31,8 +33,6 @@ PROOFS = {"contradicted": "contradicts", "rejected": "rejects", "confirmed": "co
 _ORDER = {state: rank for rank, state in enumerate(PROOFS)}
 _CLOCK = 10
 """Columns of a time."""
-_LONG = 1e6
-"""Seconds (eleven days) from which on a time is told in days: nobody reads them as seconds."""
 _BEFORE_TAIL = 2
 """Spaces between columns at the right edge."""
 
@@ -137,6 +137,36 @@ class Rows:
             gap = max(min(room, self._room - pushed - size) - width, _BEFORE_TAIL)
         return f"{left}{before}{text}{after}{' ' * gap}{tail}"
 
+    def message(self, record: MessageRecord) -> str:
+        """A message of another protocol as a line: its number has an `m`, and an id is no part of it."""
+        paint, quiet, off = self._palette.paint, self._quiet, self._off
+        name = padded(title_of(record, self._name_width), self._name_width)
+        stream = f"{record.stream:3}" if self.many_streams else "   "
+        dialect = "hardware" if record.protocol == "mqtt" else "app"
+        sender = self._senders.get((record.sender, dialect)) or self._senders["unknown", "hardware"]
+        time = "" if self._small else f" {self.clock(record.time)}"
+        front = f"{number_of(record.n):>5}{time} {stream}"
+        number = "" if self._tiny else " " * 6
+        left = f"{quiet}{front}{off} {sender}  {name}{number}  "
+        bad = failed(record)
+        text = ("✗ " if bad else "") + safe(reading_of(record, self._width))
+        if frames := caused(record):
+            text += f" → {frames}"
+        tail = took(record) if not self._small else ""
+        if record.answers is not None:
+            tail = f"↩ {number_of(record.answers)} {tail}".rstrip()
+        room = self._width - self._left - (len(front) - self._front)
+        style = "error" if bad else ""
+        if not tail:
+            text = fit(text, max(room, 0))
+            return (left + (paint(style, text) if style else text)).rstrip()
+        size = len(tail) if self._narrow else max(len(tail), _TAIL)
+        text = fit(text, max(room - size - _BEFORE_TAIL, 0))
+        gap = max(min(self._room - (len(front) - self._front), room) - size - cells(text), _BEFORE_TAIL)
+        if not self._narrow:
+            tail = f"{tail:>{_TAIL}}" if record.answers is None else tail
+        return f"{left}{paint(style, text) if style else text}{' ' * gap}{quiet}{tail}{off}"
+
     # --- parts of a row ---
 
     def _sender(self, sender: str, dialect: str) -> str:
@@ -195,31 +225,3 @@ class Rows:
 
 def _urgency(record: WriteRecord) -> int:
     return _ORDER[record.state]
-
-
-def elapsed(seconds: float, room: int) -> str:
-    """A time in at most `room` columns: `12.345`, or, where it is long, `+12d 01:32`; "" where nothing fits.
-
-    Args:
-        seconds: Since the beginning; of a source that has another clock they may be negative.
-        room: Columns.
-    """
-    if abs(seconds) < _LONG:
-        text = f"{seconds:.3f}"
-        return text if len(text) <= room else _first_that_fits((f"{seconds:.{places}f}" for places in (2, 1, 0)), room)
-    sign = "-" if seconds < 0 else "+"
-    days, rest = divmod(int(abs(seconds)), 86400)
-    hours, minutes = rest // 3600, rest % 3600 // 60
-    forms = (f"{sign}{days}d {hours:02}:{minutes:02}", f"{sign}{days}d {hours:02}h", f"{sign}{days}d", f"{sign}∞")
-    return _first_that_fits(forms, room)
-
-
-def _first_that_fits(texts: Iterable[str], room: int) -> str:
-    return next((text for text in texts if len(text) <= room), "")
-
-
-def duration(milliseconds: float) -> str:
-    """A time span in the unit that suits it."""
-    if milliseconds < 1000:
-        return f"{milliseconds:.1f} ms"
-    return f"{milliseconds / 1000:.2f} s"

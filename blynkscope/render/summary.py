@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from blynkscope.analysis.pins import BAD, LADDER
-from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, SummaryRecord, WriteRecord
+from blynkscope.analysis.records import (
+    FindingRecord,
+    FrameRecord,
+    MessageRecord,
+    StreamRecord,
+    SummaryRecord,
+    WriteRecord,
+)
 from blynkscope.protocol import limits
+from blynkscope.render.calls import failed
 from blynkscope.render.console import MARKS, cells, fit, padded, wrapped
+from blynkscope.render.handshakes import OPENED, fact_of
 from blynkscope.render.notices import first_sentence, place_of
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe_line
@@ -32,6 +41,8 @@ _PROTOCOLS = {
     "tls": "TLS", "http": "HTTP", "websocket": "WebSocket", "mqtt": "MQTT", "ssh": "SSH", "particle": "Particle",
     "text": "plain text", "unknown": "an unknown protocol",
 }  # fmt: skip
+_MESSAGES = {"http": ("HTTP call", "HTTP calls"), "mqtt": ("MQTT packet", "MQTT packets")}
+_PROTOCOLS_MAX = 16
 _LOST = {
     "captures_damaged": ("capture damaged", "captures damaged"),
     "bytes_missing": ("byte missing", "bytes missing"),
@@ -73,6 +84,10 @@ class Tally:
         """Where to look and the first thing to do, of each finding's first record."""
         self._severities: dict[str, str] = {}
         self._foreign: dict[str, set[int]] = {}
+        self._read: set[int] = set()
+        """Streams in which something inside another protocol was read."""
+        self._messages: dict[str, list[int]] = {}
+        """By protocol: how many, and how many of them failed."""
 
     def moment(self, time: float | None) -> None:
         """Something happened at this time."""
@@ -87,10 +102,29 @@ class Tally:
     def stream(self, record: StreamRecord) -> None:
         """Something happened to a stream; what is no Blynk is counted by its protocol."""
         self.moment(record.time)
+        self.opened(record)
         if record.kind in {"tls", "foreign"}:
+            if fact_of(record) and "protocol" not in record.detail:
+                return
             streams = self._foreign.setdefault(str(record.detail.get("protocol", "unknown"))[:16], set())
             if len(streams) < limits.STREAMS_MAX:
                 streams.add(record.stream)
+
+    def opened(self, record: StreamRecord) -> None:
+        """Keys that open a stream: it is no longer one that is only named."""
+        keys = fact_of(record) == "tls-keys" and record.detail.get("state") in OPENED
+        if (keys or fact_of(record) == "ws-upgraded") and len(self._read) < limits.STREAMS_MAX:
+            self._read.add(record.stream)
+
+    def message(self, record: MessageRecord) -> None:
+        """Count a message of another protocol."""
+        self.moment(record.time)
+        if record.protocol in self._messages or len(self._messages) < _PROTOCOLS_MAX:
+            counts = self._messages.setdefault(record.protocol, [0, 0])
+            counts[0] += 1
+            counts[1] += failed(record)
+        if len(self._read) < limits.STREAMS_MAX:
+            self._read.add(record.stream)
 
     def frame(self, record: FrameRecord) -> None:
         """Count a frame, and the pin that it writes."""
@@ -160,10 +194,13 @@ class Tally:
             lines.append(_labelled("log", paint("quiet", text)))
         lines += self._finding_lines(paint, width, self._advice if advice else {})
         lines += self._write_lines(paint, width)
-        if self._foreign:
+        # A stream whose frames are shown may have been opened by other means than those that a record tells of.
+        foreign = {name: streams - self._read - self._streams for name, streams in self._foreign.items()}
+        if any(foreign.values()):
             named = [
                 f"{len(streams)} of {_PROTOCOLS.get(name, safe_line(name, 16))}"
-                for name, streams in sorted(self._foreign.items())
+                for name, streams in sorted(foreign.items())
+                if streams
             ]
             text = f"{', '.join(named)}: named above, not opened"
             lines += _labelled_lines("streams", [paint("warning", line) for line in wrapped(text, width - _INDENT)])
@@ -183,7 +220,12 @@ class Tally:
         if self._first is not None and self._last > self._first:
             seconds = self._last - self._first
             text += f" over {span(seconds)}" if seconds <= _ONE_CLOCK else ", several clocks"
-        return _labelled_lines("frames", [paint("strong", line) for line in wrapped(text, width - _INDENT)])
+        lines = _labelled_lines("frames", [paint("strong", line) for line in wrapped(text, width - _INDENT)])
+        parts = []
+        for name, (count, bad) in sorted(self._messages.items()):
+            what = _MESSAGES.get(name) or (f"{safe_line(name, 16)} message", f"{safe_line(name, 16)} messages")
+            parts.append(("strong", f"{count} {what[count != 1]}" + (f", {bad} failed" if bad else "")))
+        return lines + _labelled_lines("others", _flowed(paint, parts, " · ", width - _INDENT))
 
     def _finding_lines(self, paint: Paint, width: int, advice: Mapping[tuple[str, str], tuple[str, str]]) -> list[str]:
         counts = dict.fromkeys(_SEVERITIES, 0)

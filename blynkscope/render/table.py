@@ -12,13 +12,16 @@ from typing import TextIO
 from blynkscope.analysis.records import (
     FindingRecord,
     FrameRecord,
+    LinkRecord,
     LogRecord,
+    MessageRecord,
     Observed,
     Record,
     StreamRecord,
     SummaryRecord,
     WriteRecord,
 )
+from blynkscope.render.layering import Layers, Recognised
 from blynkscope.render.notices import PRINTED, Notices
 from blynkscope.render.options import Options
 from blynkscope.render.rows import PROOFS, Rows
@@ -43,6 +46,8 @@ class Table:
         self._verbose = options.verbose
         self._rows = Rows(options)
         self._notices = Notices(options)
+        self._layers = Layers()
+        self._recognised = Recognised()
         self._tally = Tally()
         self._options = options
         self._headed = False
@@ -67,14 +72,26 @@ class Table:
         self._told.clear()
         self._untold.clear()
         self._shown_settled = 0
+        waiting = bool(self._recognised.waiting)
         for record in records:
             if type(record) is WriteRecord:
                 # As frequent as frames, and nothing in it can be a secret.
                 self._write(record, lines)
                 continue
+            if waiting or type(record) is StreamRecord:
+                before = self._recognised.pass_on(record)
+                waiting = bool(self._recognised.waiting)
+                if before != (record,):
+                    for one in before:
+                        if one is not record:
+                            self._other(apply(one), lines)
+                    if not before:
+                        continue
             shown = apply(record)
             if isinstance(shown, FrameRecord):
                 tally.frame(shown)
+                if len(shown.via) > 1 and not self._quiet:
+                    self._through(shown.stream, shown.via, shown.dialect, shown.time, lines)
                 proved = proofs.get(shown.n) if proofs else None
                 if proved:
                     self._told.add(shown.n)
@@ -92,6 +109,11 @@ class Table:
 
     def close(self) -> None:
         """Write the closing summary."""
+        lines: list[str] = []
+        for record in self._recognised.rest():
+            self._other(self._apply(record), lines)
+        if lines:
+            self._stream.write("\n".join([*lines, ""]))
         if not self._quiet:
             self._stream.write("\n".join([*self._tally.lines(self._options), ""]))
         self._stream.flush()
@@ -108,8 +130,15 @@ class Table:
         elif isinstance(record, StreamRecord):
             self._rows.begin(record.time)
             self._tally.stream(record)
-            if not self._quiet or record.kind not in {"opened", "closed", "tls"}:
-                lines += self._notices.stream(record, self._rows.clock(record.time))
+            lines += self._notices.stream(record, self._rows.clock(record.time))
+        elif isinstance(record, MessageRecord):
+            self._tally.message(record)
+            if not self._quiet:
+                self._through(record.stream, record.via, record.protocol, record.time, lines)
+            lines.append(self._rows.message(record))
+        elif isinstance(record, LinkRecord):
+            if not self._quiet:
+                lines.append(self._notices.link(record))
         elif isinstance(record, LogRecord):
             self._rows.begin(record.time)
             if record.kind == PRINTED and not self._verbose:
@@ -118,6 +147,11 @@ class Table:
                 lines += self._notices.log(record, self._rows.clock(record.time))
         elif isinstance(record, SummaryRecord):
             self._tally.summary = record
+
+    def _through(self, stream: int, via: tuple[str, ...], inside: str, time: float | None, lines: list[str]) -> None:
+        """A line before the first message that came through layers."""
+        if layers := self._layers.news(stream, via, inside):
+            lines.append(self._notices.layers(stream, layers, self._rows.clock(time)))
 
     def _write(self, record: WriteRecord, lines: list[str]) -> None:
         """Count the state, and tell it where no row does: nothing proves a loss, and a filter may hide a proof."""

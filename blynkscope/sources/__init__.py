@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from blynkscope.errors import CaptureError
-from blynkscope.sources.capture import CaptureReader, Damage, is_capture, read_capture, unpacked
+from blynkscope.sources.capture import TLS_KEY_LOG, CaptureReader, Damage, is_capture, read_capture, unpacked
 from blynkscope.sources.fused import read_batch
 from blynkscope.sources.packets import LINK_TYPES, PacketReader
-from blynkscope.wire.events import Event
+from blynkscope.wire.events import Event, Secrets
 
 __all__ = ["CaptureSource", "Source", "open_capture", "open_input"]
 
@@ -106,8 +106,14 @@ class CaptureSource:
 
     def __iter__(self) -> Iterator[list[Event]]:
         reader = self._packets
+        secrets, told = self._reader.secrets, 0
         try:
             for buffer, packets in self._reader:
+                while told < len(secrets):
+                    # Keys are wanted before the records that they open.
+                    if secrets[told][0] == TLS_KEY_LOG:
+                        reader.events.append(Secrets(secrets[told][1]))
+                    told += 1
                 if self._general:
                     for packet in packets:
                         reader.packet(buffer, packet)

@@ -29,6 +29,8 @@ _PCAP_MAGICS: dict[bytes, tuple[str, float]] = {
 _MODIFIED_PCAP = {b"\x34\xcd\xb2\xa1": "<", b"\xa1\xb2\xcd\x34": ">"}
 _SECTION = b"\x0a\x0d\x0d\x0a"
 _GZIP = b"\x1f\x8b"
+TLS_KEY_LOG = 0x544C534B
+"""Type of a decryption secrets block that holds a TLS key log."""
 _SHB, _IDB, _PB, _SPB, _EPB, _DSB = 0x0A0D0D0A, 1, 2, 3, 6, 10
 
 
@@ -91,7 +93,7 @@ class CaptureReader:
         self.packets = 0
         self.skipped_blocks = 0
         self.secrets: list[tuple[int, bytes]] = []
-        """Decryption secrets blocks: (type, data). Type 0x544c534b is a TLS key log."""
+        """Decryption secrets blocks: (type, data)."""
 
     def __iter__(self) -> Iterator[Batch]:
         magic = self._input.data[:4]

@@ -191,8 +191,8 @@ class Framer:
         self.busy = bool(self._buffer or self._discard or self._search is not None)
         return items
 
-    def gap(self, missing: int, time: float | None = None) -> list[Item]:
-        """`missing` bytes are not there.
+    def gap(self, missing: int | None, time: float | None = None) -> list[Item]:
+        """`missing` bytes are not there; None where nobody knows how many.
 
         A frame that spans the gap is lost; where its length is known, what follows is not.
         """
@@ -206,16 +206,16 @@ class Framer:
         if need:
             if not self._discard:
                 items.append(self._incomplete("bytes of it are missing", time))
-            lost_all = missing > need
+            lost_all = missing is None or missing > need
             self._drop(len(self._buffer))
-            self._base += missing
-            self._discard = 0 if lost_all else need - missing
+            self._base += missing or 0
+            self._discard = 0 if lost_all or missing is None else need - missing
             if lost_all:
                 self._search = _Search(self._base, self._base)
             self.busy = lost_all or self._discard > 0
             return items
         items += self.finish(time, "bytes are missing behind it")
-        self._base += missing
+        self._base += missing or 0
         self._search = _Search(self._base, self._base)
         self.busy = True
         return items

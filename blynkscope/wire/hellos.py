@@ -1,4 +1,4 @@
-"""The messages of a TLS handshake that are not encrypted, and the JA4 fingerprint of a client."""
+"""The messages of a TLS handshake that are read, and the JA4 fingerprint of a client."""
 
 from __future__ import annotations
 
@@ -55,10 +55,16 @@ class _Bytes:
         return self.take(self._end - self._at)
 
 
-class _Hello(msgspec.Struct):
-    """What the fields of a ClientHello hold that JA4 and the fact need."""
+class ClientHello(msgspec.Struct):
+    """The fields of a ClientHello that JA4, the fact and the key schedule need.
+
+    `ticket` is True where it asks to resume a session, `tickets` where it does so by a ticket (TLS 1.2), `early` where
+    it announces early data.
+    """
 
     version: int
+    random: bytes
+    session: bytes
     ciphers: list[int]
     extensions: list[int] = []
     versions: list[int] = []
@@ -67,14 +73,52 @@ class _Hello(msgspec.Struct):
     alpn: list[bytes] = []
     sni: bytes | None = None
     ticket: bool = False
+    tickets: bool = False
+
+    @property
+    def early(self) -> bool:
+        """Does early data follow it?"""
+        return tls.EXT_EARLY_DATA in self.extensions
+
+
+class ServerHello(msgspec.Struct):
+    """The fields of a ServerHello. `version` is the chosen one; `psk` is the number of the chosen PSK of TLS 1.3."""
+
+    version: int
+    random: bytes
+    session: bytes
+    cipher: int
+    compression: int
+    extensions: list[int] = []
+    psk: int | None = None
+
+    @property
+    def retry(self) -> bool:
+        """Does it ask for another ClientHello?"""
+        return self.random == _RETRY
+
+    @property
+    def is_new(self) -> bool:
+        """Does it choose TLS 1.3 (or later)?"""
+        return self.version >= tls.TLS_1_3
+
+
+def read_client_hello(body: bytes) -> ClientHello | None:
+    """The fields of a ClientHello; None where it is not whole."""
+    try:
+        return _client_hello(_Bytes(body))
+    except CutError:
+        return None
 
 
 def client_hello(body: bytes) -> dict[str, Any]:
     """The detail of a `tls-client-hello`; `error` in it where the message is cut or makes no sense."""
-    try:
-        hello = _client_hello(_Bytes(body))
-    except CutError:
-        return {"error": "the ClientHello is not whole"}
+    hello = read_client_hello(body)
+    return {"error": "the ClientHello is not whole"} if hello is None else client_detail(hello)
+
+
+def client_detail(hello: ClientHello) -> dict[str, Any]:
+    """The detail of a `tls-client-hello`."""
     versions = [version for version in hello.versions if not is_grease(version)] or [hello.version]
     return {
         "version": tls.version_name(hello.version),
@@ -88,11 +132,11 @@ def client_hello(body: bytes) -> dict[str, Any]:
     }
 
 
-def _client_hello(data: _Bytes) -> _Hello:
+def _client_hello(data: _Bytes) -> ClientHello:
     version = data.number(2)
-    data.take(32)
-    session = data.part(1)
-    hello = _Hello(version, data.part(2).numbers())
+    random = data.take(tls.RANDOM_SIZE)
+    session = data.part(1).rest()
+    hello = ClientHello(version, random, session, data.part(2).numbers())
     data.part(1)
     # A session id of TLS 1.3 is a dummy for old middle boxes.
     hello.ticket = bool(session)
@@ -113,7 +157,7 @@ def _client_hello(data: _Bytes) -> _Hello:
     return hello
 
 
-def _client_extension(hello: _Hello, kind: int, content: _Bytes) -> None:
+def _client_extension(hello: ClientHello, kind: int, content: _Bytes) -> None:
     if kind == tls.EXT_SERVER_NAME:
         hello.sni = b""
         names = content.part(2)
@@ -130,10 +174,10 @@ def _client_extension(hello: _Hello, kind: int, content: _Bytes) -> None:
         while names:
             hello.alpn.append(names.part(1).rest())
     elif kind == tls.EXT_TICKET and content:
-        hello.ticket = True
+        hello.ticket = hello.tickets = True
 
 
-def _ja4(hello: _Hello) -> str:
+def _ja4(hello: ClientHello) -> str:
     """The fingerprint as FoxIO specifies it (JA4 of TLS over TCP)."""
     ciphers = [number for number in hello.ciphers if not is_grease(number)]
     extensions = [number for number in hello.extensions if not is_grease(number)]
@@ -164,43 +208,71 @@ def _hash(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12] if text else _NO_HASH
 
 
-def server_hello(body: bytes) -> dict[str, Any]:
-    """The detail of a `tls-server-hello`; `resumed` is None where only what follows tells (TLS 1.2 and before)."""
+def read_server_hello(body: bytes) -> ServerHello | None:
+    """The fields of a ServerHello; None where it is not whole."""
     data = _Bytes(body)
     try:
-        version = data.number(2)
-        random = data.take(32)
-        data.part(1)
-        cipher = data.number(2)
-        data.take(1)
+        hello = ServerHello(
+            data.number(2), data.take(tls.RANDOM_SIZE), data.part(1).rest(), data.number(2), data.number(1)
+        )
     except CutError:
-        return {"error": "the ServerHello is not whole"}
-    extensions: list[int] = []
+        return None
     try:
         held = data.part(2) if data else data
         while held:
             kind, content = held.number(2), held.part(2)
-            extensions.append(kind)
+            hello.extensions.append(kind)
             if kind == tls.EXT_VERSIONS:
-                version = content.number(2)
+                hello.version = content.number(2)
+            elif kind == tls.EXT_PRE_SHARED_KEY:
+                hello.psk = 0
+                hello.psk = content.number(2)
     except CutError:
         pass  # what stands before the damage counts
-    new = version >= 0x0304
+    return hello
+
+
+def server_hello(body: bytes) -> dict[str, Any]:
+    """The detail of a `tls-server-hello`; `error` in it where the message is cut."""
+    hello = read_server_hello(body)
+    return {"error": "the ServerHello is not whole"} if hello is None else server_detail(hello)
+
+
+def server_detail(hello: ServerHello) -> dict[str, Any]:
+    """The detail of a `tls-server-hello`; `resumed` is None where only what follows tells (TLS 1.2 and before)."""
     return {
-        "version": tls.version_name(version),
-        "cipher": suite_name(cipher),
-        "resumed": tls.EXT_PRE_SHARED_KEY in extensions if new else None,
-        "retry": random == _RETRY,
+        "version": tls.version_name(hello.version),
+        "cipher": suite_name(hello.cipher),
+        "resumed": tls.EXT_PRE_SHARED_KEY in hello.extensions if hello.is_new else None,
+        "retry": hello.retry,
     }
 
 
-def certificates(body: bytes) -> list[bytes]:
-    """The chain of a Certificate message of TLS 1.2 and before, as far as it can be read, the server's own first."""
+def extensions(body: bytes) -> list[int]:
+    """The kinds of extensions in an EncryptedExtensions message, as far as it can be read."""
+    kinds: list[int] = []
+    try:
+        held = _Bytes(body).part(2)
+        while held:
+            kinds.append(held.number(2))
+            held.part(2)
+    except CutError:
+        pass  # those before the damage count
+    return kinds
+
+
+def certificates(body: bytes, *, new: bool = False) -> list[bytes]:
+    """The chain of a Certificate message, as far as it can be read, the sender's own first; `new` is TLS 1.3."""
     chain: list[bytes] = []
     try:
-        held = _Bytes(body).part(3)
+        data = _Bytes(body)
+        if new:
+            data.part(1)
+        held = data.part(3)
         while held:
             chain.append(held.part(3).rest())
+            if new:
+                held.part(2)
     except CutError:
         pass  # those before the damage count
     return chain

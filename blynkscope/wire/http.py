@@ -11,7 +11,9 @@ from hashlib import sha256
 from typing import Any
 
 from blynkscope.wire.facts import Fact
+from blynkscope.wire.http_bodies import Sample
 from blynkscope.wire.http_heads import Head, read_head, starts
+from blynkscope.wire.layers import Content, Hole, Piece
 
 HEAD_MAX = 32 * 1024
 """Bytes of a head, and of the trailers of a chunked body: four times what servers take."""
@@ -39,24 +41,29 @@ class _State(Enum):
     TRAILERS = auto()
     CLOSE = auto()
     """In a body that ends with the connection."""
-    OVER = auto()
+    THROUGH = auto()
     """Another protocol goes on here."""
+    OVER = auto()
 
 
 class HttpReader:
-    """Reads one direction.
+    """Reads one direction. A `LayerReader`: behind an upgrade or CONNECT it gives what travels inside.
 
     Facts:
         `http-request`: method, target, path, host, upgrade, authorization, user, default_credentials, token,
-            content_type, multipart, multipart_file, length, chunked, user_agent.
+            content_type, multipart, multipart_file, length, chunked, user_agent, free_space (bytes that an updater
+            has for new firmware).
         `http-response`: status, reason, content_type, length, chunked, location, upgrade, server.
+        Both: extensions and subprotocol (of WebSocket), content_encoding, connection.
         `http-body`, where a message has a body, at its end: bytes, complete, framing ("length", "chunked", "close"),
             expected, missing (bytes that the capture lost), sha256 (of a complete one), multipart_file (does a part
-            carry a file, by the first 64 KiB of the body; None where the body is not multipart).
+            carry a file, by the first 64 KiB of the body; None where the body is not multipart), content (the beginning
+            of the body, decompressed, where that is text: see `Sample`).
         `http-skipped`, at the end: bytes that belonged to no message that could be read.
     Absent facts are None. A head has `head_cut` where its end was not seen, `skipped` with the bytes in front of it
     that belonged to no message, `after_gap` where bytes were missing there. `multipart_file` of a request is always
     None: only its body tells, which comes later. A body that ends with the connection counts as complete.
+    A client whose upgrade was refused goes on with HTTP, which its next bytes tell.
 
     Args:
         client: True for the direction of the client: where a head has to be looked for, it is a request's.
@@ -71,13 +78,20 @@ class HttpReader:
         self._skipped = 0
         self._after_gap = False
         self._upgraded = False
-        self._facts: list[Fact] = []
+        self._facts: list[Piece] = []
+        self._passed = 0
+        """Bytes that were fed, and missing ones."""
+        self._coding: str | None = None
         self._begin_body(None, None)
 
-    def feed(self, data: bytes, time: float | None) -> list[Fact]:
+    def feed(self, data: bytes, time: float | None) -> list[Piece]:
         """The next bytes."""
         at, end = 0, len(data)
+        self._passed += end
         while at < end and self._state is not _State.OVER:
+            if self._state is _State.THROUGH:
+                self._facts.append(Content(data[at:] if at else data, time, self._passed))
+                break
             if self._state in _LINEWISE:
                 at = self._by_line(data, at, time)
             elif self._state is _State.PEEK:
@@ -86,23 +100,32 @@ class HttpReader:
                 at = self._by_count(data, at, time)
         return self._take()
 
-    def gap(self, missing: int, time: float | None) -> list[Fact]:
+    def gap(self, missing: int | None, time: float | None) -> list[Piece]:
         """Bytes are missing. In a body of known length the reader stays in step, else it looks for the next head."""
+        self._passed += missing or 0
         if self._state is _State.OVER:
             return []
+        if self._state is _State.THROUGH:
+            return [Hole(missing, time)]
+        if self._upgraded and self._state is _State.START and not self._line:
+            # What went missing was either protocol's; the new one is far more likely, and finds its own way on.
+            self._state = _State.THROUGH
+            return [Hole(missing, time)]
         if self._state is _State.PEEK:
             self._settle_peek(time)
-        if self._state is _State.CLOSE or (self._state in {_State.LENGTH, _State.CHUNK_DATA} and missing <= self._left):
-            self._missing += missing
-            if self._state is not _State.CLOSE:
-                self._left -= missing
+        known = self._state in {_State.LENGTH, _State.CHUNK_DATA} and missing is not None and missing <= self._left
+        if self._state is _State.CLOSE or known:
+            self._missing += missing or 1
+            self._sample.cut()
+            if known:
+                self._left -= missing or 0
                 self._counted(time)
         else:
             self._broken(time)
             self._after_gap = True
         return self._take()
 
-    def finish(self, time: float | None) -> list[Fact]:
+    def finish(self, time: float | None) -> list[Piece]:
         """The direction is over."""
         if self._state is _State.PEEK:
             self._settle_peek(time)
@@ -122,7 +145,7 @@ class HttpReader:
         self._state = _State.OVER
         return self._take()
 
-    def _take(self) -> list[Fact]:
+    def _take(self) -> list[Piece]:
         facts, self._facts = self._facts, []
         return facts
 
@@ -132,7 +155,7 @@ class HttpReader:
         """Take a line, or a piece of one."""
         state = self._state
         if state is _State.START and self._upgraded and not self._line and not _may_begin(data[at]):
-            self._state = _State.OVER
+            self._state = _State.THROUGH
             return at
         stop = data.find(b"\n", at) + 1 or len(data)
         limit = LINE_MAX if state is _State.CHUNK else HEAD_MAX
@@ -210,10 +233,11 @@ class HttpReader:
         self._say_head(head, time, cut=cut)
         if cut:
             return
+        self._coding = head.coding
         self._begin_body(head.length, head.boundary)
         self._upgraded = head.upgraded
         if head.over:
-            self._state = _State.OVER
+            self._state = _State.THROUGH
         elif not head.has_body:
             self._state = _State.START
         elif head.chunked:
@@ -245,6 +269,7 @@ class HttpReader:
         self._digest = sha256()
         self._file: bool | None = False if boundary else None
         self._tail = b""
+        self._sample = Sample()
 
     def _peek(self, data: bytes, at: int, time: float | None) -> int:
         """Is this a body, or the head of the next answer behind one that has none?"""
@@ -291,6 +316,7 @@ class HttpReader:
             self._tail = seen[1 - len(_FILENAME) :]
         self._bytes += len(piece)
         self._digest.update(piece)
+        self._sample.take(piece)
 
     def _chunk(self, text: bytes, time: float | None) -> None:
         """The line in front of a chunk: its size, and what extensions there may be."""
@@ -310,6 +336,7 @@ class HttpReader:
             "missing": self._missing,
             "sha256": self._digest.hexdigest() if complete else None,
             "multipart_file": self._file,
+            "content": self._sample.text(self._coding),
         }
         self._facts.append(Fact("http-body", time, detail))
         self._begin_body(None, None)

@@ -21,13 +21,20 @@ _LENGTH_DIGITS_MAX = 15
 _DEFAULT_CREDENTIALS = frozenset({b"admin:admin", b"admin@blynk.cc:admin"})
 """What the legacy server sets up for its administrator."""
 _TOKEN_PARAMETERS = ("token", "auth_token")
+_FREE_SPACE = ("x-esp8266-free-space", "x-esp32-free-space")
+SWITCHING = 101
+"""The status behind which the server speaks the protocol that it was asked for."""
+_BODILESS = frozenset({204, 304})
+"""These have no body whatever they announce."""
+_TUNNEL = "connection established"
+"""What proxies answer to CONNECT. Whoever only hears the answer knows it by nothing else."""
 
 
 class Head(msgspec.Struct, frozen=True):
     """A head that was read.
 
     `detail` is the detail of its fact. `length` is the body's where it is known, `boundary` tells that the body is
-    multipart, `upgraded` that another protocol may follow, `over` that it does.
+    multipart, `coding` how it is compressed, `upgraded` that another protocol may follow, `over` that it does.
     """
 
     is_request: bool
@@ -36,6 +43,7 @@ class Head(msgspec.Struct, frozen=True):
     length: int | None
     chunked: bool
     boundary: bool
+    coding: str | None
     upgraded: bool
     over: bool
 
@@ -105,10 +113,13 @@ def _request(method: str, target: str, fields: dict[str, str], length: int | Non
         "length": length,
         "chunked": chunked,
         "user_agent": fields.get("user-agent"),
+        "free_space": _free_space(fields),
+        **_common(fields),
     }
-    return Head(
-        True, detail, has_body, length, chunked, multipart, upgrade is not None and not has_body, method == "CONNECT"
-    )
+    # Both may be refused; then HTTP goes on.
+    asks = upgrade is not None and not has_body
+    coding = detail["content_encoding"]
+    return Head(True, detail, has_body, length, chunked, multipart, coding, asks or method == "CONNECT", False)
 
 
 def _response(status: int, reason: str, fields: dict[str, str], length: int | None, chunked: bool) -> Head:
@@ -121,10 +132,27 @@ def _response(status: int, reason: str, fields: dict[str, str], length: int | No
         "location": fields.get("location"),
         "upgrade": _upgrade(fields),
         "server": fields.get("server"),
+        **_common(fields),
     }
-    # These have no body whatever they announce.
-    has_body = not (status < 200 or status in {204, 304}) and (chunked or length != 0)
-    return Head(False, detail, has_body, length, chunked, False, False, status == 101)
+    has_body = announces_body(status, length, chunked)
+    tunnel = status == 200 and length is None and not chunked and reason.lower().startswith(_TUNNEL)
+    over = status == SWITCHING or tunnel
+    return Head(False, detail, has_body, length, chunked, False, detail["content_encoding"], False, over)
+
+
+def announces_body(status: int, length: int | None, chunked: bool) -> bool:
+    """Does a body follow such a head, unless it answers HEAD? `length` is None where the head tells none."""
+    return not (status < 200 or status in _BODILESS) and (chunked or length != 0)
+
+
+def _common(fields: dict[str, str]) -> dict[str, Any]:
+    """What heads of both kinds tell."""
+    return {
+        "extensions": fields.get("sec-websocket-extensions"),
+        "subprotocol": fields.get("sec-websocket-protocol"),
+        "content_encoding": fields.get("content-encoding"),
+        "connection": fields.get("connection"),
+    }
 
 
 def _fields(lines: list[bytes]) -> dict[str, str]:
@@ -151,6 +179,11 @@ def _length(value: str | None) -> int | None:
     if said or not text.isascii() or not text.isdigit() or len(text) > _LENGTH_DIGITS_MAX:
         return None
     return int(text)
+
+
+def _free_space(fields: dict[str, str]) -> int | None:
+    """Bytes that a device has for new firmware, as the updaters of ESP8266 and ESP32 tell."""
+    return next((_length(fields[name]) for name in _FREE_SPACE if name in fields), None)
 
 
 def _upgrade(fields: dict[str, str]) -> str | None:

@@ -36,12 +36,13 @@ class Guess(msgspec.Struct, frozen=True):
         return self.kind in {"hardware", "app"}
 
 
+WEB = Guess("web", "Blynk, web dialect")
 HARDWARE = Guess("hardware", "Blynk, hardware dialect")
 APP = Guess("app", "Blynk, app dialect")
 
 _TLS_ADVICE = (
-    "These are TLS records, not Blynk frames: the Blynk bytes are encrypted inside, and this version does not open "
-    "them. In a program's own log it means that the program reads the socket underneath its TLS layer: wrap the socket "
+    "These are TLS records, not Blynk frames: the Blynk bytes are encrypted inside, and a key log opens them "
+    "(--keylog). In a program's own log it means that the program reads the socket underneath its TLS layer: wrap the socket "
     "(ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped one, or use the plain port 80 "
     "or 8080 without TLS."
 )
@@ -255,5 +256,13 @@ def name_bytes(data: bytes) -> Guess:
     return guess
 
 
+def begun_by_client(guess: Guess) -> bool:
+    """Is this how a client begins, whatever the ports say?"""
+    return (
+        guess.detail.get("handshake") == "ClientHello" or "request" in guess.detail or guess.label == "MQTT CONNECT"
+    )
+
+
+MQTT = Guess("mqtt", "MQTT", {}, _MQTT_ADVICE)
 PARTICLE = Guess("particle", "Particle cloud handshake", {}, _PARTICLE_ADVICE)
 UNKNOWN = Guess("unknown", "unknown protocol")

@@ -13,12 +13,13 @@ import files
 import links
 import others
 import seeds
+import wifi
 
 
 def main() -> None:
     if len(sys.argv) > 1:
         files.FOLDER = Path(sys.argv[1])
-    for make in (*links.ALL, *faults.ALL, *others.ALL, *seeds.ALL):
+    for make in (*links.ALL, *faults.ALL, *others.ALL, *seeds.ALL, *wifi.ALL):
         make()
 
 

@@ -1,17 +1,21 @@
 """HTTP/1 read from one side: heads, bodies of every framing, and what to do where bytes are missing."""
 
 import hashlib
+import zlib
 from base64 import b64encode
 
 import pytest
 from captures_of import CAPTURES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from readers import cut, facts_of, facts_of_capture, told
+from readers import cut, facts_of, facts_of_capture
 
 from blynkscope.wire import http
+from blynkscope.wire.facts import Fact
 from blynkscope.wire.http import HttpReader
+from blynkscope.wire.http_bodies import CONTENT_MAX
 from blynkscope.wire.http_heads import read_head, starts
+from blynkscope.wire.layers import Content, Hole
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -33,8 +37,24 @@ def detail(facts, at=0):
     return facts[at].detail
 
 
-def kinds(facts):
-    return [fact.kind.removeprefix("http-") for fact in facts]
+def kinds(pieces):
+    """Facts by kind; what travels inside joined, holes by their size."""
+    return [what.removeprefix("http-") if isinstance(what, str) else what for what, _ in told(pieces)]
+
+
+def told(pieces):
+    """Pieces without their times, contents joined."""
+    found = []
+    for piece in pieces:
+        if isinstance(piece, Fact):
+            found.append((piece.kind, piece.detail))
+        elif isinstance(piece, Hole):
+            found.append((piece.missing, "hole"))
+        elif found and found[-1][1] is None:
+            found[-1] = (found[-1][0] + piece.data, None)
+        else:
+            found.append((piece.data, None))
+    return found
 
 
 # --- heads --------------------------------------------------------------------------------------------------------------
@@ -49,7 +69,8 @@ def test_a_request():
                 "method": "GET", "target": "/a/b?x=1", "path": "/a/b", "host": "example.com:8080", "upgrade": None,
                 "authorization": None, "user": None, "default_credentials": False, "token": None, "content_type": None,
                 "multipart": False, "multipart_file": None, "length": None, "chunked": False,
-                "user_agent": "curl/7.88.1",
+                "user_agent": "curl/7.88.1", "free_space": None, "extensions": None, "subprotocol": None,
+                "content_encoding": None, "connection": None,
             },
         )
     ]  # fmt: skip
@@ -62,14 +83,15 @@ def test_an_answer():
             "http-response",
             {
                 "status": 200, "reason": "OK", "content_type": "text/plain", "length": 2, "chunked": False,
-                "location": "/y", "upgrade": None, "server": "x",
+                "location": "/y", "upgrade": None, "server": "x", "extensions": None, "subprotocol": None,
+                "content_encoding": None, "connection": None,
             },
         ),
         (
             "http-body",
             {
                 "bytes": 2, "complete": True, "framing": "length", "expected": 2, "missing": 0,
-                "sha256": hashlib.sha256(b"hi").hexdigest(), "multipart_file": None,
+                "sha256": hashlib.sha256(b"hi").hexdigest(), "multipart_file": None, "content": "hi",
             },
         ),
     ]  # fmt: skip
@@ -239,13 +261,36 @@ def test_uploads(form, file):
 # --- other protocols behind ---------------------------------------------------------------------------------------------
 
 
-def test_websocket_frames_are_not_read():
-    asked = request("GET /websockets HTTP/1.1", "Upgrade: WebSocket", "Connection: Upgrade")
-    facts = client(asked, b"\x82\x85mask" + b"\n" * 5, b"GET / HTTP/1.1\r\n\r\n")
-    assert kinds(facts) == ["request"]
-    assert detail(facts)["upgrade"] == "websocket"
-    said = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
-    assert kinds(server(said, b"\x82\x05hello", OK + b"\r\n")) == ["response"]
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+
+
+def test_what_comes_behind_an_upgrade():
+    asked = request("GET /websockets HTTP/1.1", "Upgrade: WebSocket", "Connection: Upgrade",
+                    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", "Sec-WebSocket-Protocol: mqtt")  # fmt: skip
+    pieces = client(asked, b"\x82\x85mask" + b"\n" * 5, b"GET / HTTP/1.1\r\n\r\n")
+    assert kinds(pieces) == ["request", b"\x82\x85mask\n\n\n\n\nGET / HTTP/1.1\r\n\r\n"]
+    found = detail(pieces)
+    assert (found["upgrade"], found["connection"], found["subprotocol"]) == ("websocket", "Upgrade", "mqtt")
+    assert found["extensions"] == "permessage-deflate; client_max_window_bits"
+    pieces = server(SWITCHING + b"\r\n\x82", b"\x05hello", OK + b"\r\n")
+    assert kinds(pieces) == ["response", b"\x82\x05hello" + OK + b"\r\n"]
+
+
+def test_content_tells_how_far_the_outer_bytes_were_seen():
+    head = SWITCHING + b"\r\n"
+    pieces = server(head + b"abc", 5, b"de", b"f", step=1.0)
+    assert [(piece.data, piece.time, piece.behind) for piece in pieces if isinstance(piece, Content)] == [
+        (b"abc", 101.0, len(head) + 3), (b"de", 103.0, len(head) + 10), (b"f", 104.0, len(head) + 11),
+    ]  # fmt: skip
+    assert [piece for piece in pieces if isinstance(piece, Hole)] == [Hole(5, 102.0)]
+    reader = HttpReader(False)
+    reader.feed(head, 1.0)
+    assert reader.gap(None, 2.0) == [Hole(None, 2.0)]
+
+
+def test_a_gap_right_behind_an_upgrade_belongs_to_the_new_protocol():
+    asked = request("GET /websockets HTTP/1.1", "Upgrade: websocket")
+    assert kinds(client(asked, 7, b"rest")) == ["request", 7, b"rest"]
 
 
 def test_a_refused_upgrade_is_followed_by_another_request():
@@ -253,8 +298,72 @@ def test_a_refused_upgrade_is_followed_by_another_request():
     assert kinds(client(asked, b"\r\n", request())) == ["request", "request"]
 
 
-def test_a_tunnel_is_not_read():
-    assert kinds(client(request("CONNECT h:443 HTTP/1.1"), b"\x16\x03\x01")) == ["request"]
+def test_a_tunnel():
+    asked = request("CONNECT h:443 HTTP/1.1")
+    assert kinds(client(asked, b"\x16\x03\x01")) == ["request", b"\x16\x03\x01"]
+    assert kinds(client(asked, asked, b"\x1d\0\1")) == ["request", "request", b"\x1d\0\1"]
+    assert kinds(server(b"HTTP/1.1 200 Connection Established\r\n\r\n", b"\x16\x03")) == ["response", b"\x16\x03"]
+
+
+# --- what bodies say ----------------------------------------------------------------------------------------------------
+
+
+def body_of(data, *fields, cuts=()):
+    head = "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(data)}", *fields, "", ""]).encode()
+    return detail(server(*cut(head + data, cuts)), -1)
+
+
+LONG = ("word " * 1000).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "content"),
+    [
+        (b'["1"]', '["1"]'), ("näh\r\n\tß".encode(), "näh\r\n\tß"), (b"\xe9FAKE", None), (b"a\0b", None),
+        (b"\xff", None), (b"a" * 5000, ""), (LONG, LONG[:CONTENT_MAX].decode().rstrip("word")),
+        (b"x" + "ä ".encode() * 2000, "x" + "ä " * 682), (b"\x1b[31m", None),
+    ],
+)  # fmt: skip
+def test_the_beginning_of_a_body_as_text(data, content):
+    assert body_of(data)["content"] == content
+    assert body_of(data, cuts=range(0, 3000, 7))["content"] == content
+
+
+def test_no_piece_of_a_secret_is_left_at_the_end():
+    text = " " * (CONTENT_MAX - 20) + TOKEN + " " * 100
+    assert body_of(text.encode())["content"] == " " * (CONTENT_MAX - 20)
+
+
+def compressed(data, bits):
+    engine = zlib.compressobj(9, zlib.DEFLATED, bits)
+    return engine.compress(data) + engine.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "bits"), [("gzip", 31), ("x-gzip", 31), ("GZIP ", 31), ("deflate", 15), ("deflate", -15)]
+)
+def test_compressed_bodies(coding, bits):
+    line = b"42.0,1600000000000,0\n"
+    assert body_of(compressed(line, bits), f"Content-Encoding: {coding}")["content"] == line.decode()
+    bomb = compressed(b"a " * 5_000_000, bits)
+    assert len(body_of(bomb, f"Content-Encoding: {coding}")["content"]) <= CONTENT_MAX
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip", "gzip, br", "identity"])
+def test_what_cannot_be_unpacked(coding):
+    expected = "plain" if coding == "identity" else None
+    assert body_of(b"plain", f"Content-Encoding: {coding}")["content"] == expected
+
+
+def test_missing_bytes_end_what_is_shown():
+    facts = server(OK + b"Content-Length: 10\r\n\r\nab cd", 3, b"ef")
+    assert detail(facts, 1)["content"] == "ab "
+    assert detail(server(OK + b"Content-Length: 5\r\n\r\n", 3, b"ef"), 1)["content"] is None
+
+
+def test_an_updater_tells_its_free_space():
+    assert detail(client(request("GET /f HTTP/1.1", "x-ESP8266-free-space: 1000")))["free_space"] == 1000
+    assert detail(client(request("GET /f HTTP/1.1", "X-ESP32-Free-Space: x")))["free_space"] is None
 
 
 # --- missing bytes ------------------------------------------------------------------------------------------------------
@@ -308,7 +417,8 @@ def test_a_head_beyond_all_measure():
 
 parts = st.sampled_from(
     [b"GET / HTTP/1.1\r\n", OK, b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n", b"\n", b"abcde", b"5\r\nabcde\r\n",
-     b"0\r\n", b"HTTP/1.", b"\xff\0", b"Upgrade: websocket\r\n", b"Content-Type: multipart/x\r\n", b"filename=", b"H", b"X: y\r\n"]
+     b"0\r\n", b"HTTP/1.", b"\xff\0", b"Upgrade: websocket\r\n", SWITCHING, b"CONNECT h:1 HTTP/1.1\r\n",
+     b"Content-Encoding: gzip\r\n", b"HTTP/1.1 200 Connection established\r\n\r\n", b"Content-Type: multipart/x\r\n", b"filename=", b"H", b"X: y\r\n"]
 )  # fmt: skip
 wires = st.lists(st.one_of(parts, st.binary(max_size=12)), max_size=14).map(b"".join)
 
@@ -324,14 +434,17 @@ def test_facts_are_the_same_whatever_the_cuts(data, places, side, missing):
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.one_of(wires, st.integers(1, 50)), max_size=8), st.booleans())
+@given(st.lists(st.one_of(wires, st.none(), st.integers(1, 50)), max_size=8), st.booleans())
 def test_anything_is_accounted_for(pieces, side):
-    reader = HttpReader(side)
+    reader, inside = HttpReader(side), False
     for piece in pieces:
-        reader.gap(piece, None) if isinstance(piece, int) else reader.feed(piece, None)
+        given = reader.feed(piece, None) if isinstance(piece, bytes) else reader.gap(piece, None)
+        assert not inside or not any(isinstance(one, Fact) for one in given)
+        inside = inside or any(not isinstance(one, Fact) for one in given)
         assert len(reader._line) <= http.HEAD_MAX
         assert sum(map(len, reader._lines)) <= http.HEAD_MAX
     reader.finish(None)
+    assert reader.gap(3, None) == []
     assert reader.feed(b"GET / HTTP/1.1\r\n\r\n", None) == []
 
 

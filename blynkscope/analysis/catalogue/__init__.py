@@ -7,7 +7,7 @@ it says is here.
 
 from __future__ import annotations
 
-from blynkscope.analysis.catalogue import clouds, exposure, login, reaching, recording, talking, update
+from blynkscope.analysis.catalogue import calls, clouds, exposure, login, mqtt, reaching, recording, talking, update
 from blynkscope.analysis.catalogue.model import RANK, Rule, Severity
 
 __all__ = ["CATALOGUE", "FAMILIES", "RANK", "Rule", "Severity", "find_rule"]
@@ -25,6 +25,7 @@ FAMILIES = {
 
 _RULES = (
     *reaching.RULES, *login.RULES, *talking.RULES, *update.RULES, *clouds.RULES, *exposure.RULES, *recording.RULES,
+    *calls.RULES, *mqtt.RULES,
 )  # fmt: skip
 
 CATALOGUE: dict[str, Rule] = {rule.id: rule for rule in _RULES}

@@ -83,6 +83,31 @@ RULES: tuple[Rule, ...] = (
         _TRANSPORT,
     ),
     Rule(
+        "BS910",
+        "suite-unsupported",
+        Severity.NOTE,
+        _GROUP,
+        "The TLS connection uses what this program does not open",
+        "The handshake agreed on a cipher suite, a compression or a version that the decryptor has no code for. Its "
+        "handshake is read all the same.",
+        "Decode with --engine tshark, which knows more suites, or let the server offer one of AES-GCM, AES-CBC, "
+        "AES-CCM or ChaCha20-Poly1305.",
+        _TRANSPORT,
+    ),
+    Rule(
+        "BS911",
+        "record-undecodable",
+        Severity.WARNING,
+        _GROUP,
+        "TLS records do not open although their neighbours do",
+        "The keys are right, but the check of some records fails: the bytes were changed or damaged on the way to the "
+        "capture, or records are missing. A real receiver closes the connection at such a record.",
+        "Compare with a capture of the other end. Where the receiver sent the alert bad_record_mac, something between "
+        "the two changes the bytes (a proxy, a faulty network card or driver); where it did not, the capture is "
+        "damaged: record again.",
+        _TRANSPORT,
+    ),
+    Rule(
         "BS907",
         "log-without-frames",
         Severity.NOTE,

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 from blynkscope.analysis.rules import (
     answers,
     bodies,
+    calls,
     clouds,
     exposure,
     foreign,
     gateways,
     hosts,
     integrity,
+    keys,
     login,
     modules,
+    mqtt,
+    mqtt_talk,
     networks,
     numbering,
     pace,
@@ -36,10 +40,11 @@ if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
 
 _RULES: tuple[type[StreamRule], ...] = (
-    *recording.RULES, *networks.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES, *records.RULES,
-    *foreign.RULES, *clouds.RULES, *modules.RULES, *gateways.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES,
-    *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES, *numbering.RULES, *integrity.RULES,
-    *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE, *reaching.LATE, *printed.RULES, *reconnects.RULES,
+    *recording.RULES, *keys.RULES, *networks.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES,
+    *records.RULES, *foreign.RULES, *calls.RULES, *clouds.RULES, *modules.RULES, *gateways.RULES, *login.RULES,
+    *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES,
+    *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE, *reaching.LATE, *printed.RULES, *mqtt.RULES,
+    *mqtt_talk.RULES, *reconnects.RULES,
 )  # fmt: skip
 """In the order in which they are told: causes before consequences."""
 

@@ -1,4 +1,4 @@
-"""BS901 to BS905: what the capture left out, and what cannot be read in it."""
+"""BS901 to BS904: what the capture left out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ if TYPE_CHECKING:
     from blynkscope.analysis.lane import Lane
     from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Gap
-    from blynkscope.wire.facts import Fact
 
 STREAMS_TOLD = 32
 """Streams of one run that get a finding of a kind of their own: a capture of a busy server that was begun late joins
 thousands of connections in the middle. The others are counted in one finding at the end."""
-STREAMS_NAMED = 8
-"""Streams that a finding about the whole run names."""
 _SNAPLEN = "snaplen"
 
 
@@ -98,38 +95,6 @@ class PartOfIt(StreamRule):
                 self.report(name, None, count=count - STREAMS_TOLD, detail=detail)
 
 
-class Sealed(StreamRule):
-    """BS905: TLS without a key; one finding for the run."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(run)
-        self._streams: list[tuple[int, str]] = []
-        self._count = 0
-
-    def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
-        """See `StreamRule`."""
-        if fact.kind != "tls-application-data" or stream.log:
-            return
-        memory: dict[str, Any] = self.of(stream)
-        if memory.get("counted"):
-            return
-        memory["counted"] = True
-        self._count += 1
-        if len(self._streams) < STREAMS_NAMED:
-            place = stream.host or stream.opened.server or ""
-            self._streams.append((stream.number, place[:64]))
-
-    def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
-        """See `StreamRule`."""
-        if not self._count:
-            return
-        named = ", ".join(f"{number} ({place})" if place else str(number) for number, place in self._streams)
-        more = f" and {self._count - len(self._streams)} more" if self._count > len(self._streams) else ""
-        one = self._count == 1
-        detail = f"Stream{'' if one else 's'} {named}{more} {'is' if one else 'are'} TLS: only handshakes can be read."
-        self.report("BS905", self._streams[0][0] if one else None, count=self._count, detail=detail)
-
-
 def who(lane: Lane) -> str:
     """A direction's sender in words, with its address where there is one."""
     names = {CLIENT: "the device", SERVER: "the server"}
@@ -141,4 +106,4 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-RULES: tuple[type[StreamRule], ...] = (Holes, PartOfIt, Sealed)
+RULES: tuple[type[StreamRule], ...] = (Holes, PartOfIt)

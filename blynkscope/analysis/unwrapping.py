@@ -1,0 +1,277 @@
+"""What is inside what: TLS, an upgraded HTTP connection, WebSocket and MQTT, unwrapped down to Blynk's own bytes.
+
+Each direction has a stack of layers. The bytes of TCP go to the outermost; what it gives is recognised again, like the
+first bytes of a connection, and goes to the next layer or is cut into frames.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blynkscope.analysis.lane import Lane
+from blynkscope.analysis.layer import Layer
+from blynkscope.analysis.recognition import Recognition
+from blynkscope.analysis.run import Run
+from blynkscope.protocol.model import Dialect, Sender
+from blynkscope.wire import recognise
+from blynkscope.wire.events import CLIENT, Opened
+from blynkscope.wire.facts import Fact
+from blynkscope.wire.framing import web_message
+from blynkscope.wire.layers import Content, Hole, Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from blynkscope.analysis.http import HttpTalk
+    from blynkscope.analysis.mqtt import MqttTalk
+    from blynkscope.wire.tls import TlsSession
+
+LAYERS_MAX = 4
+"""TLS, HTTP, WebSocket and MQTT inside each other; nothing real is deeper."""
+_PATHS = {"/websockets": Dialect.HARDWARE, "/dashws": Dialect.WEB}
+_SILENT = frozenset({"tls-change-cipher", "tls-application-data", "ws-ping", "ws-pong"})
+"""Facts that rules may want and no reader does."""
+
+
+class Unwrapping(Recognition):
+    """Opens the layers around what is said on one stream."""
+
+    __slots__ = ("_mqtt", "_secured", "talk", "tls")
+
+    def __init__(self, run: Run, opened: Opened) -> None:
+        super().__init__(run, opened)
+        self.tls: TlsSession | None = None
+        self._secured: tuple[Lane, Lane] = self.lanes
+        """The directions as TLS names them: that of the ClientHello first."""
+        self.talk: HttpTalk | MqttTalk | None = None
+        """Puts the messages of another protocol into words."""
+        self._mqtt: Any = None
+
+    # --- bytes ---
+
+    def _through(self, lane: Lane, level: int, data: bytes, time: float | None) -> None:
+        """The next bytes of a layer."""
+        layer = lane.layers[level]
+        if layer.reader is not None:
+            for piece in layer.reader.feed(data, time):
+                self._piece(lane, level, piece)
+        elif self.tls is not None:
+            self._secure(self.tls.feed(self._secured.index(lane), data, time))
+
+    def _inside(self, lane: Lane, data: bytes, time: float | None) -> None:
+        if lane.layers and not lane.layers[-1].begun:
+            self._through(lane, len(lane.layers) - 1, data, time)
+
+    def _lacking(self, lane: Lane, level: int, missing: int | None, time: float | None) -> None:
+        """Bytes of a layer are missing."""
+        if level >= len(lane.layers):
+            self._missing(lane, missing, time)
+            return
+        layer = lane.layers[level]
+        if layer.reader is not None:
+            for piece in layer.reader.gap(missing, time):
+                self._piece(lane, level, piece)
+        elif self.tls is not None:
+            self._secure(self.tls.gap(self._secured.index(lane), missing, time))
+
+    def _finish_layers(self, lane: Lane, time: float | None) -> None:
+        """The direction is over: from the outermost layer inwards each gives what only the end tells."""
+        level = 0
+        while True:
+            if lane.guess is None and lane.prefix and level >= len(lane.layers):
+                self._recognised(lane, recognise.name_bytes(bytes(lane.prefix)), time)
+            if level >= len(lane.layers):
+                return
+            layer = lane.layers[level]
+            if layer.reader is not None:
+                for piece in layer.reader.finish(time):
+                    self._piece(lane, level, piece)
+            elif self.tls is not None:
+                self._secure(self.tls.finish(self._secured.index(lane), time))
+            level += 1
+
+    def _secure(self, pieces: Iterable[tuple[int, Piece]]) -> None:
+        """What TLS gives, which holds back until the keys are known: pieces of both directions."""
+        for side, piece in pieces:
+            lane = self._secured[side]
+            if lane.layers or isinstance(piece, Fact):
+                self._piece(lane, 0, piece)
+
+    def _piece(self, lane: Lane, level: int, piece: Piece) -> None:
+        if isinstance(piece, Content):
+            layer = lane.layers[level]
+            layer.took(piece)
+            if not layer.begun:
+                layer.begun = True
+                self._descend(lane, layer)
+            if level + 1 < len(lane.layers):
+                self._through(lane, level + 1, piece.data, piece.time)
+            elif layer.kind == "websocket" and lane.dialect is Dialect.WEB:
+                self._items(lane, [web_message(piece.data, piece.time, layer.inner)])
+            else:
+                self._bytes(lane, piece.time, piece.data)
+        elif isinstance(piece, Hole):
+            if lane.layers[level].begun:
+                self._lacking(lane, level + 1, piece.missing, piece.time)
+            else:
+                lane.layers[level].holed = True
+        else:
+            self._tell(lane, piece)
+
+    def _delivered(self, direction: int, upto: int, time: float | None) -> None:
+        """The peer's TCP acknowledged bytes below `upto`: how far did it get inside?"""
+        for layer in self.lanes[direction].layers:
+            inner = layer.delivered(upto)
+            if inner is None:
+                return
+            upto = inner
+        self.pins.delivered(direction, upto, time)
+
+    # --- layers ---
+
+    def _open_layer(self, lane: Lane, guess: recognise.Guess) -> None:
+        if len(lane.layers) >= LAYERS_MAX:
+            return
+        if guess.kind == "tls":
+            if not lane.layers and "tls" not in "".join(lane.via):
+                self._open_tls(lane, guess)
+        elif guess.kind in {"http", "websocket"}:
+            if all(layer.kind == "tls" for layer in lane.layers):
+                from blynkscope.analysis.http import HttpTalk, Relays
+                from blynkscope.wire.http import HttpReader
+
+                if self.run.relays is None:
+                    self.run.relays = Relays()
+                if self.talk is None:
+                    self.talk = HttpTalk(self)  # type: ignore[arg-type]
+                self._put(lane, Layer("http", HttpReader(lane.direction == CLIENT)))
+        elif guess.kind == "mqtt":
+            self._open_mqtt(lane)
+
+    def _put(self, lane: Lane, layer: Layer) -> None:
+        lane.layers.append(layer)
+        self.delivered = self._delivered
+
+    def _open_tls(self, lane: Lane, guess: recognise.Guess) -> None:
+        if self.tls is None:
+            from blynkscope.wire.tls import TlsSession
+
+            self.tls = TlsSession(self.run.keys)
+            hello = guess.detail.get("handshake")
+            client = lane if hello == "ClientHello" else lane.peer if hello == "ServerHello" else self.client
+            self._secured = (client, client.peer)
+        self._put(lane, Layer("tls", None))
+
+    def _open_mqtt(self, lane: Lane) -> None:
+        from blynkscope.analysis.mqtt import MqttTalk
+        from blynkscope.wire.mqtt import MqttReader, MqttShared
+
+        if self._mqtt is None:
+            self._mqtt = MqttShared()
+        if not isinstance(self.talk, MqttTalk):
+            self.talk = MqttTalk(self)  # type: ignore[arg-type]
+        self._put(lane, Layer("mqtt", MqttReader(lane.direction == CLIENT, self._mqtt)))
+
+    def _descend(self, lane: Lane, layer: Layer) -> None:
+        """The first content of a layer: what is it?"""
+        lane.guess, lane.prefix, lane.start = None, bytearray(), 0
+        lane.joined, lane.whole = layer.holed, not layer.holed
+        if layer.kind == "tls":
+            assert self.tls is not None
+            self._inner(lane, self.tls.layer)
+        elif layer.kind == "http":
+            if self._upgrade(lane) == "websocket":
+                self._open_websocket(lane)
+        elif layer.kind == "websocket":
+            self._inner(lane, "websocket")
+            dialect = layer.known["dialect"]
+            if dialect == "mqtt":
+                lane.guess = recognise.MQTT
+                self._open_mqtt(lane)
+            elif dialect is Dialect.WEB:
+                self._speak_web(lane)
+            elif dialect is not None:
+                self._begin(lane, dialect, joined=layer.holed)
+
+    def _inner(self, lane: Lane, name: str) -> None:
+        lane.via = (*lane.via, name)
+        if len(lane.via) > len(self.via):
+            self.via = lane.via
+
+    def _upgrade(self, lane: Lane) -> str | None:
+        """To which protocol did this HTTP connection change?"""
+        for one in (lane, lane.peer):
+            for layer in one.layers:
+                if layer.kind == "http" and layer.known:
+                    asked: str | None = layer.known.get("upgrade")
+                    return asked
+        return None
+
+    def _open_websocket(self, lane: Lane) -> None:
+        from blynkscope.wire.websocket import WebSocketReader
+
+        request, answer = self._agreed(self.client), self._agreed(self.server)
+        path = str(request.get("path") or "").rstrip("/")
+        protocol = str(answer.get("subprotocol") or request.get("subprotocol") or "")
+        dialect: Any = "mqtt" if protocol.startswith("mqtt") or path == "/mqtt" else _PATHS.get(path)
+        dialect = self.run.dialect or dialect
+        layer = Layer(
+            "websocket",
+            WebSocketReader(
+                lane.direction == CLIENT, messages=dialect is Dialect.WEB, extensions=answer.get("extensions")
+            ),
+        )
+        layer.known = {"dialect": dialect}
+        self._put(lane, layer)
+
+    @staticmethod
+    def _agreed(lane: Lane) -> dict[str, Any]:
+        return next((layer.known for layer in lane.layers if layer.kind == "http"), {})
+
+    def _speak_web(self, lane: Lane) -> None:
+        """Each WebSocket message is a frame."""
+        lane.guess = recognise.WEB
+        lane.dialect = Dialect.WEB
+        lane.targeted = True
+        sender = Sender(lane.sender)
+        if self._roles_known:
+            sender = Sender.APP if lane.direction == CLIENT else Sender.SERVER
+        self._label(lane, sender)
+
+    # --- facts ---
+
+    def _tell(self, lane: Lane, fact: Fact) -> None:
+        """Something was said in another protocol: for the records, and for the rules."""
+        kind, detail = fact.kind, fact.detail
+        if kind == "tls-client-hello" and detail.get("sni") and self.host is None:
+            self.called(str(detail["sni"]))
+        elif kind == "http-request":
+            if detail.get("host") and self.host is None:
+                self.called(str(detail["host"]).partition(":")[0])
+            self._remember(lane, fact)
+        elif kind == "http-response":
+            self._remember(lane, fact)
+        if kind.startswith(("tls-", "ws-")) and kind not in _SILENT:
+            family = {"tls-undecodable": "undecodable"}.get(kind, "tls" if kind.startswith("tls-") else "websocket")
+            self._say(family, fact.time, lane, int(detail.get("size") or 0), {"fact": kind, **detail})
+        first = len(self.run.raised)
+        for tell in self.hooks.told:
+            tell(self, lane, fact)
+        if self.talk is not None:
+            ids = tuple(dict.fromkeys(made.id for made in self.run.raised[first:]))
+            self.run.out += self.talk.take(lane, fact, ids)
+        self._flush()
+
+    def _remember(self, lane: Lane, fact: Fact) -> None:
+        """What was agreed in an upgrade; the answer decides, and it says so before the first byte behind it."""
+        if fact.kind == "http-response" and fact.detail.get("status") != 101:
+            return
+        layer = next((one for one in lane.layers if one.kind == "http"), None)
+        if layer is None:
+            return
+        keys = ("upgrade", "path", "extensions", "subprotocol")
+        layer.known = {key: fact.detail[key] for key in keys if fact.detail.get(key) is not None}
+
+    def _finish_talk(self, time: float | None) -> None:
+        if self.talk is not None:
+            self.run.out += self.talk.finish(time)

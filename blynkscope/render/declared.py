@@ -1,0 +1,78 @@
+"""The secrets that a message of another protocol declares: under which keys, in which forms its URL writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote_plus
+
+from blynkscope.analysis.records import MessageRecord
+from blynkscope.protocol.limits import TOKEN_LENGTH
+from blynkscope.render import patterns
+
+_SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "ntlm", "token"})
+"""What stands under `authorization` where only the scheme of the header is told."""
+_URLS = ("target", "path", "location")
+_PIECES = re.compile(r"[^/?&=#;\s]++")
+_TARGET_MAX = 16 * 1024
+"""Characters of a URL that are looked at: servers refuse longer ones."""
+CONTENTS = frozenset({"request_content", "response_content", "payload", "text", *_URLS})
+"""Members of a detail that quote what was sent: nobody knows what may stand there, so they are masked as logs are."""
+HEX = "payload_hex"
+
+
+def secret_kind(protocol: str, name: str, value: object) -> str | None:
+    """What a member of a detail is that is secret by its name; None for what is none.
+
+    Args:
+        protocol: Of the message: a user is secret where HTTP's basic authentication names it, and shown in MQTT.
+        name: Of the member.
+        value: Its value.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    name = name.lower()
+    named = name in patterns.SECRET_NAMES or (name == "user" and protocol == "http")
+    if not named or (name == "authorization" and value.lower() in _SCHEMES):
+        return None
+    if patterns.MAIL.fullmatch(value):
+        return patterns.MAIL_ADDRESS
+    if name == "user" or (name in patterns.PASSWORD_NAMES and not _has_token_form(value)):
+        return patterns.PASSWORD
+    return patterns.TOKEN
+
+
+def _has_token_form(value: str) -> bool:
+    # The password of MQTT is the device's token, which the hardware protocol sends too.
+    return len(value) == TOKEN_LENGTH and patterns.RUN.fullmatch(value) is not None
+
+
+def secrets_of(record: MessageRecord) -> list[tuple[str, str]]:
+    """The secrets that a detail declares, each with its kind."""
+    found = []
+    for name, value in record.detail.items():
+        kind = secret_kind(record.protocol, str(name), value)
+        if kind is not None:
+            found.append((value, kind))
+    return found
+
+
+def written_forms(record: MessageRecord, secrets: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """How a URL writes secrets where that differs from themselves: the form, the secret."""
+    wanted = set(secrets)
+    for secret in wanted:
+        for form in (quote(secret, safe=""), quote(secret, safe="@:!$'()*,"), quote(secret, safe="").lower()):
+            if form != secret:
+                yield form, secret
+    for name in _URLS:
+        url = record.detail.get(name)
+        if isinstance(url, str) and ("%" in url or "+" in url):
+            for piece in _PIECES.findall(url[:_TARGET_MAX]):
+                secret = unquote_plus(piece)
+                if secret != piece and secret in wanted:
+                    yield piece, secret
+
+
+def short_places(secret: str) -> re.Pattern[str]:
+    """Where a secret stands that is too short to be looked for everywhere: in a URL, or behind its name."""
+    return re.compile(rf"(?:(?<=[/=])|(?<=token )|(?<=user )|(?<=password )){re.escape(secret)}(?![\w-])")

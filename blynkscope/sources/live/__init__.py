@@ -1,0 +1,272 @@
+"""Live interfaces: one source, whatever captures for it.
+
+The packets of all ways of sniffing go the way that those of captures go. Nothing in here knows what a packet holds.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+from blynkscope.errors import EnvironmentProblem
+from blynkscope.sources.capture import Damage
+from blynkscope.sources.fused import read_batch
+from blynkscope.sources.live.interfaces import NetworkInterface, interfaces
+from blynkscope.sources.live.model import (
+    ANY,
+    BUFFER_MIB,
+    QUIET,
+    SNAPLEN,
+    Backend,
+    Chunk,
+    Counts,
+    LiveUsageError,
+    Stamp,
+    Wanted,
+)
+from blynkscope.sources.live.recorder import KEEP, Recorder, Target, seconds_of, size_of
+from blynkscope.sources.packets import LINK_TYPES, PacketReader
+from blynkscope.sources.reassembly import Flows
+from blynkscope.wire.events import Event
+
+__all__ = [
+    "ANY", "BACKENDS", "BUFFER_MIB", "KEEP", "SNAPLEN", "Backend", "Chunk", "Counts", "LiveSource", "LiveUsageError",
+    "NetworkInterface", "Recorder", "Stamp", "Target", "Wanted", "interfaces", "open_backend", "seconds_of", "size_of",
+]  # fmt: skip
+
+TICK = 0.1
+"""Seconds that packets wait at most before they are read, and after which an idle source looks at the clock."""
+DRAIN_MAX = 10.0
+"""Seconds for packets that came before the end and were not read yet; the buffer of a busy capture holds so many."""
+
+
+class LiveSource:
+    """The events of a live capture, in batches: iterate over it once; `stop` ends it.
+
+    Packets that the network saw before the end was asked for are read to the last, those behind it are left out. So
+    what was sent until then was either seen, or is told in `lost`.
+
+    Args:
+        backend: What captures.
+        duration: Seconds to capture; None for no end.
+        recorder: Writes what comes.
+        clock: A clock that never goes back, for the duration and for waiting.
+        now: The clock that packets are stamped by.
+    """
+
+    size: int | None = None
+    damage: Damage | None = None
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        duration: float | None = None,
+        recorder: Recorder | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = ", ".join(backend.interfaces)
+        self.on_read: Callable[[int], None] | None = None
+        self.packets = 0
+        self.broken: str | None = None
+        """Why the capture ended by itself."""
+        self._backend = backend
+        self._recorder = recorder
+        self._reader = PacketReader()
+        self._clock, self._now = clock, now
+        self._deadline = clock() + duration if duration is not None else None
+        self._last: float | None = None
+        """When the end was asked for, by the clock of the packets."""
+        self._counts: Counts | None = None
+        self._closed = False
+
+    def stop(self) -> None:
+        """Come to an end with what has been sent so far. It may be called at any moment, by a signal handler too."""
+        if self._last is None:
+            self._last = self._now()
+
+    def close(self) -> None:
+        """Capture no more; `lost` is final then."""
+        if self._closed:
+            return
+        self._closed = True
+        self._backend.close()
+        self._counts = self._backend.counts()
+        if self._recorder is not None:
+            self._recorder.finish(self._counts)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was dropped or could not be used, counted by reason; reasons without a case are left out."""
+        unused, flows = self._reader.unused, self._reader.flows.counts
+        dropped = self._counts or Counts()
+        counts = {
+            "packets_dropped_kernel": dropped.kernel,
+            "packets_dropped_interface": dropped.interface,
+            "packets_dropped_queue": dropped.queue,
+            "bytes_missing": flows.gap_bytes,
+            "packets_broken": unused.broken,
+            "packets_encrypted": unused.encrypted,
+            "packets_unknown_link": sum(unused.unknown_link.values()),
+            "fragments_incomplete": unused.fragments,
+            "segments_conflicting": flows.conflicts,
+            "segments_after_close": flows.after_close,
+            "segments_out_of_window": flows.out_of_window,
+            "streams_evicted": flows.evicted,
+        }
+        return {reason: count for reason, count in counts.items() if count}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know about the capture, for stderr."""
+        notes = []
+        counts, name = self._counts, self.name
+        if counts is not None and counts.lost:
+            total = self.packets + counts.lost
+            parts = [
+                f"{number} {where}"
+                for number, where in (
+                    (counts.kernel, "by the kernel (a larger --buffer helps with bursts)"),
+                    (counts.interface, "by the network adapter"),
+                    (counts.queue, "by the capturing program"),
+                )
+                if number
+            ]
+            notes.append(f"{name}: {counts.lost} of {total} packets were dropped: {', '.join(parts)}")
+        elif counts is None and self._closed:
+            notes.append(f"{name}: {self._backend.name} did not tell how many packets were dropped")
+        for link, count in self._reader.unused.unknown_link.items():
+            known = ", ".join(sorted(set(LINK_TYPES.values())))
+            notes.append(f"{name}: {count} packets of link type {link}, which is not known (known: {known})")
+        if self._reader.unused.encrypted:
+            notes.append(f"{name}: {self._reader.unused.encrypted} encrypted 802.11 frames were passed over")
+        if self.broken is not None:
+            notes.append(f"Error: {name}: the capture ended: {self.broken}")
+        if self._recorder is not None and self._recorder.failed is not None:
+            notes.append(f"Error: the recording ended before the capture: {self._recorder.failed}")
+        return notes
+
+    def __iter__(self) -> Iterator[list[Event]]:
+        """Batches of events. One may be empty: it comes when there was nothing for a while."""
+        reader, backend = self._reader, self._backend
+        try:
+            while self._last is None:
+                wait = TICK
+                if self._deadline is not None:
+                    wait = min(TICK, self._deadline - self._clock())
+                    if wait <= 0:
+                        self.stop()
+                        break
+                chunks = backend.read(wait)
+                if chunks:
+                    self._take(chunks)
+                elif backend.ended is not None:
+                    self.broken = backend.ended
+                    break
+                else:
+                    self._idle()
+                yield self._batch()
+            yield from self._rest()
+        finally:
+            self.close()
+        reader.finish()
+        yield self._batch()
+
+    def _rest(self) -> Iterator[list[Event]]:
+        """What came before the end and was not read yet."""
+        give_up = self._clock() + DRAIN_MAX
+        quiet = self._clock()
+        last = self._last
+        while last is not None and self.broken is None and self._clock() < give_up:
+            chunks = self._backend.read(TICK)
+            if chunks:
+                quiet = self._clock()
+                early = [cut for chunk in chunks if (cut := _until(chunk, last)).packets]
+                self._take(early)
+                yield self._batch()
+                if len(early) < len(chunks):
+                    return
+            elif self._backend.ended is not None or self._clock() - quiet >= QUIET:
+                return
+
+    def _take(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            read_batch(self._reader, chunk.buffer, chunk.packets)
+            self.packets += len(chunk.packets)
+            if self._recorder is not None:
+                self._recorder.write(chunk)
+        if self.on_read is not None:
+            self.on_read(self.packets)
+
+    def _idle(self) -> None:
+        expire(self._reader.flows, self._now())
+        if self._recorder is not None:
+            self._recorder.idle()
+
+    def _batch(self) -> list[Event]:
+        events = self._reader.events
+        batch = events.copy()
+        events.clear()
+        return batch
+
+
+def _until(chunk: Chunk, last: float) -> Chunk:
+    """The packets of a chunk up to a moment; they are in order but for what two processors stamped at once."""
+    packets = chunk.packets
+    if not packets or packets[-1][0] <= last:
+        return chunk
+    count = bisect_right(packets, last, key=lambda packet: packet[0])
+    return Chunk(chunk.buffer, packets[:count], chunk.stamps[:count])
+
+
+def expire(flows: Flows, now: float) -> None:
+    """Call lost what was waited for long enough, on connections on which nothing more comes."""
+    if flows._held_bytes <= 0:
+        return
+    for connection in list(flows.connections.values()):
+        for half in connection.halves:
+            if half.held:
+                flows._check_hole(half, now)
+
+
+def _dumpcap(wanted: Wanted) -> Backend:
+    from blynkscope.sources.live.dumpcap import Dumpcap
+
+    return Dumpcap(wanted)
+
+
+def _socket(wanted: Wanted) -> Backend:
+    from blynkscope.sources.live.ring import Ring
+
+    return Ring(wanted)
+
+
+def _scapy(wanted: Wanted) -> Backend:
+    from blynkscope.sources.live.sniffer import Sniffer
+
+    return Sniffer(wanted)
+
+
+_MAKERS: dict[str, Callable[[Wanted], Backend]] = {"dumpcap": _dumpcap, "socket": _socket, "scapy": _scapy}
+BACKENDS = ("auto", *_MAKERS)
+"""Names of the ways of sniffing; auto takes the first of the others that is there and allowed."""
+
+
+def open_backend(wanted: Wanted, name: str = "auto") -> Backend:
+    """Begin to capture.
+
+    Raises:
+        LiveUsageError: There is no such interface, or the filter does not compile.
+        EnvironmentProblem: What is needed is missing, or this user may not sniff; the text says what to do.
+    """
+    if name != "auto":
+        return _MAKERS[name](wanted)
+    problems: list[str] = []
+    for one, make in _MAKERS.items():
+        try:
+            return make(wanted)
+        except (EnvironmentProblem, ImportError) as error:
+            problems.append(f"{one}: {error}")
+    raise EnvironmentProblem("no way of sniffing is open\n" + "\n".join(f"  {problem}" for problem in problems))

@@ -1,0 +1,294 @@
+-- What a direction speaks, and how its bytes come here: TCP, TLS, WebSocket.
+
+local LOOKED_AT = 512 -- first bytes by which a direction is recognised
+
+local function maybe_tls(raw)
+    local kind, major, minor, high, low, first = byte(raw, 1, 6)
+    if kind < 0x14 or kind > 0x17 or (major and major ~= 3) or (minor and minor > 4) then return false end
+    if not first then return nil end
+    local length = high * 256 + low
+    if length == 0 or length > TLS_RECORD_MAX then return false end
+    if kind == 0x14 then return length == 1 and first == 1 end
+    if kind == 0x15 then
+        return (length == 2 and (first == 1 or first == 2)) or (length > 2 and first ~= 98 and first ~= 116 and first ~= 101)
+    end
+    if kind == 0x16 then return length >= 4 and first <= 24 end
+    return true
+end
+
+local function maybe_mqtt(raw)
+    if byte(raw, 1) ~= 0x10 then return false end
+    local at = 2
+    while at < math.min(#raw + 1, 5) and byte(raw, at) >= 0x80 do at = at + 1 end
+    local name = raw:sub(at + 1, at + 8)
+    for _, wanted in ipairs({ "\0\4MQTT", "\0\6MQIsdp" }) do
+        if name:sub(1, #wanted) == wanted then return true end
+        if #name < #wanted and wanted:sub(1, #name) == name then return nil end
+    end
+    return false
+end
+
+local function maybe_http(raw)
+    return raw:sub(1, 5) == "HTTP/" or raw:find("^%u%u%u%u?%u?%u?%u?%u?%u?%u?%u?%u?%u?%u?%u?%u? [^\r\n]") ~= nil
+end
+
+-- "hardware" or "app" by the headers; false for neither; nil while more bytes are needed.
+local function dialect_of(raw)
+    if #raw < 5 then return nil end
+    local cmd, _, word = header(raw, 0, "hardware")
+    local hardware = believable("hardware", cmd, word)
+    if byte(raw, 4) ~= 0 or byte(raw, 5) ~= 0 then return hardware and "hardware" or false end
+    -- No app knows the command, or begins with it: a device's ping or empty login stands alone.
+    if hardware and cmd ~= RESPONSE and (not LONGEST.app[cmd] or (#raw == 5 and EMPTY_BODIED[cmd])) then
+        return "hardware"
+    end
+    if #raw < 7 then return nil end
+    local app = believable("app", header(raw, 0, "app"), select(3, header(raw, 0, "app")))
+    if not (hardware and app) then return hardware and "hardware" or app and "app" end
+    if #raw < 10 then return nil end
+    local following, _, following_word = header(raw, 5, "hardware")
+    local follows = believable("hardware", following, following_word)
+    if follows and following == RESPONSE and following_word ~= SUCCESS then
+        follows = not LONGEST.app[byte(raw, 8)]
+    end
+    return follows and "hardware" or "app"
+end
+
+-- What begins with these bytes: "tls", "http", "hardware", "app", or false; nil while more bytes are needed.
+local function recognise(raw)
+    local tls = maybe_tls(raw)
+    if tls ~= false then return tls and "tls" end
+    local mqtt = maybe_mqtt(raw)
+    if mqtt ~= false then return not mqtt and nil end
+    if not raw:sub(1, 8):find("[^\t\r\n\32-\126]") then
+        if #raw < 8 then return nil end
+        return maybe_http(raw) and "http"
+    end
+    return dialect_of(raw)
+end
+
+local function dissector_named(name)
+    local found, dissector = pcall(Dissector.get, name)
+    return found and dissector or nil
+end
+
+local OTHERS = {
+    tcp = { http = dissector_named("http"), tls = dissector_named("tls") },
+    tls = { http = dissector_named("http-over-tls") or dissector_named("http") },
+}
+
+local function whole(tvb)
+    return tvb:raw(0, tvb:len())
+end
+
+-- More bytes of a TCP or TLS stream are asked for, unless the packet was cut when it was captured.
+local function waiting_for(tvb, pinfo)
+    return function(at, missing)
+        if pinfo.can_desegment == 0 or tvb:reported_len() > tvb:len() then return false end
+        pinfo.desegment_offset = at
+        pinfo.desegment_len = missing or DESEGMENT_ONE_MORE_SEGMENT
+        return true
+    end
+end
+
+local function remember_path(conversation, raw)
+    local path = raw:match("^GET ([^ \r\n]+)")
+    if path then conversation.web = path:find("^/dashws") ~= nil end
+end
+
+-- A direction of a TCP connection, or of what travels inside TLS.
+local function dissect_stream(tvb, pinfo, tree, layer)
+    local total = tvb:len()
+    if total == 0 then return 0 end
+    local conversation, direction = conversation_of(pinfo)
+    local lane, raw = lane_of(conversation, direction, layer), nil
+    local kind = lane.kind
+    if not kind then
+        raw = tvb:raw(0, math.min(total, LOOKED_AT))
+        local peer = conversation.lanes[layer .. (3 - direction)]
+        local dialect = peer and (peer.kind == "hardware" or peer.kind == "app") and peer.kind
+        if dialect and #raw >= HEADER_SIZE[dialect] then
+            local cmd, _, word = header(raw, 0, dialect)
+            if believable(dialect, cmd, word) and recognise(raw) ~= "http" then kind = dialect end
+        end
+        if not kind then kind = recognise(raw) end
+        if kind == nil then
+            -- Undecided: a first byte or two.
+            if waiting_for(tvb, pinfo)(0, nil) then return total end
+            return 0
+        end
+        if kind == false and dialect then kind = dialect end
+        if kind == false and find_frame("hardware", whole(tvb), 0) then kind = "hardware" end
+        if not kind then return 0 end
+        lane.kind = kind
+    end
+    if kind == "http" or kind == "tls" then
+        if kind == "http" then remember_path(conversation, tvb:raw(0, math.min(total, LOOKED_AT))) end
+        local other = OTHERS[layer][kind]
+        if not other then return 0 end
+        other:call(tvb, pinfo, tree)
+        return total
+    end
+    dissect_frames(tvb, whole(tvb), kind, pinfo, tree, conversation, direction, waiting_for(tvb, pinfo))
+    return total
+end
+
+function blynk.dissector(tvb, pinfo, tree)
+    return dissect_stream(tvb, pinfo, tree, "tcp")
+end
+
+function blynk_tls.dissector(tvb, pinfo, tree)
+    return dissect_stream(tvb, pinfo, tree, "tls")
+end
+
+-- --- other ports: only what can hardly be anything else ---
+
+local function is_token(text)
+    return #text == TOKEN_LENGTH and not text:find("[^%w_%-]")
+end
+
+-- Do frames fill the bytes exactly, one of them with a body that is surely Blynk's?
+local function fills(raw)
+    local at, sure = 0, false
+    while at < #raw do
+        if #raw - at < 5 then return false end
+        local cmd, _, word = header(raw, at, "hardware")
+        if not believable("hardware", cmd, word) then return false end
+        local stop = at + 5 + (cmd == RESPONSE and 0 or word)
+        if stop > #raw then return false end
+        if cmd == HW and not sure then
+            local op = raw:sub(at + 6, at + 7)
+            sure = OPERATIONS[op] ~= nil and sound("hardware", raw, cmd, at + 5, stop, { control = -1 })
+        end
+        at = stop
+    end
+    return sure
+end
+
+local function surely_blynk(raw)
+    if #raw < 5 then return nil end
+    local cmd, _, word = header(raw, 0, "hardware")
+    if LOGINS[cmd] and word == TOKEN_LENGTH and is_token(raw:sub(6, 5 + word)) then return "hardware" end
+    if #raw > 7 and (LOGINS[cmd] or cmd == REGISTER or cmd == SHARE_LOGIN) then
+        local _, _, long = header(raw, 0, "app")
+        if #raw == 7 + long and raw:find("^[%w%.%_%+%-]+@[%w%.%-]+%f[^%w%.%-]", 8) then return "app" end
+    end
+    return fills(raw) and "hardware" or nil
+end
+
+local function heuristic(layer)
+    return function(tvb, pinfo, tree)
+        local conversation, direction = conversation_of(pinfo)
+        local lane = lane_of(conversation, direction, layer)
+        if not lane.kind then
+            local peer = conversation.lanes[layer .. (3 - direction)]
+            lane.kind = peer and (peer.kind == "hardware" or peer.kind == "app") and peer.kind or surely_blynk(whole(tvb))
+        end
+        if lane.kind ~= "hardware" and lane.kind ~= "app" then return false end
+        -- TCP shall come straight here from now on; TLS asks for each record.
+        if layer == "tcp" then pinfo.conversation = blynk end
+        dissect_stream(tvb, pinfo, tree, layer)
+        return true
+    end
+end
+
+-- --- WebSocket ---
+
+local websocket_opcode = Field.new("websocket.opcode")
+
+-- The dialect of a first message: by the path of the upgrade, else by its own bytes.
+local function dialect_of_message(conversation, raw)
+    if conversation.web ~= nil then return conversation.web and "web" or "hardware" end
+    if surely_blynk(raw) == "hardware" then return "hardware" end
+    if #raw < 3 then return nil end
+    if byte(raw, 1) == RESPONSE then
+        if #raw == 7 and STATUSES[select(3, header(raw, 0, "app"))] then return "web" end
+        if #raw == 5 and STATUSES[select(3, header(raw, 0, "hardware"))] then return "hardware" end
+        return nil
+    end
+    if byte(raw, 1) == APP_LOGIN and raw:find("^[%w%.%_%+%-]+@", 4) then return "web" end
+    return nil
+end
+
+local function dissect_web(tvb, raw, pinfo, tree, conversation, direction)
+    if #raw < 3 then
+        show_cut(tvb, 0, "web", nil, nil, nil, #raw, pinfo, tree)
+        return
+    end
+    local cmd, i1, i2 = byte(raw, 1, 3)
+    local word = #raw - 3
+    if cmd == RESPONSE then
+        if #raw ~= 7 then
+            local item = tree:add(blynk, tvb(0, #raw))
+            item:add_proto_expert_info(e.web)
+            column(pinfo, "a RESPONSE of the wrong size")
+            return
+        end
+        word = select(3, header(raw, 0, "app"))
+    end
+    show_frame(tvb, raw, 0, #raw, cmd, i1 * 256 + i2, word, "web", pinfo, tree, conversation, direction)
+end
+
+-- In the hardware dialect WebSocket is a stream of bytes: a frame that its message does not end is carried over.
+local function dissect_carried(tvb, raw, pinfo, tree, conversation, direction, lane)
+    local key = pinfo.number .. ":" .. raw
+    local carried
+    if pinfo.visited then
+        carried = lane.messages[key] or ""
+    else
+        carried = lane.carried
+        if carried ~= "" then lane.messages[key] = carried end
+    end
+    if carried ~= "" then
+        raw = carried .. raw
+        tvb = ByteArray.new(raw, true):tvb("Blynk frames")
+    end
+    local rest = ""
+    dissect_frames(tvb, raw, "hardware", pinfo, tree, conversation, direction, function(at)
+        rest = raw:sub(at + 1)
+        local item = tree:add(blynk, tvb(at))
+        item:set_text("Blynk, the beginning of a frame that the next message ends")
+        column(pinfo, "the beginning of a frame")
+        return true
+    end)
+    if not pinfo.visited then lane.carried = rest end
+end
+
+-- Blynk travels in binary messages. The opcode is not at hand where nobody asked for the tree of fields.
+local function is_text(raw)
+    local opcodes = { websocket_opcode() }
+    local opcode = opcodes[#opcodes]
+    if opcode and opcode.value == 1 then return true end
+    return not LONGEST.web[byte(raw, 1)] and not raw:find("[^\t\r\n\32-\126]")
+end
+
+local function websocket_heuristic(tvb, pinfo, tree)
+    local total = tvb:len()
+    if total == 0 or tvb:reported_len() > total then return false end
+    local conversation, direction = conversation_of(pinfo)
+    local lane, raw = lane_of(conversation, direction, "ws"), whole(tvb)
+    if is_text(raw) then return false end
+    if not lane.kind then
+        local peer = conversation.lanes["ws" .. (3 - direction)]
+        lane.kind = peer and peer.kind or dialect_of_message(conversation, raw)
+        if not lane.kind then return false end
+    end
+    if lane.kind == "web" then
+        dissect_web(tvb, raw, pinfo, tree, conversation, direction)
+    else
+        dissect_carried(tvb, raw, pinfo, tree, conversation, direction, lane)
+    end
+    return true
+end
+
+blynk:register_heuristic("tcp", heuristic("tcp"))
+blynk_tls:register_heuristic("tls", heuristic("tls"))
+blynk:register_heuristic("ws", websocket_heuristic)
+
+-- On its own ports everything comes here first, and what is no Blynk is handed on.
+local tcp_ports, tls_ports = DissectorTable.get("tcp.port"), DissectorTable.get("tls.port")
+for _, port in ipairs(PLAIN_PORTS) do tcp_ports:add(port, blynk) end
+for _, port in ipairs(TLS_PORTS) do
+    if port ~= 443 then tcp_ports:add(port, blynk) end
+    tls_ports:add(port, blynk_tls)
+end
