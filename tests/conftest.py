@@ -1,7 +1,8 @@
 """Tests that need a program that is not everywhere run, or fail, or are left out where everyone sees it.
 
 Such a test carries a marker with the program's name. Without the program it fails. Only where the environment variable
-BLYNKSCOPE_TESTS_WITHOUT names the program are its tests left out, and then the report ends by counting them.
+BLYNKSCOPE_TESTS_WITHOUT names the program are its tests left out, and then the report ends by counting them. The same
+holds for tests that must be root, on Linux, to sniff in network namespaces of their own: their marker is `root`.
 
 Properties are tried on the same examples in every run, so that a run can be repeated. HYPOTHESIS_PROFILE=explore draws
 new ones: run it now and then, and put what it finds into an @example.
@@ -9,6 +10,8 @@ new ones: run it now and then, and put what it finds into an @example.
 
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -18,7 +21,19 @@ settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
-PROGRAMS = ("tshark",)
+
+def is_root():
+    """May this process make network namespaces and sniff in them?"""
+    if sys.platform != "linux" or os.geteuid() or shutil.which("ip") is None or shutil.which("unshare") is None:
+        return False
+    command = ["unshare", "-n", "ip", "link", "set", "lo", "up"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+
+
+PROGRAMS = {
+    "tshark": (lambda: shutil.which("tshark") is not None, "tshark is not installed: install it"),
+    "root": (is_root, "this is not root on Linux, with `ip` and `unshare` and the right to make network namespaces: be it"),
+}
 VARIABLE = "BLYNKSCOPE_TESTS_WITHOUT"
 
 left_out = pytest.StashKey[dict[str, Counter]]()
@@ -47,13 +62,17 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in set(gone)]
 
 
+there = {}
+
+
 def pytest_runtest_setup(item):
-    for name in PROGRAMS:
-        if item.get_closest_marker(name) and shutil.which(name) is None:
-            message = (
-                f"{name} is not installed: install it, or set {VARIABLE}={name} to leave out the tests that need it"
-            )
-            pytest.fail(message, pytrace=False)
+    for name, (look, lacking) in PROGRAMS.items():
+        if item.get_closest_marker(name) is None:
+            continue
+        if name not in there:
+            there[name] = look()
+        if not there[name]:
+            pytest.fail(f"{lacking}, or set {VARIABLE}={name} to leave out the tests that need it", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -31,7 +31,7 @@ class Http:
         client.via = server.via = ("tcp",)
         self.stream = SimpleNamespace(
             run=self.run, number=number, via=("tcp",), lanes=self.lanes, client=client, server=server, source=0,
-            device=None,
+            device=None, opened=SimpleNamespace(server="192.0.2.2:8080"),
         )  # fmt: skip
         self.talk, self.readers = HttpTalk(self.stream), (HttpReader(True), HttpReader(False))
         self.records, self.through, self.time = [], [b"", b""], 100.0

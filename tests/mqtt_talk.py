@@ -5,14 +5,21 @@ from nettalk import Connections
 from blynkscope.analysis.records import MessageRecord
 from blynkscope.protocol import mqtt
 from blynkscope.protocol.mqtt_codes import (
-    CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBLISH, SUBACK, SUBSCRIBE,
+    CONNACK,
+    CONNECT,
+    DISCONNECT,
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    SUBSCRIBE,
 )  # fmt: skip
 from blynkscope.wire.events import Closed, Data, Opened
 
 TOKEN = b"Zy3kP0vQ8sWnT5uHc1LdR7xJm9AbGe2F"
 LEGACY_TOKEN = b"0123456789abcdef0123456789abcdef"
 FLAGS = {"user": 1, "password": 1, "will_retain": 0, "will_qos": 0, "will": 0, "clean": 1, "reserved": 0}
-NO_VALUE = object()
 
 
 def connect(user=b"device", password=TOKEN, *, version=4, keep_alive=45, client_id=b"", properties=(), **flags):
@@ -28,22 +35,22 @@ def connack(code=0, *, version=4, properties=None, flags=0):
     return mqtt.build(CONNACK, 0, {"flags": flags, "reason": code, "properties": properties}, version)
 
 
-def publish(topic, payload=b"", *, qos=0, id=None, version=4, properties=(), dup=0, retain=0):
-    parts = {"topic": topic, "id": id, "properties": list(properties), "payload": payload}
+def publish(topic, payload=b"", *, qos=0, ident=None, version=4, properties=(), dup=0, retain=0):
+    parts = {"topic": topic, "id": ident, "properties": list(properties), "payload": payload}
     return mqtt.build(PUBLISH, dup << 3 | qos << 1 | retain, parts, version)
 
 
-def puback(id, *, version=4, reason=None, properties=None):
-    return mqtt.build(PUBACK, 0, {"id": id, "reason": reason, "properties": properties}, version)
+def puback(ident, *, version=4, reason=None, properties=None):
+    return mqtt.build(PUBACK, 0, {"id": ident, "reason": reason, "properties": properties}, version)
 
 
-def subscribe(id, *filters, version=4):
-    parts = {"id": id, "properties": [], "filters": [{"topic": one, "options": 0} for one in filters]}
+def subscribe(ident, *filters, version=4):
+    parts = {"id": ident, "properties": [], "filters": [{"topic": one, "options": 0} for one in filters]}
     return mqtt.build(SUBSCRIBE, 2, parts, version)
 
 
-def suback(id, codes=b"\0", *, version=4):
-    return mqtt.build(SUBACK, 0, {"id": id, "properties": [], "reasons": codes}, version)
+def suback(ident, codes=b"\0", *, version=4):
+    return mqtt.build(SUBACK, 0, {"id": ident, "properties": [], "reasons": codes}, version)
 
 
 def disconnect(reason=None, *, version=4, properties=None):
@@ -69,7 +76,10 @@ def login(**options):
 
 
 class MqttConnections(Connections):
-    """Several MQTT connections of one run. A wire is `(side, bytes)` or `(side, bytes, seconds after the last)`."""
+    """Several MQTT connections of one run. A wire is `(side, bytes)` or `(side, bytes, seconds after the last)`.
+
+    A connection whose end (`how`) is None stays open.
+    """
 
     def mqtt(
         self, *wires, at=100.0, port=1883, client="192.0.2.1", server="192.0.2.2", how="fin", by=0, after=0.1, pieces=0
@@ -82,7 +92,7 @@ class MqttConnections(Connections):
             size = pieces or len(data) or 1
             for start in range(0, len(data), size):
                 self.tell(Data(n, side, at, data[start : start + size]))
-        return self.tell(Closed(n, at + after, how, by, (True, True)))
+        return self.tell(Closed(n, at + after, how, by, (True, True))) if how else self
 
     @property
     def messages(self):

@@ -70,7 +70,9 @@ class Shark:
 
     def lua_errors(self, path, *options):
         """What Lua complained of inside packets."""
-        return self.fields(path, "frame.number", "_ws.expert.message", options=options, only="_ws.lua.error", check=False)
+        return self.fields(
+            path, "frame.number", "_ws.expert.message", options=options, only="_ws.lua.error", check=False
+        )
 
 
 def new_shark():

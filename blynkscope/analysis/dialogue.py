@@ -18,7 +18,7 @@ from blynkscope.analysis.session import Happening
 from blynkscope.analysis.standing import Standing
 from blynkscope.analysis.tempo import Latency
 from blynkscope.protocol import bodies, commands, limits
-from blynkscope.protocol.commands import LOGINS
+from blynkscope.protocol.commands import BEFORE_LOGIN, LOGINS, SESSION_LOGINS
 from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.protocol.schema import readable
 from blynkscope.protocol.statuses import SUCCESS
@@ -200,7 +200,7 @@ class Dialogue(Standing):
             if message_id != lane.next_id:
                 self._numbered(lane, n, message_id)
             lane.next_id = message_id + 1
-            if not self.session.settled and cmd not in LOGINS:
+            if not self.session.settled and cmd not in SESSION_LOGINS:
                 self._early(lane, n, cmd, time)
         self._take_in(lane, n, cmd, body, time)
         for tell in self.hooks.spoke:
@@ -246,7 +246,7 @@ class Dialogue(Standing):
             answers = found.n
             rtt = _elapsed(found.sent_at, time)
             if isinstance(found, Request):
-                if found.cmd in LOGINS and lane.direction == SERVER:
+                if found.cmd in SESSION_LOGINS and lane.direction == SERVER:
                     self.session.login_answered(status, time)
                 self._was_answered(found, rtt, time)
                 for tell in self.hooks.answered:
@@ -280,7 +280,8 @@ class Dialogue(Standing):
         """A request got its answer."""
         if rtt is not None:
             self._took(request.cmd, rtt)
-        if not self.session.settled and request.cmd not in LOGINS:
+        # A login has words of its own, and what may come before it proves none.
+        if not self.session.settled and request.cmd not in SESSION_LOGINS and request.cmd not in BEFORE_LOGIN:
             self.session.happens(Happening.ANSWERED, time)
 
     def _took(self, cmd: int, rtt: float) -> None:

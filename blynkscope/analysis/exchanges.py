@@ -62,7 +62,9 @@ class Exchange:
         request = self.request
         if request is None or request.get("head_cut"):
             return False
-        return self.sent is not None or not (request.get("length") or request.get("chunked"))
+        if self.sent is not None:
+            return bool(self.sent["complete"])
+        return not (request.get("length") or request.get("chunked"))
 
 
 class Exchanges:

@@ -8,7 +8,7 @@ from blynkscope.analysis.exchanges import Exchange, Exchanges
 from blynkscope.analysis.records import SCHEMA, LinkRecord, MessageRecord
 from blynkscope.analysis.relays import Expectation, Relays
 from blynkscope.protocol import rest
-from blynkscope.protocol.model import Sender
+from blynkscope.protocol.model import Era, Sender
 from blynkscope.wire.http_bodies import without_cut_word
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _TARGET_SHOWN = 200
 _CONTENT_SHOWN = 72
 """Characters of a body in a line."""
 _DIGEST_SHOWN = 8
+_FRAMES_SHOWN = 8
 _BAD_STATUS = 400
 _DIGESTS = frozenset({"firmware-download", "upload"})
 """Kinds whose content has to arrive unchanged."""
@@ -88,8 +89,10 @@ class HttpTalk:
         """A whole request: the server will do what it says before it answers."""
         call, relays = call_of(exchange), self._stream.run.relays
         writes = rest.written(call, (exchange.sent or {}).get("content"))
-        expected = self._expected[exchange] = Expectation(call.token, writes, exchange.asked)
-        if relays is not None and call.kind in rest.RELAYED:
+        orders = call.kind == "ota-start"
+        expected = Expectation(self._stream, call.token, writes, exchange.asked, orders=orders)
+        self._expected[exchange] = expected
+        if relays is not None and (orders or call.kind in rest.RELAYED):
             relays.expect(expected)
 
     def _record(self, exchange: Exchange, time: float | None) -> MessageRecord:
@@ -99,16 +102,20 @@ class HttpTalk:
         frames: tuple[int, ...] = ()
         if expected is not None:
             frames, expected.message = tuple(expected.frames), number
+            expected.accepted = exchange.status == 200 and call.era is Era.LEGACY
             if (exchange.status or 0) >= _BAD_STATUS and run.relays is not None:
                 run.relays.drop(expected)
+        detail = _detail(exchange, call)
+        if call.kind == "firmware-download" and run.relays is not None:
+            detail["ordered_by"] = run.relays.order_of(str(detail["path"]))
         asker = self._asker
         rtt = None
         if exchange.asked is not None and exchange.answered is not None:
             rtt = round((exchange.answered - exchange.asked) * 1000.0, 3)
         return MessageRecord(
             SCHEMA, number, time, stream.number, asker.src, asker.dst, _sender(asker, call, exchange), asker.via,
-            "http", call.kind, exchange.method or "?", _detail(exchange, call), _text(exchange, call, frames), frames,
-            None, rtt, tuple(dict.fromkeys(exchange.findings)),
+            "http", call.kind, exchange.method or "?", detail, _text(exchange, call, frames), frames, None, rtt,
+             tuple(dict.fromkeys(exchange.findings)),
         )  # fmt: skip
 
 
@@ -183,7 +190,7 @@ def _text(exchange: Exchange, call: rest.Meaning, frames: tuple[int, ...]) -> st
             asked += " " + shown(str(sent["content"]), _CONTENT_SHOWN)
         elif sent.get("bytes"):
             asked += f" ({sent['bytes']} bytes)"
-    return f"{asked} → {_answer(exchange, call)}{_caused(frames)}"
+    return f"{asked} → {_answer(exchange, call)}{_caused(frames, call)}"
 
 
 def _answer(exchange: Exchange, call: rest.Meaning) -> str:
@@ -209,11 +216,19 @@ def _answer(exchange: Exchange, call: rest.Meaning) -> str:
     return f"{said}, {size} bytes{tail}"
 
 
-def _caused(frames: tuple[int, ...]) -> str:
-    return f", device HW {', '.join(f'#{n}' for n in frames)} (id {rest.RELAY_ID})" if frames else ""
+def _caused(frames: tuple[int, ...], call: rest.Meaning) -> str:
+    if not frames:
+        return ""
+    numbers = ", ".join(f"#{n}" for n in frames[:_FRAMES_SHOWN]) + (", …" if len(frames) > _FRAMES_SHOWN else "")
+    return (
+        f", device INTERNAL ota {numbers}"
+        if call.kind == "ota-start"
+        else f", device HW {numbers} (id {rest.RELAY_ID})"
+    )
 
 
 def shown(text: str, most: int) -> str:
     """Text of the wire on one line; where it is cut, no piece of a word stays at its end."""
-    text = " ".join(text[: 2 * most + 1].split())
-    return text if len(text) <= most else without_cut_word(text[:most]) + "…"
+    plain = " ".join(text[: 2 * most].split())
+    whole = len(text) <= 2 * most and len(plain) <= most
+    return plain if whole else without_cut_word(plain[:most]) + "…"

@@ -60,7 +60,8 @@ def is_blynk(stream: Conversation, connect: dict[str, Any]) -> bool:
     if connect.get("user") == mqtt_topics.USER or era_of_host(stream.host) is Era.IOT:
         return True
     will = (connect.get("will") or {}).get("topic") or ""
-    return era_of_token(connect.get("password")) is not None or mqtt_topics.find(will) is not None
+    tokens = (connect.get("password"), connect.get("user"))
+    return any(era_of_token(one) is not None for one in tokens) or mqtt_topics.find(will) is not None
 
 
 class MqttTalk:

@@ -120,6 +120,9 @@ class Standing:
             if lane.direction == CLIENT:
                 self.session.happens(Happening.LOGIN, time)
                 self._logs_in(lane, n, cmd, body)
+        elif cmd == commands.SHARE_LOGIN:
+            if lane.direction == CLIENT:
+                self.session.happens(Happening.LOGIN, time)
         elif cmd == commands.INTERNAL:
             if lane.direction == CLIENT:
                 self._introduces(lane, body)

@@ -15,6 +15,7 @@ from blynkscope.errors import BlynkscopeError, EnvironmentProblem, FilterError
 
 COMMANDS = {
     "decode": ("blynkscope.cli.decode", "Read captures: annotated frames and findings."),
+    "live": ("blynkscope.cli.live", "Sniff behind a network interface: the same, as it happens."),
     "hexdump": ("blynkscope.cli.hexdump", "Take pasted bytes apart, field by field."),
     "redact": ("blynkscope.cli.redact", "Write a capture or log for sharing, without its secrets."),
     "wireshark": ("blynkscope.cli.wireshark", "Write a dissector for Wireshark and tshark."),

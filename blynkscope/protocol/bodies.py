@@ -6,13 +6,46 @@ The elements and what a `Body` can do are in `protocol.schema`.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import construct as con
 
 from blynkscope.protocol import limits
-from blynkscope.protocol.schema import NUL, Body, BoundedZlib, Fields, Part, Parts, joined, readable, words
+from blynkscope.protocol.schema import (
+    NUL,
+    Body,
+    BoundedZlib,
+    Fields,
+    Part,
+    Parts,
+    joined,
+    part_came_before,
+    readable,
+    words,
+)
+
+
+class Leading(Part):
+    """A part that is there only if what is left of the body matches; otherwise `None`, and nothing is consumed.
+
+    Args:
+        pattern: Regular expression for everything from this part to the end of the body.
+        secret: What kind of secret it holds, if any.
+    """
+
+    def __init__(self, pattern: bytes, secret: str | None = None) -> None:
+        super().__init__(secret)
+        self.pattern = re.compile(pattern, re.DOTALL)
+
+    def _parse(self, stream: Any, context: Any, path: str) -> bytes | None:
+        start = stream.tell()
+        rest = stream.read()
+        stream.seek(start)
+        if not self.pattern.fullmatch(rest, 1 if part_came_before(stream) else 0):
+            return None
+        return super()._parse(stream, context, path)
 
 
 def _token_problem(parsed: Any) -> str | None:
@@ -62,15 +95,6 @@ SHARE_LOGIN = words(
     "email", "token", "client", "version",
     secrets={"email": "email", "token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
 )  # fmt: skip
-ASSIGN_TOKEN = words("dash", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
-RESET_PASSWORD = words(
-    "step",
-    "email",
-    "app",
-    secrets={"email": "email", "app": "password"},
-    required=1,
-    longest=limits.PLAUSIBLE_TEXT_BODY,
-)
 REDIRECT = words(
     "host", "port", required=1, longest=limits.PLAUSIBLE_TEXT_BODY,
     reading=lambda fields: f"go to {fields.get('host', '')}" + (f":{fields['port']}" if fields.get("port") else ""),
@@ -375,6 +399,25 @@ def json_fields(raw: bytes) -> Fields:
         return {"text": readable(raw)}
 
 
+_CHECKED = 16 * 1024
+"""Bytes of a document that are looked at to tell whether it is one."""
+
+
+def json_problem(raw: bytes | None) -> str | None:
+    """Why this is no JSON document, or None. One that is cut at its end counts as one."""
+    if raw is None:
+        return None
+    text = raw[:_CHECKED].decode("utf-8", "replace").rstrip("\ufffd")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(text) or error.msg.startswith(("Unterminated", "Invalid control", "Invalid \\u"))
+        return None if cut or not text[error.pos :].strip() else f"no JSON at {error.pos}: {error.msg}"
+    except (ValueError, RecursionError):
+        return None
+    return None
+
+
 def _json_safe(value: Any, levels: int = limits.JSON_LEVELS_MAX) -> Any:
     """JSON values that every JSON reader takes: no NaN, no integers beyond 64 bits, no lone surrogates.
 
@@ -419,28 +462,54 @@ def json_body(*names: str) -> Body:
         head = [f"{name} {fields[name]}" for name in names if fields.get(name)]
         return " · ".join([*head, *([json_reading(fields)] if {"json", "text"} & fields.keys() else [])])
 
-    return Body(" · ".join([*names, "JSON"]), schema, project, reading, longest=limits.APP_BODY_MAX)
+    def check(parsed: Any) -> str | None:
+        return json_problem(parsed["json"])
+
+    return Body(" · ".join([*names, "JSON"]), schema, project, reading, check, longest=limits.APP_BODY_MAX)
+
+
+class _Packed(BoundedZlib):
+    """The same of what is left of a body; None where nothing is."""
+
+    def _decode(self, obj: bytes, context: Any, path: str) -> Any:
+        return super()._decode(obj, context, path) if obj else None
+
+    def _encode(self, obj: Any, context: Any, path: str) -> bytes:
+        return b"" if obj is None else super()._encode(obj, context, path)
 
 
 def _profile_fields(parsed: Any) -> Fields:
+    fields: Fields = {name: readable(part) for name in _REQUESTED if (part := parsed[name]) is not None}
     profile = parsed.profile
+    if profile is None:
+        return fields
     if profile.data is None:
-        return {"text": readable(profile.packed), "problem": profile.problem}
-    fields = {"inflated": len(profile.data), **json_fields(profile.data)}
+        return {**fields, "text": readable(profile.packed), "problem": profile.problem}
+    fields |= {"inflated": len(profile.data), **json_fields(profile.data)}
     if profile.problem:
         fields["problem"] = profile.problem
     return fields
 
 
+def _profile_reading(fields: Fields) -> str:
+    if "inflated" in fields:
+        return f"{fields['inflated']} bytes inflated: {json_reading(fields)}"
+    asked = [f"{name} {fields[name]}" for name in _REQUESTED if fields.get(name)]
+    return " · ".join(asked) if asked else json_reading(fields)
+
+
+_REQUESTED = ("dash", "token", "published")
 JSON = json_body()
 PROFILE = Body(
-    "zlib(JSON), or the id of a dashboard in a request",
-    con.Struct("profile" / BoundedZlib(con.GreedyBytes)),
-    _profile_fields,
-    lambda fields: (
-        f"{fields['inflated']} bytes inflated: {json_reading(fields)}" if "inflated" in fields else json_reading(fields)
+    "zlib(JSON); in a request dash, or token [· dash]",
+    con.Struct(
+        # Compressed JSON is never made of these characters alone.
+        "dash" / Leading(rb"[0-9]{1,10}"),
+        "token" / Leading(rb"[0-9A-Za-z_-]{2,64}(\0[0-9]{1,10})?", "token"),
+        "published" / Leading(rb"[0-9]{1,10}"),
+        "profile" / _Packed(con.GreedyBytes),
     ),
+    _profile_fields,
+    _profile_reading,
     longest=limits.APP_BODY_MAX,
 )
-DASH = words("dash", rest="args", longest=limits.PLAUSIBLE_TEXT_BODY)
-TARGET = words("target", rest="args", longest=limits.APP_BODY_MAX)

@@ -40,6 +40,10 @@ DEVICE_OFFLINE = 71
 
 LOGINS = frozenset({LOGIN, HW_LOGIN})
 """The two commands with which a device logs in."""
+SESSION_LOGINS = LOGINS | {SHARE_LOGIN}
+"""What asks for a session: a guest of a shared project logs in with the token of the share."""
+BEFORE_LOGIN = frozenset({REGISTER, GET_SERVER, 58, 63, 81})
+"""What an app may say without being logged in: register, ask for its server, open what was shared, reset a password."""
 
 REST_WRITE_ID = 111
 """The id of a write that the server passes on from its HTTP API (measured)."""

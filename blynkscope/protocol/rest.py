@@ -15,6 +15,8 @@ import msgspec
 from blynkscope.protocol import commands
 from blynkscope.protocol.model import Era
 
+TOKEN_LEAST = 16
+"""Characters of what is taken for a token where only its place in the path tells: half a token, and no common word."""
 PARAMETERS_MAX = 256
 """Parameters of a query that are read: a batch of Blynk IoT has one for each datastream of a template."""
 VALUES_MAX = 256
@@ -66,8 +68,8 @@ class PinWrite(msgspec.Struct, frozen=True):
 class Meaning(msgspec.Struct, frozen=True):
     """What a call means.
 
-    `token` is the device's, in either place; `pin` the first one that it names; `writes` what its URL writes, and
-    `properties` what it sets of a widget or datastream.
+    `token` is the device's, in either place, where it is long enough to be one; `pin` the first one that it names;
+    `writes` what its URL writes, and `properties` what it sets of a widget or datastream.
     """
 
     kind: str
@@ -137,7 +139,8 @@ CALLS: tuple[Call, ...] = (
 KINDS = tuple(dict.fromkeys([row.kind for row in CALLS] + ["websocket-upgrade", "mqtt-upgrade", "tunnel", "other"]))
 """Everything that a call may be."""
 _SPLIT = [(row, row.pattern.split("/")[1:]) for row in CALLS]
-_OWN = frozenset({"token", "auth_token", "pin", "value", "datastreamid", "datastreamname", "format", "period"})
+_TOKEN_NAMES = frozenset({"token", "auth_token"})
+_OWN = frozenset({*_TOKEN_NAMES, "pin", "value", "datastreamid", "datastreamname", "format", "period"})
 """Parameters of the API itself, in lower case; others name datastreams, or properties."""
 
 
@@ -197,9 +200,11 @@ def _fits(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
 
 def _read(row: Call, found: dict[str, str], query: str, token: str | None) -> Meaning:
     pairs = _pairs(query)
-    token = found.get("token") or next(
-        (value for name, value in pairs if name.lower() in {"token", "auth_token"}), token
-    )
+    segment = found.get("token", "")
+    if len(segment) >= TOKEN_LEAST:
+        token = segment
+    else:
+        token = next((value for name, value in pairs if name.lower() in _TOKEN_NAMES), token)
     kind, doc = row.kind, row.doc
     if row.era is Era.LEGACY:
         pin = found.get("pin")

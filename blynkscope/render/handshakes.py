@@ -183,7 +183,9 @@ def _alert(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
         return Told(f"TLS: {who} sends an encrypted alert", extra=True)
     harmless = detail["number"] in _HARMLESS_ALERTS
     cause = _text(detail.get("cause") or "", _CAUSE_MAX)
-    return Told(f"TLS: {who} sends {_alert_name(detail)}", calm=harmless, advice="" if harmless else cause)
+    # The end of every connection in good order is no news.
+    extra = harmless and bool(detail.get("decrypted"))
+    return Told(f"TLS: {who} sends {_alert_name(detail)}", harmless, extra, advice="" if harmless else cause)
 
 
 def _alert_name(detail: Mapping[str, Any]) -> str:
@@ -193,11 +195,14 @@ def _alert_name(detail: Mapping[str, Any]) -> str:
 
 def _keys(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
     state = str(detail.pop("state", ""))
-    return Told(f"TLS: {_keys_of(state)}{_left(detail)}", calm=state in _CALM_KEYS)
-
-
-def _keys_of(state: str) -> str:
-    return _KEYS.get(state) or f"keys: {_text(state or 'unknown', 24)}"
+    for key in ("version", "cipher", "server_random"):
+        # The hello of the server says the same.
+        detail.pop(key, None)
+    source, why = detail.pop("source", None), detail.pop("why", None)
+    text = _KEYS.get(state) or f"keys: {_text(state or 'unknown', 24)}"
+    text += f" ({_text(source, 60)})" if source else ""
+    text += f": {_text(why)}" if why else ""
+    return Told(f"TLS: {text}{_left(detail)}", calm=state in _CALM_KEYS)
 
 
 def _lost(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
@@ -205,27 +210,40 @@ def _lost(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
 
 
 def _resumed(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
-    return Told(f"TLS: an earlier session is resumed{_left(detail)}")
+    how = {"id": "by its id", "ticket": "by a ticket", "psk": "by a pre-shared key"}.get(str(detail.pop("how", "")), "")
+    return Told(f"TLS: an earlier session is resumed{f' {how}' if how else ''}{_left(detail)}")
 
 
 def _renegotiation(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
-    return Told(f"TLS: {who} begins to renegotiate: what follows is not opened{_left(detail)}", calm=False)
+    by, followed = detail.pop("by", None), detail.pop("followed", False)
+    who = f"the {_text(by, 12)}" if by else who
+    rest = "" if followed else ": what follows is not opened"
+    return Told(f"TLS: {who} begins to renegotiate{rest}{_left(detail)}", calm=bool(followed))
 
 
 def _early_data(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
-    return Told(f"TLS: {who} sends early data, before the server has answered{_left(detail)}")
+    accepted, opened = detail.pop("accepted", None), detail.pop("decrypted", None)
+    facts = [] if accepted is None else ["accepted" if accepted else "refused by the server"]
+    facts += [] if opened is None else ["opened" if opened else "not opened"]
+    said = f": {', '.join(facts)}" if facts else ""
+    return Told(f"TLS: {who} sends early data{said}{_left(detail)}")
 
 
 def _undecodable(record: StreamRecord) -> Told:
     detail = dict(record.detail)
     detail.pop("fact", None)
+    detail.pop("offset", None)
     sender = "" if record.sender in {"", "unknown"} else f" from {_text(record.sender, 12)}"
-    count, size = detail.pop("count", None), detail.pop("size", None)
-    size = record.bytes or size or 0
-    sized = f"{_text(size, 20)} byte{'' if size == 1 else 's'}"
-    what = f"{_text(count, 20)} TLS records ({sized})" if isinstance(count, int) and count > 1 else sized
+    count, size = detail.pop("count", None), record.bytes or detail.get("size") or 0
+    detail.pop("size", None)
     reason, sequence = detail.pop("reason", None), detail.pop("sequence", None)
-    place = "" if sequence is None else f", from record {_text(sequence, 20)} on" if count else f", record {sequence}"
+    sized = f"{_text(size, 20)} byte{'' if size == 1 else 's'}" if size else ""
+    if isinstance(count, int):
+        more = "" if sequence is not None else " more"
+        what = f"{count}{more} record{'' if count == 1 else 's'}" + (f" ({sized})" if sized else "")
+    else:
+        what = sized or "a record"
+    place = "" if sequence is None else f" (record {_text(sequence, 20)} of its keys)"
     why = f": {_text(reason)}" if reason else ""
     return Told(f"{what}{sender} cannot be decoded{place}{why}{_left(detail)}", calm=False)
 
@@ -254,11 +272,21 @@ def _closing(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
 
 
 def _trouble(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
-    reason = detail.pop("reason", None) or detail.pop("error", None)
-    detail.pop("error", None)
-    cut = record.detail.get("fact") == "ws-cut"
-    text = f"WebSocket: a message of {who} is cut" if cut else f"WebSocket: {who} breaks the protocol"
-    return Told(text + (f": {_text(reason)}" if reason else "") + _left(detail), calm=False)
+    reason = detail.pop("reason", None)
+    detail.pop("offset", None)
+    words = _TROUBLES[fact_of(record)].format(who=who)
+    if (expected := detail.pop("expected", None)) is not None:
+        words = f"the frames of {who} are {'not masked' if expected else 'masked'}, against the protocol"
+    return Told(f"WebSocket: {words}" + (f": {_text(reason)}" if reason else "") + _left(detail), calm=False)
+
+
+_TROUBLES = {
+    "ws-error": "what {who} sends is no frame",
+    "ws-cut": "a message of {who} is cut",
+    "ws-masking": "masking",
+    "ws-too-big": "a message of {who} is too big to be kept",
+    "ws-unreadable": "a message of {who} cannot be decompressed",
+}
 
 
 _TELLERS: dict[str, Callable[[dict[str, Any], str, StreamRecord], Told]] = {
@@ -273,8 +301,7 @@ _TELLERS: dict[str, Callable[[dict[str, Any], str, StreamRecord], Told]] = {
     "tls-early-data": _early_data,
     "ws-upgraded": _upgraded,
     "ws-close": _closing,
-    "ws-error": _trouble,
-    "ws-cut": _trouble,
+    **dict.fromkeys(_TROUBLES, _trouble),
 }
 
 

@@ -23,33 +23,45 @@ _WRAPPERS = ("tls", "ssl", "websocket")
 
 _TELLING = frozenset({"tls-client-hello", "tls-server-hello", "tls-certificate", "tls-alert"})
 """Facts that say more than that TLS was recognised."""
+_READ = frozenset({"tls", "http", "websocket", "mqtt"})
+"""Protocols that are read."""
 
 
 class Recognised:
-    """Records that say no more than that TLS was recognised wait until it is clear whether facts tell it better."""
+    """Records that say no more than that another protocol was recognised wait for something that tells it better.
+
+    For TLS these are facts about the handshake, for HTTP and MQTT the messages themselves. Where none come, the records
+    are shown before what else happens on the stream, at its end at the latest.
+    """
 
     def __init__(self) -> None:
         self.waiting: dict[tuple[int, bool], StreamRecord] = {}
+        """By stream, and whether it is about the server's direction."""
 
     def pass_on(self, record: Record) -> Sequence[Record]:
         """What is to be shown now, in order."""
         if isinstance(record, StreamRecord):
             side = record.stream, record.sender == "server"
             fact = fact_of(record)
-            if record.kind == "tls" and not fact and record.detail.get("protocol") == "tls":
+            if not fact and record.kind in {"tls", "foreign"} and record.detail.get("protocol") in _READ:
                 if side in self.waiting or len(self.waiting) >= limits.STREAMS_MAX:
                     return (record,)
                 self.waiting[side] = record
                 return ()
-            if fact in _TELLING:
-                self.waiting.pop(side, None)
-            if fact.startswith("tls-") or record.kind == "gap":
+            if fact in _TELLING and not record.detail.get("encrypted") and self._held(side) == "tls":
+                del self.waiting[side]
+            if fact or record.kind == "gap":
                 return (record,)
         if not self.waiting:
             return (record,)
         if isinstance(record, SummaryRecord):
             return [*self.rest(), record]
-        if isinstance(record, StreamRecord | FindingRecord | FrameRecord | MessageRecord):
+        if isinstance(record, MessageRecord):
+            for side in ((record.stream, False), (record.stream, True)):
+                if self._held(side) != "tls":
+                    self.waiting.pop(side, None)
+            return (record,)
+        if isinstance(record, StreamRecord | FindingRecord | FrameRecord):
             stream = record.stream
         elif isinstance(record, Observed):
             stream = record.facts.stream
@@ -57,10 +69,18 @@ class Recognised:
             return (record,)
         if stream is None:
             return (record,)
+        # A call is told when its answer is complete; what is found in it comes before that.
+        ends = isinstance(record, StreamRecord) and record.kind == "closed"
         sides: list[Record] = [
-            self.waiting.pop(side) for side in ((stream, False), (stream, True)) if side in self.waiting
+            self.waiting.pop(side)
+            for side in ((stream, False), (stream, True))
+            if side in self.waiting and (ends or self._held(side) == "tls")
         ]
         return [*sides, record]
+
+    def _held(self, side: tuple[int, bool]) -> str:
+        record = self.waiting.get(side)
+        return str(record.detail.get("protocol")) if record is not None else ""
 
     def rest(self) -> list[Record]:
         """Those that still wait, for the end of the run."""

@@ -144,6 +144,9 @@ class Rows:
         stream = f"{record.stream:3}" if self.many_streams else "   "
         dialect = "hardware" if record.protocol == "mqtt" else "app"
         sender = self._senders.get((record.sender, dialect)) or self._senders["unknown", "hardware"]
+        if record.protocol == "http" and record.sender == "unknown":
+            # Whoever it is: calls are made by clients.
+            sender = self._palette.paint("unknown", "→" if self._narrow else f"{'client → server':<15}")
         time = "" if self._small else f" {self.clock(record.time)}"
         front = f"{number_of(record.n):>5}{time} {stream}"
         number = "" if self._tiny else " " * 6

@@ -11,11 +11,10 @@ from typing import BinaryIO
 
 from blynkscope import __version__
 from blynkscope.protocol import limits
+from blynkscope.sources.capture import TLS_KEY_LOG
 
 COMMENT_MAX = 16 * 1024
 """Bytes of a comment or a name: the length field of an option has 16 bits, and nobody reads more in a window."""
-TLS_KEY_LOG = 0x544C534B
-"""Type of the secrets that a decryption secrets block holds: lines in the format of NSS key logs."""
 NANOSECONDS = 9
 SECOND = 1_000_000_000
 

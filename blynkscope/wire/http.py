@@ -56,9 +56,9 @@ class HttpReader:
         `http-response`: status, reason, content_type, length, chunked, location, upgrade, server.
         Both: extensions and subprotocol (of WebSocket), content_encoding, connection.
         `http-body`, where a message has a body, at its end: bytes, complete, framing ("length", "chunked", "close"),
-            expected, missing (bytes that the capture lost), sha256 (of a complete one), multipart_file (does a part
-            carry a file, by the first 64 KiB of the body; None where the body is not multipart), content (the beginning
-            of the body, decompressed, where that is text: see `Sample`).
+            expected, missing (bytes that the capture lost; 1 where nobody knows how many), sha256 (of a complete one),
+            multipart_file (does a part carry a file, by the first 64 KiB of the body; None where the body is not
+            multipart), content (the beginning of the body, decompressed, where that is text: see `Sample`).
         `http-skipped`, at the end: bytes that belonged to no message that could be read.
     Absent facts are None. A head has `head_cut` where its end was not seen, `skipped` with the bytes in front of it
     that belonged to no message, `after_gap` where bytes were missing there. `multipart_file` of a request is always

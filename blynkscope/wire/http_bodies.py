@@ -10,6 +10,7 @@ _CODINGS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 """Window bits of zlib by coding. `deflate` means zlib's format, and some servers send it bare."""
 _SIGNS = frozenset("_-%+.@~")
 """What tokens and addresses are made of beside letters and digits."""
+_GZIP = b"\x1f\x8b\x08"
 _WHITE = frozenset("\t\r\n")
 
 
@@ -43,6 +44,8 @@ class Sample:
         """
         data, cut = bytes(self._data), self._cut
         name = (coding or "").strip().lower()
+        if not name and data.startswith(_GZIP):
+            name = "gzip"  # the legacy server gives the history of a pin as a compressed file
         if name and name != "identity":
             unpacked = _unpacked(data, name)
             if unpacked is None:

@@ -106,10 +106,13 @@ class KeyLog:
                 self.unusable += 1
 
     def _store(self, key: Key) -> None:
-        label, found_by, secret = key
         self.edition += 1
-        if label in {PREMASTER, RSA}:
+        if key[0] in {PREMASTER, RSA}:
             self.premasters = True
+        self._keep(key)
+
+    def _keep(self, key: Key) -> None:
+        label, found_by, secret = key
         held = self._found.setdefault(found_by, {})
         self._count += label not in held
         held[label] = secret
@@ -120,6 +123,10 @@ class KeyLog:
         """A secret by its label and the client's random (for `RSA` the encrypted premaster's front, or a session id)."""
         held = self._found.get(found_by)
         return None if held is None else held.get(label)
+
+    def remember(self, session: bytes, master: bytes) -> None:
+        """Keep the master secret of a session that may be resumed by its number, of which no line need tell again."""
+        self._keep((SESSION, session, master))
 
     def knows(self, random: bytes) -> bool:
         """Does any line have this random?"""

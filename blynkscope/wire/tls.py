@@ -57,7 +57,7 @@ class TlsSession:
 
     @property
     def opened(self) -> bool:
-        """Was anything decrypted?"""
+        """Was any application data decrypted?"""
         return self._shared.opened
 
     def feed(self, direction: int, data: bytes, time: float | None) -> list[tuple[int, Piece]]:

@@ -117,6 +117,8 @@ def old_openers(
     if found is None:
         return _unmatched(keys, client, server, [keylog.CLIENT_RANDOM])
     master, source = found
+    if server.session and exchange:
+        keys.remember(server.session, master)
     outside = tls.EXT_ENCRYPT_THEN_MAC in server.extensions
     one, other = connection_keys(suite, server, client.random, master)
     try:

@@ -71,7 +71,6 @@ class Shared:
 
     def tell_opened(self, direction: int, source: str, time: float | None) -> None:
         """The first record was opened."""
-        self.opened = True
         if not any(told["state"] == "opened" for told in self._told):
             server = self.servers[-1]
             detail = {

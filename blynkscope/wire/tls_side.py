@@ -68,6 +68,7 @@ class Side:
         self._unsure = 0
         self._early_note: dict[str, Any] | None = None
         self._opened = False
+        self._flowing = False
         self._failed: dict[str, Any] | None = None
         self._failures = 0
         self._hole_due = False
@@ -182,7 +183,7 @@ class Side:
                 if not self._left:
                     self._record(time)
             else:
-                if self._opened and not self._head and self._lock is not None and not self._lock.doubt:
+                if self._flowing and not self._head and self._lock is not None and not self._lock.doubt:
                     at = self._bulk(self._lock, data, at, end, time)
                     if at >= end:
                         return
@@ -635,6 +636,7 @@ class Side:
         """What a record held."""
         if kind == tls.APPLICATION_DATA:
             if plain:
+                self._flowing = self._shared.opened = True
                 self._shared.out.append((self._direction, Content(plain, time, self.at)))
         elif kind == tls.HANDSHAKE:
             self._handshake(plain, time, opened=True)
@@ -706,6 +708,7 @@ class Side:
             self._phase = EARLY if self._shared.early_offered else HANDSHAKE
             clients[:] = [hello]
         elif len(clients) < HANDSHAKES_MAX:
+            self._shared.exchange = b""
             clients.append(hello)
 
     def _server_hello(self, body: bytes, time: float | None, *, opened: bool) -> None:

@@ -256,7 +256,7 @@ function SHOW.words(columns, layout)
         local part = parts[place]
         if not part then break end
         local leading = layout.leading[index]
-        if not leading or LEADING[leading](columns.raw:sub(part[1] + 1)) then
+        if not LEADING[leading] or LEADING[leading](columns.raw:sub(part[1] + 1)) then
             words[#words + 1] = name .. " " .. columns:add(name, part, layout.secrets[index], layout.prefixes[index])
             place = place + 1
         end

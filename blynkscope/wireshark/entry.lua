@@ -96,6 +96,13 @@ local function remember_path(conversation, raw)
     if path then conversation.web = path:find("^/dashws") ~= nil end
 end
 
+-- Do the bytes hold one frame and nothing else? Then even an unknown command is one.
+local function is_one_frame(raw)
+    if #raw < 5 then return false end
+    local cmd, _, word = header(raw, 0, "hardware")
+    return #raw == 5 + (cmd == RESPONSE and 0 or word)
+end
+
 -- A direction of a TCP connection, or of what travels inside TLS.
 local function dissect_stream(tvb, pinfo, tree, layer)
     local total = tvb:len()
@@ -118,7 +125,7 @@ local function dissect_stream(tvb, pinfo, tree, layer)
             return 0
         end
         if kind == false and dialect then kind = dialect end
-        if kind == false and find_frame("hardware", whole(tvb), 0) then kind = "hardware" end
+        if kind == false and (is_one_frame(whole(tvb)) or find_frame("hardware", whole(tvb), 0)) then kind = "hardware" end
         if not kind then return 0 end
         lane.kind = kind
     end

@@ -1,6 +1,5 @@
--- The protocol, its fields, its expert infos and its preferences.
+-- The fields of the protocol, its expert infos and its preferences.
 
-local blynk = Proto("blynk", "Blynk")
 local blynk_tls = Proto("blynk_tls", "Blynk inside TLS")
 
 local f = {

@@ -169,7 +169,7 @@ local function show_frame(tvb, raw, at, stop, cmd, id, word, dialect, pinfo, tre
                 if reading ~= "" then label = label .. " " .. shortened(reading, INFO_MAX) end
             end
             local problem = body_problem(row, body)
-            if problem and (body_range or LAYOUTS[row.layout].shortest > 0) then
+            if problem then
                 item:add(f.problem, range, problem):set_generated()
                 item:add_proto_expert_info(e.body, "The body does not parse for its command: " .. problem)
             end

@@ -29,8 +29,11 @@ _HEAD = """\
 -- Do not edit: the next run writes it anew. Works with Lua 5.2 to 5.4 (Wireshark 3.0 and later).
 -- SPDX-License-Identifier: GPL-2.0-or-later
 
-if rawget(_G, "BLYNKSCOPE_DISSECTOR") then return end -- loaded already, from another folder
-BLYNKSCOPE_DISSECTOR = {version_literal}
+local registered, blynk = pcall(Proto, "blynk", "Blynk")
+if not registered then
+    io.stderr:write("blynk.lua: a dissector of the name blynk is loaded already, so this one is left out\\n")
+    return
+end
 
 if set_plugin_info then
     set_plugin_info({{ version = {version_literal}, author = "blynkscope", description = "Blynk protocol" }})
@@ -155,7 +158,7 @@ def _part_names(layouts: list[Layout]) -> dict[str, lua.Value]:
 
 def _flags(keys: Iterable[int] | Iterable[str]) -> lua.Value:
     """A set, as Lua has sets."""
-    return dict.fromkeys(sorted(keys), True)  # type: ignore[type-var]
+    return dict.fromkeys(sorted(keys), True)
 
 
 def _constants() -> dict[str, lua.Value]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import faults
 import files
 import links
+import mqtt
 import others
 import seeds
 import wifi
@@ -19,7 +20,7 @@ import wifi
 def main() -> None:
     if len(sys.argv) > 1:
         files.FOLDER = Path(sys.argv[1])
-    for make in (*links.ALL, *faults.ALL, *others.ALL, *seeds.ALL, *wifi.ALL):
+    for make in (*links.ALL, *faults.ALL, *others.ALL, *mqtt.ALL, *seeds.ALL, *wifi.ALL):
         make()
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from vectors import VECTORS
 
-from blynkscope.protocol import bodies, limits, two_way_bodies
+from blynkscope.protocol import app_bodies, bodies, limits, two_way_bodies
 from blynkscope.protocol.commands import COMMANDS, lookup
 from blynkscope.protocol.schema import Body
 
@@ -68,7 +68,7 @@ HOSTILE_JSON = [
 JSON_BODIES = {
     "JSON": (bodies.JSON, b"%s"),
     "dash and JSON": (bodies.json_body("dash"), b"1\0%s"),
-    "DOCUMENT": (two_way_bodies.DOCUMENT, b"1\0%s"),
+    "DOCUMENT": (app_bodies.DEVICE_DOCUMENT, b"1\0%s"),
     "PROFILE": (bodies.PROFILE, None),
 }
 
@@ -133,7 +133,7 @@ TOKEN = b"6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5"
         (two_way_bodies.DASH_OR_TOKEN, b"1-0", set()),
         (two_way_bodies.SERVER_ADDRESS, b"dev@example.com\0Blynk", {b"dev@example.com"}),
         (two_way_bodies.SERVER_ADDRESS, b"127.0.0.1", set()),
-        (two_way_bodies.PUSH_TOKEN, b"1\0phone\0secret", {b"secret"}),
+        (app_bodies.PUSH_TOKEN, b"1\0phone\0secret", {b"secret"}),
         (bodies.APP_LOGIN, b"a@b.c\0hash\0Android\x001", {b"a@b.c", b"hash"}),
     ],
 )

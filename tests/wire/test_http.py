@@ -349,6 +349,11 @@ def test_compressed_bodies(coding, bits):
     assert len(body_of(bomb, f"Content-Encoding: {coding}")["content"]) <= CONTENT_MAX
 
 
+def test_a_compressed_file():
+    assert body_of(compressed(b"42.0,1600000000000,0\n", 31))["content"] == "42.0,1600000000000,0\n"
+    assert body_of(compressed(b"\xe9firmware", 31))["content"] is None
+
+
 @pytest.mark.parametrize("coding", ["br", "gzip", "gzip, br", "identity"])
 def test_what_cannot_be_unpacked(coding):
     expected = "plain" if coding == "identity" else None

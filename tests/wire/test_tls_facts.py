@@ -11,9 +11,10 @@ from readers import cut, facts_of, facts_of_capture, told
 from blynkscope.protocol import tls
 from blynkscope.protocol.tls_suites import is_grease, suite_name
 from blynkscope.wire import certificates
-from blynkscope.wire import tls as reader_module
 from blynkscope.wire.hellos import client_hello, server_hello
-from blynkscope.wire.tls import TlsReader
+from blynkscope.wire.tls import TlsSession
+from blynkscope.wire.tls_messages import HANDSHAKE_MAX
+from blynkscope.wire.tls_side import CERTIFICATES_MAX
 
 MADE = CAPTURES / "made"
 RANDOM = bytes(range(32))
@@ -56,8 +57,30 @@ def server_body(version=0x0303, cipher=0xC02F, *extensions, random=RANDOM):
     return numbers(version) + random + b"\0" + numbers(cipher) + b"\0" + counted(2, b"".join(extensions))
 
 
+class OneSide:
+    """One direction of a session without keys."""
+
+    def __init__(self, client):
+        self.direction = 0 if client else 1
+        self.session = TlsSession(None)
+
+    def feed(self, data, time):
+        return self._facts(self.session.feed(self.direction, data, time))
+
+    def gap(self, missing, time):
+        return self._facts(self.session.gap(self.direction, missing, time))
+
+    def finish(self, time):
+        return self._facts(self.session.finish(self.direction, time))
+
+    def _facts(self, pieces):
+        assert all(direction == self.direction for direction, _ in pieces)
+        assert all(piece.detail == {"state": "none"} for _, piece in pieces if piece.kind == "tls-keys")
+        return [piece for _, piece in pieces if piece.kind != "tls-keys"]
+
+
 def read(client, *pieces, **options):
-    return told(facts_of(TlsReader(client), *pieces, **options))
+    return told(facts_of(OneSide(client), *pieces, **options))
 
 
 def handshake(client, *messages):
@@ -254,7 +277,7 @@ def test_alerts():
 
 
 def test_application_data_is_told_once_and_with_its_header():
-    facts = facts_of(TlsReader(True), record(23, b"x" * 30)[:5], record(23, b"x" * 30)[5:] + record(23, b"y"), step=1.0)
+    facts = facts_of(OneSide(True), record(23, b"x" * 30)[:5], record(23, b"x" * 30)[5:] + record(23, b"y"), step=1.0)
     assert [(fact.kind, fact.time) for fact in facts] == [("tls-application-data", 101.0)]
 
 
@@ -287,12 +310,12 @@ def test_gaps():
 
 
 def test_a_handshake_message_beyond_all_measure_is_passed_over():
-    size = reader_module.HANDSHAKE_MAX + 1
+    size = HANDSHAKE_MAX + 1
     long = b"\x0b" + size.to_bytes(3, "big") + bytes(size)
-    reader, facts = TlsReader(False), []
+    reader, facts = OneSide(False), []
     for at in range(0, len(long), 16384):
         facts += reader.feed(record(22, long[at : at + 16384]), None)
-        assert len(reader._message) < 40000
+        assert len(reader.session._sides[1]._messages) < 40000
     facts += reader.feed(record(22, message(2, server_body())), None)
     assert [fact.kind for fact in facts] == ["tls-server-hello"]
 
@@ -309,7 +332,7 @@ def test_certificates_that_are_none():
     assert [(detail["position"], detail["chain"]) for _, detail in facts] == [(0, 2), (1, 2)]
     assert all(set(detail) == {"position", "chain", "error"} for _, detail in facts)
     assert handshake(False, message(11, b"\0\0")) == []
-    assert len(handshake(False, chain(*[b"x"] * 100))) == reader_module.CERTIFICATES_MAX
+    assert len(handshake(False, chain(*[b"x"] * 100))) == CERTIFICATES_MAX
 
 
 @pytest.mark.parametrize(
@@ -408,7 +431,7 @@ def kinds(facts):
 
 
 def test_a_recording_of_tls_1_2():
-    facts = facts_of_capture(CAPTURES / "06a_hw_tls_pyBlynkLib100.pcap", TlsReader, {1})
+    facts = facts_of_capture(CAPTURES / "06a_hw_tls_pyBlynkLib100.pcap", OneSide, {1})
     assert kinds(facts[1, 0]) == ["client-hello", "change-cipher", "application-data"]
     assert kinds(facts[1, 1]) == ["server-hello", "certificate", "change-cipher", "application-data"]
     certificate = facts[1, 1][1].detail
@@ -418,7 +441,7 @@ def test_a_recording_of_tls_1_2():
 
 
 def test_a_recording_of_tls_1_3():
-    facts = facts_of_capture(CAPTURES / "06d_hw_tls13_pyBlynkLib100.pcap", TlsReader, {1})
+    facts = facts_of_capture(CAPTURES / "06d_hw_tls13_pyBlynkLib100.pcap", OneSide, {1})
     assert kinds(facts[1, 1]) == ["server-hello", "change-cipher", "application-data"]
     assert facts[1, 1][0].detail["version"] == "TLS 1.3"
 
@@ -429,7 +452,7 @@ def test_a_recording_of_tls_1_3():
      ("unrecognized_name", 1, 112, "unrecognized_name"), ("unknown_ca", 0, 48, "unknown_ca")],
 )  # fmt: skip
 def test_made_alerts(name, side, number, called):
-    facts = facts_of_capture(MADE / f"tls_alert_{name}.pcap", TlsReader)
+    facts = facts_of_capture(MADE / f"tls_alert_{name}.pcap", OneSide)
     assert kinds(facts[1, 0])[0] == "client-hello"
     alert = facts[1, side][-1]
     assert (alert.detail["number"], alert.detail["name"], alert.detail["level"]) == (number, called, "fatal")
@@ -437,7 +460,7 @@ def test_made_alerts(name, side, number, called):
 
 
 def test_an_expired_certificate():
-    facts = facts_of_capture(MADE / "tls12_expired_certificate.pcap", TlsReader)
+    facts = facts_of_capture(MADE / "tls12_expired_certificate.pcap", OneSide)
     assert kinds(facts[1, 0]) == ["client-hello", "change-cipher", "application-data", "alert"]
     assert kinds(facts[1, 1]) == ["server-hello", "certificate", "change-cipher", "application-data"]
     certificate = facts[1, 1][1]
@@ -448,6 +471,6 @@ def test_an_expired_certificate():
 
 
 def test_a_client_hello_on_the_plain_port():
-    facts = facts_of_capture(MADE / "tls_on_plain_port.pcap", TlsReader)
+    facts = facts_of_capture(MADE / "tls_on_plain_port.pcap", OneSide)
     assert kinds(facts[1, 0]) == ["client-hello"]
     assert facts[1, 0][0].detail["versions"] == ["TLS 1.3", "TLS 1.2"]

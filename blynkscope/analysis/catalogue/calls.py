@@ -1,4 +1,4 @@
-"""BS330 to BS337, BS409 to BS411, BS606: calls of the HTTP APIs, and what is loaded over HTTP."""
+"""BS340 to BS347, BS409 to BS411, BS606: calls of the HTTP APIs, and what is loaded over HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UPDATES = "firmware updates"
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        "BS330",
+        "BS340",
         "rest-invalid-token",
         Severity.ERROR,
         _GROUP,
@@ -25,7 +25,7 @@ RULES: tuple[Rule, ...] = (
         _SECTION,
     ),
     Rule(
-        "BS331",
+        "BS341",
         "rest-refused",
         Severity.WARNING,
         _GROUP,
@@ -40,7 +40,7 @@ RULES: tuple[Rule, ...] = (
         _SECTION,
     ),
     Rule(
-        "BS332",
+        "BS342",
         "rest-other-era",
         Severity.ERROR,
         _GROUP,
@@ -54,7 +54,7 @@ RULES: tuple[Rule, ...] = (
         _SECTION,
     ),
     Rule(
-        "BS333",
+        "BS343",
         "rest-device-offline",
         Severity.WARNING,
         _GROUP,
@@ -66,7 +66,7 @@ RULES: tuple[Rule, ...] = (
         _SECTION,
     ),
     Rule(
-        "BS334",
+        "BS344",
         "rest-quota",
         Severity.ERROR,
         _GROUP,
@@ -79,7 +79,7 @@ RULES: tuple[Rule, ...] = (
         _SECTION,
     ),
     Rule(
-        "BS335",
+        "BS345",
         "rest-server-error",
         Severity.WARNING,
         _GROUP,
@@ -92,7 +92,7 @@ RULES: tuple[Rule, ...] = (
         _SECTION,
     ),
     Rule(
-        "BS336",
+        "BS346",
         "rest-unanswered",
         Severity.WARNING,
         _GROUP,
@@ -105,7 +105,7 @@ RULES: tuple[Rule, ...] = (
         _SECTION,
     ),
     Rule(
-        "BS337",
+        "BS347",
         "rest-not-relayed",
         Severity.NOTE,
         _GROUP,

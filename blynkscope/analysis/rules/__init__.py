@@ -43,7 +43,8 @@ _RULES: tuple[type[StreamRule], ...] = (
     *recording.RULES, *keys.RULES, *networks.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES,
     *records.RULES, *foreign.RULES, *calls.RULES, *clouds.RULES, *modules.RULES, *gateways.RULES, *login.RULES,
     *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES,
-    *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE, *reaching.LATE, *printed.RULES, *mqtt.RULES,
+    *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE, *reaching.LATE,
+    *printed.RULES, *mqtt.RULES,
     *mqtt_talk.RULES, *reconnects.RULES,
 )  # fmt: skip
 """In the order in which they are told: causes before consequences."""

@@ -15,7 +15,7 @@ from blynkscope.analysis.rules.words import (
     command,
     end_of,
     failed,
-    is_login,
+    opens_session,
     refusals,
     server_era,
     some,
@@ -116,7 +116,7 @@ class MissingAnswers(StreamRule):
         ignored: list[Request] = []
         for request in stream.client.waiting.open():
             late = request.sent_at is not None and end is not None and end - request.sent_at >= ANSWER_SECONDS
-            if is_login(request) or not (request.n < last or late):
+            if opens_session(request) or not (request.n < last or late):
                 continue
             if expected(request, era):
                 due.append(request)
@@ -141,7 +141,7 @@ class MissingAnswers(StreamRule):
             return
         lost = [
             request.n for request in stream.client.waiting.open()
-            if request.n > quota and expected(request, Era.LEGACY) and not is_login(request)
+            if request.n > quota and expected(request, Era.LEGACY) and not opens_session(request)
         ]  # fmt: skip
         if not lost:
             return
@@ -217,7 +217,7 @@ class ErrorStatuses(StreamRule):
         if status in {SUCCESS, _OPERATION_ACCEPT}:
             memory["good"].add(request.cmd)
             return
-        login = is_login(request) and (stream.client.dialect is Dialect.HARDWARE or status != ALREADY_REGISTERED)
+        login = opens_session(request) and (stream.client.dialect is Dialect.HARDWARE or status != ALREADY_REGISTERED)
         if login or status in ILLEGAL or (status == QUOTA_LIMIT and request.cmd != commands.NOTIFY):
             return  # these have findings of their own
         groups = memory["groups"]

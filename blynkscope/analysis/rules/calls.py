@@ -1,4 +1,4 @@
-"""BS330 to BS336, BS409 to BS411, BS606: what the answers to HTTP calls tell.
+"""BS340 to BS346, BS409 to BS411, BS606: what the answers to HTTP calls tell.
 
 A single refused call of somebody whose other calls succeed is tried out or mistyped, and a note. The same one again is
 a program that goes on with it.
@@ -16,8 +16,10 @@ from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.exposure import is_public
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
+from blynkscope.analysis.rules.relayed import Relayed
 from blynkscope.analysis.rules.words import closed_by_server, first_time
 from blynkscope.protocol import rest
+from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.protocol.model import Era
 
 if TYPE_CHECKING:
@@ -121,22 +123,24 @@ class Calls(StreamRule):
         answer = f"{status} and {quote(said, QUOTED_MAX)}" if said else f"{status}"
         detail = f"{server_name(stream)} answered {asked} with {answer}."
         token = call.token or ""
+        if call.era is Era.LEGACY and len(token) != TOKEN_LENGTH and "token" not in low:
+            return  # a path of some other server that looks like one of Blynk's
         if (era := self._other_era(stream, exchange, call)) is not None:
             form = _ERA_WORDS[call.era] if call.era is not None else "another server"
             detail = f"{asked} is a call to {form}; {server_name(stream)} is {_ERA_WORDS[era]} and answered {answer}."
-            self._refused(stream, "BS332", "", detail)
+            self._refused(stream, "BS342", "", detail)
         elif status == 429 or any(words in low for words in _QUOTA):
-            self._refused(stream, "BS334", "", detail)
+            self._refused(stream, "BS344", "", detail)
         elif "token" in low or status in {401, 403}:
-            self._refused(stream, "BS330", token, detail)
+            self._refused(stream, "BS340", token, detail)
         elif any(words in low for words in _OFFLINE):
-            self._refused(stream, "BS333", token, detail)
+            self._refused(stream, "BS343", token, detail)
         elif low.startswith(_NO_DATA):
             self._caller(stream).succeeded += 1
         elif status >= 500 and "body" not in low and "pars" not in low:
-            self._refused(stream, "BS335", str(exchange.request and exchange.request["path"]), detail)
+            self._refused(stream, "BS345", str(exchange.request and exchange.request["path"]), detail)
         else:
-            self._refused(stream, "BS331", str(exchange.request and exchange.request["path"]), detail)
+            self._refused(stream, "BS341", str(exchange.request and exchange.request["path"]), detail)
 
     def _other_era(self, stream: Conversation, exchange: Exchange, call: rest.Meaning) -> Era | None:
         """The era of a server that is known to be of the other one; None for any other."""
@@ -184,8 +188,8 @@ class Calls(StreamRule):
             waited = f" {min(max(event.time - exchange.asked, 0.0), _WAITS_MAX):.1f} s later"
         ended = "reset" if event.how == "reset" else "closed"
         detail = f"{exchange.method} {shown_path(exchange)} got no answer: {who} {ended} the connection{waited}."
-        if first_time(stream, f"BS336 {who}"):
-            self.report("BS336", stream, detail=detail)
+        if first_time(stream, f"BS346 {who}"):
+            self.report("BS346", stream, detail=detail)
 
     # --- firmware ---
 
@@ -236,4 +240,4 @@ def shown_path(exchange: Exchange) -> str:
     return quote(path, QUOTED_MAX)[1:-1]
 
 
-RULES: tuple[type[StreamRule], ...] = (Calls,)
+RULES: tuple[type[StreamRule], ...] = (Calls, Relayed)

@@ -13,7 +13,7 @@ from blynkscope.analysis.rules.words import (
     explains,
     failed,
     first_time,
-    is_login,
+    opens_session,
     some,
     status,
 )  # fmt: skip
@@ -44,9 +44,6 @@ _PYTHON_WORLD = (
     "For a token of Blynk IoT install the library for it (`pip install blynk-library-python`, version 1.0.0 or newer: "
     "BlynkLib.Blynk(token) goes to blynk.cloud). With a legacy server of your own name it: server=HOST, port=8080.",
 )
-_BEFORE_APP_LOGIN = frozenset({commands.REGISTER, commands.GET_SERVER, commands.SHARE_LOGIN, 58, 63, 81})
-"""What an app may say without being logged in: register, ask for its server, open what was shared, reset a password."""
-
 
 _DIRECT_FIX = (
     "With a direct (Bluetooth or serial) link the device compares the two tokens itself. Copy into the sketch the "
@@ -179,7 +176,7 @@ class RefusedLogin(StreamRule):
 
     def answered(self, stream: Conversation, request: Request, status: int, n: int, time: float | None) -> None:
         """See `StreamRule`."""
-        if not is_login(request):
+        if not opens_session(request):
             return
         memory = self.of(stream)
         if status == SUCCESS:
@@ -287,7 +284,7 @@ class EarlyFrames(StreamRule):
         # Behind a login that still waits for its answer, libraries may go on: servers take that.
         if stream.session.state is not State.AWAITING_LOGIN or stream.direct:
             return
-        if lane.dialect is Dialect.APP and cmd in _BEFORE_APP_LOGIN:
+        if lane.dialect is Dialect.APP and cmd in commands.BEFORE_LOGIN:
             return
         memory = self.of(stream)
         memory["count"] += 1

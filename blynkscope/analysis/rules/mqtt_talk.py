@@ -46,7 +46,8 @@ def _near(topic: str) -> str:
     plain = topic.strip().strip("/")
     if plain in {"ds", "meta", "event"}:
         return f" The name is missing: it is {plain}/NAME."
-    for one in (plain, plain.lower(), plain.partition("/")[0].lower() + "/" + plain.partition("/")[2]):
+    first, slash, rest = plain.partition("/")
+    for one in (plain, first.lower() + slash + rest, plain.lower()):
         if one != topic and mqtt_topics.find(one) is not None:
             return f" It should be {quote(one)}: no slash leads or follows, and case matters."
     levels = plain.split("/")

@@ -12,7 +12,7 @@ from blynkscope.analysis.rules.words import (
     end_of,
     explains,
     first_time,
-    is_login,
+    opens_session,
     seconds,
     some,
     unheard,
@@ -106,7 +106,7 @@ class UnansweredLogin(StreamRule):
             return
         if stream.session.state is not State.LOGGING_IN or "ready" in kinds:
             return
-        logins = [request for request in stream.client.waiting.open() if is_login(request)]
+        logins = [request for request in stream.client.waiting.open() if opens_session(request)]
         if not logins:
             return
         waited = self._waited(stream, event, logins, memory)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from blynkscope.analysis.session import State
 from blynkscope.protocol import commands
-from blynkscope.protocol.commands import LOGINS
+from blynkscope.protocol.commands import LOGINS, SESSION_LOGINS
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.statuses import status_name
 
@@ -104,6 +104,11 @@ def status(code: int) -> str:
 def is_login(request: Request) -> bool:
     """Does it log in?"""
     return request.cmd in LOGINS
+
+
+def opens_session(request: Request) -> bool:
+    """Does it log in, be it as the guest of a shared project?"""
+    return request.cmd in SESSION_LOGINS
 
 
 def seconds(value: float) -> str:

@@ -22,6 +22,8 @@ from blynkscope.sources.live.model import (
     Chunk,
     Counts,
     LiveUsageError,
+    NoBackendError,
+    NoInterfaceError,
     Stamp,
     Wanted,
 )
@@ -32,7 +34,8 @@ from blynkscope.wire.events import Event
 
 __all__ = [
     "ANY", "BACKENDS", "BUFFER_MIB", "KEEP", "SNAPLEN", "Backend", "Chunk", "Counts", "LiveSource", "LiveUsageError",
-    "NetworkInterface", "Recorder", "Stamp", "Target", "Wanted", "interfaces", "open_backend", "seconds_of", "size_of",
+    "NetworkInterface", "NoBackendError", "NoInterfaceError", "Recorder", "Stamp", "Target", "Wanted", "interfaces",
+    "open_backend", "seconds_of", "size_of",
 ]  # fmt: skip
 
 TICK = 0.1
@@ -123,8 +126,7 @@ class LiveSource:
         """What a person should know about the capture, for stderr."""
         notes = []
         counts, name = self._counts, self.name
-        if counts is not None and counts.lost:
-            total = self.packets + counts.lost
+        if counts is not None:
             parts = [
                 f"{number} {where}"
                 for number, where in (
@@ -134,9 +136,11 @@ class LiveSource:
                 )
                 if number
             ]
-            notes.append(f"{name}: {counts.lost} of {total} packets were dropped: {', '.join(parts)}")
-        elif counts is None and self._closed:
-            notes.append(f"{name}: {self._backend.name} did not tell how many packets were dropped")
+            why = f": {', '.join(parts)}" if parts else ""
+            notes.append(f"{name}: {self.packets} packets captured, {counts.lost} dropped{why}")
+        elif self._closed:
+            lacking = f"{self._backend.name} did not tell how many were dropped"
+            notes.append(f"{name}: {self.packets} packets captured; {lacking}")
         for link, count in self._reader.unused.unknown_link.items():
             known = ", ".join(sorted(set(LINK_TYPES.values())))
             notes.append(f"{name}: {count} packets of link type {link}, which is not known (known: {known})")
@@ -269,4 +273,4 @@ def open_backend(wanted: Wanted, name: str = "auto") -> Backend:
             return make(wanted)
         except (EnvironmentProblem, ImportError) as error:
             problems.append(f"{one}: {error}")
-    raise EnvironmentProblem("no way of sniffing is open\n" + "\n".join(f"  {problem}" for problem in problems))
+    raise NoBackendError(problems)

@@ -23,7 +23,7 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol import limits
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.live import filters
-from blynkscope.sources.live.model import ANY, Chunk, Counts, LiveUsageError, Stamp, Wanted
+from blynkscope.sources.live.model import ANY, Chunk, Counts, LiveUsageError, NoInterfaceError, Stamp, Wanted
 
 READ_SIZE = 256 * 1024
 """Bytes read at once: some 2,000 packets, so that output comes in pieces."""
@@ -199,7 +199,7 @@ class Dumpcap:
             said = reason[1] if reason else problem
             return LiveUsageError(f"the capture filter {wanted.filter!r} does not compile: {said}")
         if "no device named" in lower or "no such device" in lower:
-            return LiveUsageError(f"there is no interface {', '.join(map(repr, wanted.interfaces))}")
+            return NoInterfaceError(" or ".join(map(repr, wanted.interfaces)))
         return EnvironmentProblem(f"dumpcap cannot capture: {problem[:1000]}")
 
     def read(self, timeout: float) -> list[Chunk]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol.ports import SERVER_PORTS
-from blynkscope.sources.live.model import LiveUsageError
-from blynkscope.sources.packets import ETHERNET, SLL2
+from blynkscope.sources.live.model import ANY, LiveUsageError, Wanted
+from blynkscope.sources.packets import ETHERNET, RAW, SLL2
 from blynkscope.wire.dns import PORT as DNS_PORT
 
 TCP_PORTS = tuple(sorted(SERVER_PORTS))
@@ -56,6 +58,10 @@ _OUTGOING = 4
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TAGS = (0x8100, 0x88A8)
 
+_ATTACH_FILTER = 26
+"""SO_ATTACH_FILTER, which Python does not name."""
+NOTHING = (Instruction(_RET, 0, 0, 0),)
+"""Lets no packet through."""
 _PROGRAM_MAX = 4096
 """BPF_MAXINSNS."""
 
@@ -158,9 +164,43 @@ def once_only(program: list[Instruction], loopback: int, *, everywhere: bool) ->
     return [*head, Instruction(_RET, 0, 0, 0), *program]
 
 
-def packed(program: Sequence[Instruction]) -> bytes:
-    """As `struct sock_filter` in a row."""
-    return b"".join(struct.pack("=HBBI", *one) for one in program)
+def kernel_program(wanted: Wanted, link: int, interface: str) -> list[Instruction]:
+    """What the kernel is to let through on an interface, everything that it shows twice once.
+
+    Args:
+        wanted: The filter and the snapshot length.
+        link: Link type; SLL2 where packets come without a link layer.
+        interface: Its name, `any` among them.
+
+    Raises:
+        LiveUsageError: The filter does not compile.
+        EnvironmentProblem: libpcap is missing.
+    """
+    everywhere = interface == ANY
+    if wanted.filter is not None:
+        program = compiled(wanted.filter, link, wanted.snaplen, None if everywhere else interface)
+    elif link in (ETHERNET, RAW, SLL2):
+        program = default_program(link, wanted.snaplen)
+    else:
+        program = compiled("", link, wanted.snaplen)  # 802.11: the reader passes over what it cannot use
+    with suppress(OSError):
+        loopback = socket.if_nametoindex("lo")
+        if everywhere or loopback == socket.if_nametoindex(interface):
+            program = once_only(program, loopback, everywhere=everywhere)
+    return program
+
+
+def attach(sniffing: socket.socket, program: Sequence[Instruction]) -> None:
+    """Let the kernel filter what comes to a socket.
+
+    Raises:
+        OSError: It does not take the program.
+    """
+    data = b"".join(struct.pack("=HBBI", *one) for one in program)
+    buffer = ctypes.create_string_buffer(data, len(data))
+    # struct sock_fprog holds the address of the instructions.
+    described = struct.pack("@HP", len(program), ctypes.addressof(buffer))
+    sniffing.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, described)
 
 
 # --- libpcap ---

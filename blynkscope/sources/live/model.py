@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from blynkscope.errors import BlynkscopeError
+from blynkscope.errors import BlynkscopeError, EnvironmentProblem
 from blynkscope.sources.capture import Packet
 
 ANY = "any"
@@ -25,6 +25,29 @@ class LiveUsageError(BlynkscopeError):
     write exists."""
 
     exit_code = 2
+
+
+class NoInterfaceError(LiveUsageError):
+    """There is no interface of that name.
+
+    Args:
+        name: What was asked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no interface {name}")
+
+
+class NoBackendError(EnvironmentProblem):
+    """None of the ways of sniffing is open.
+
+    Args:
+        problems: What each of them lacks, a sentence or two each.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("no way of sniffing is open to this user: see above for what to do")
+        self.problems = problems
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from pathlib import Path
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.live import filters
-from blynkscope.sources.live.model import ANY, Chunk, Counts, LiveUsageError, Stamp, Wanted
+from blynkscope.sources.live.model import ANY, Chunk, Counts, NoInterfaceError, Stamp, Wanted
 from blynkscope.sources.packets import ETHERNET, RADIOTAP, RAW, SLL2, WIFI
 
 BLOCK = 128 * 1024
@@ -36,7 +36,6 @@ _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _RESERVE = 1, 5, 6, 10, 12
 _PROMISCUOUS = 1
 _V3 = 2
-_ATTACH_FILTER = 26
 _ALL = 0x0003
 _LINKS = {1: ETHERNET, 772: ETHERNET, 65534: RAW, 768: RAW, 776: RAW, 778: RAW, 801: WIFI, 803: RADIOTAP}
 """Link types of the kernel's hardware types (ARPHRD): Ethernet, loopback, tunnels without a link layer, 802.11."""
@@ -160,7 +159,7 @@ class _OneRing:
         request = struct.pack("=7I", BLOCK, self._blocks, _FRAME, size // _FRAME, _RETIRE, 0, 0)
         sniffing.setsockopt(_SOL_PACKET, _RX_RING, request)
         self._memory = mmap.mmap(sniffing.fileno(), size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        self._filter(wanted, everywhere, index)
+        filters.attach(sniffing, filters.kernel_program(wanted, self._link, self.interface))
         self._before = 0
         if not everywhere:
             self._before = _driver_drops(self.interface)
@@ -169,25 +168,6 @@ class _OneRing:
             sniffing.bind((self.interface, _ALL))
         else:
             _bind_everywhere(sniffing)
-
-    def _filter(self, wanted: Wanted, everywhere: bool, index: int) -> None:
-        link = self._link
-        if wanted.filter is not None:
-            program = filters.compiled(wanted.filter, link, wanted.snaplen, None if everywhere else self.interface)
-        elif link in (ETHERNET, RAW, SLL2):
-            program = filters.default_program(link, wanted.snaplen)
-        else:
-            program = filters.compiled("", link, wanted.snaplen)  # 802.11 is told apart by the reader
-        with suppress(OSError):
-            loopback = socket.if_nametoindex("lo")
-            if everywhere or index == loopback:
-                program = filters.once_only(program, loopback, everywhere=everywhere)
-        data = filters.packed(program)
-        buffer = ctypes.create_string_buffer(data, len(data))
-        # struct sock_fprog holds the address of the instructions.
-        self.socket.setsockopt(
-            socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(buffer))
-        )
 
     def take(self) -> list[Chunk]:
         """The blocks that are full, up to BLOCKS_AT_ONCE of them; the kernel gets them back."""
@@ -271,7 +251,7 @@ def _index(interface: str) -> int:
     try:
         return socket.if_nametoindex(interface)
     except OSError:
-        raise LiveUsageError(f"there is no interface {interface!r}") from None
+        raise NoInterfaceError(repr(interface)) from None
 
 
 def _hardware(interface: str) -> int:

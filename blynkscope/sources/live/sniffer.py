@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import select
+import socket
 import sys
 import threading
 import time
@@ -18,8 +20,8 @@ from typing import Any
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.live import filters
-from blynkscope.sources.live.model import Chunk, Counts, LiveUsageError, Stamp, Wanted
-from blynkscope.sources.packets import RAW
+from blynkscope.sources.live.model import Chunk, Counts, LiveUsageError, NoInterfaceError, Stamp, Wanted
+from blynkscope.sources.packets import RAW, SLL, SLL2
 
 QUEUE_BYTES = 32 * 1024 * 1024
 """Bytes of packets that wait; what does not fit is counted as lost."""
@@ -53,6 +55,8 @@ class Sniffer:
         self._received = 0
         self._lost = 0
         self._final: Counts | None = None
+        self._before = [0, 0]
+        """What libpcap had counted as lost when the capture began."""
         self._wrappers: list[Any] = []
         self._threads: list[threading.Thread] = []
         try:
@@ -63,6 +67,7 @@ class Sniffer:
         except BaseException:
             self.close()
             raise
+        self._before = [sum(column) for column in zip(*map(_statistics, self._wrappers), strict=True)]
         for thread in self._threads:
             thread.start()
 
@@ -119,7 +124,8 @@ class Sniffer:
         if self._final is not None:
             return self._final
         told = [_statistics(wrapper) for wrapper in self._wrappers]
-        return Counts(self._received - self._lost, sum(one[0] for one in told), sum(one[1] for one in told), self._lost)
+        kernel, interface = (sum(one[place] for one in told) - self._before[place] for place in (0, 1))
+        return Counts(self._received - self._lost, kernel, interface, self._lost)
 
     def close(self) -> None:
         """Capture no more."""
@@ -160,18 +166,51 @@ def _open(interface: str, wanted: Wanted) -> Any:
                 "that leaves sniffing to administrators"
             ) from error
         if "no such device" in lower or "not found" in lower or "doesn't exist" in lower:
-            raise LiveUsageError(f"there is no interface {interface!r}") from error
+            raise NoInterfaceError(repr(interface)) from error
         raise EnvironmentProblem(f"{interface}: cannot be sniffed by scapy: {said}") from error
+    try:
+        if sys.platform == "linux":
+            _filter_in_kernel(wrapper, wanted, interface)
+        else:
+            _filter_by_libpcap(wrapper, wanted)
+    except BaseException:
+        wrapper.close()
+        raise
+    return wrapper
+
+
+def _filter_by_libpcap(wrapper: Any, wanted: Wanted) -> None:
+    from scapy.error import Scapy_Exception
+
     texts = [filters.default_text(), filters.default_text(vlans=False)] if wanted.filter is None else [wanted.filter]
     for place, text in enumerate(texts):
         try:
             wrapper.setfilter(text)
-            break
+            return
         except (OSError, Scapy_Exception) as error:
             if place + 1 == len(texts):  # not every link type knows VLAN tags
-                wrapper.close()
                 raise LiveUsageError(f"the capture filter {text!r} does not compile: {error}") from error
-    return wrapper
+
+
+def _filter_in_kernel(wrapper: Any, wanted: Wanted, interface: str) -> None:
+    """A filter of our own, which shows the packets of the loopback once; libpcap has both counted where they are lost.
+
+    What came before the filter was there is thrown away.
+    """
+    link = wrapper.datalink()
+    program = filters.kernel_program(wanted, SLL2 if link in (SLL, SLL2) else _LINKS.get(link, link), interface)
+    sniffing = socket.socket(fileno=os.dup(wrapper.fileno()))
+    try:
+        filters.attach(sniffing, filters.NOTHING)
+        deadline = time.monotonic() + 2 * _WAIT  # the kernel holds packets back for as long as the timeout
+        while time.monotonic() < deadline or wrapper.next()[1] is not None:
+            if wrapper.next()[1] is None:
+                time.sleep(_NAP)
+        filters.attach(sniffing, program)
+    except OSError as error:
+        raise EnvironmentProblem(f"{interface}: the kernel does not take the filter: {error.strerror}") from error
+    finally:
+        sniffing.close()
 
 
 def _statistics(wrapper: Any) -> tuple[int, int]:

@@ -6,8 +6,8 @@ Wireshark's: order, retransmissions, loss and overlap mean the same in both engi
 known, and a stream that runs through a tunnel and is captured on both sides of it is told once. Of TLS, the content of
 each record takes the place of the payload (`secure`). HTTP and WebSocket are left to the analysis.
 
-`program` finds tshark, `options` says what it is told, `adapter` runs it through pyshark, whose faults stay in there, and
-`segments` and `secure` turn its answers into events.
+`program` finds tshark, `options` says what it is told, `adapter` runs it through pyshark, whose faults stay in there,
+and `segments` and `secure` turn its answers into events.
 """
 
 from __future__ import annotations

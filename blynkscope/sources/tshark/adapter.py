@@ -144,8 +144,7 @@ class Tap:
     def __iter__(self) -> Iterator[Fields]:
         packets = iter(self._capture)
         try:
-            for fields in packets:
-                yield fields
+            yield from packets
             self._finish(at_once=False)
         finally:
             packets.close()
@@ -186,8 +185,8 @@ class Tap:
 def _make_capture(tap: Tap, program: Tshark, path: str, options: list[str], home: Path) -> Any:
     """A pyshark capture that runs our tshark in our way."""
     try:
-        from pyshark.capture.file_capture import FileCapture
-        from pyshark.tshark.output_parser.tshark_xml import TsharkXmlParser
+        from pyshark.capture.file_capture import FileCapture  # type: ignore[import-untyped]
+        from pyshark.tshark.output_parser.tshark_xml import TsharkXmlParser  # type: ignore[import-untyped]
     except (ImportError, OSError) as error:  # it asks for the current folder, which may be gone
         raise EnvironmentProblem(f"pyshark cannot be used: {error} (pip install pyshark)") from error
 

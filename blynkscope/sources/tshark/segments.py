@@ -1,8 +1,8 @@
 """What tshark tells of one packet, as TCP segments and DNS datagrams.
 
 A packet may hold several TCP headers: one inside a tunnel inside another, one quoted in an ICMP error, several in one
-aggregated 802.11 frame. `frame.protocols` names the protocols in the order in which they were met, so that each value of
-a field finds the header that it belongs to.
+aggregated 802.11 frame. `frame.protocols` names the protocols in the order in which they were met, so that each value
+of a field finds the header that it belongs to.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ VERSIONS = {0x0300: "ssl3.0", 0x0301: "tls1.0", 0x0302: "tls1.1", 0x0303: "tls1.
 EMPTY_RECORD_MAX = 64
 """Bytes that an encrypted record without content may have before TLS 1.3: explicit IV, MAC and padding. Old stacks send
 such records ahead of each write."""
+
+_QUOTERS = frozenset({"icmp", "icmpv6"})
+"""Their errors quote the beginning of a packet that did not arrive."""
+
+_BEGINNINGS = frozenset({"llc", "eth", "wlan"})
+"""Behind them something new begins."""
 
 
 @dataclass(slots=True)
@@ -49,7 +55,7 @@ class Segment:
 
 @dataclass(slots=True)
 class Told:
-    """A packet: its time in seconds since the epoch, size, segments, datagrams, and whether 802.11 encryption hid it."""
+    """A packet: its time (seconds since the epoch), size, segments, datagrams, and whether 802.11 encryption hid it."""
 
     time: float = 0.0
     size: int = 0
@@ -76,8 +82,9 @@ def read_packet(fields: Fields, before: float = 0.0) -> Told:
     time = _time(fields["frame.time_epoch"][0]) if "frame.time_epoch" in fields else before
     told = Told(time, int(_only(fields, "frame.cap_len", "0")))
     protocols = _only(fields, "frame.protocols", "").split(":")
-    if "tcp" in protocols:
-        told.segments = _segments(fields, protocols)
+    headers = _headers(protocols)
+    if any(not quoted for _, quoted in headers):
+        told.segments = _segments(fields, protocols, headers)
     elif "udp" in protocols:
         told.datagrams = _datagrams(fields, protocols, told.time)
     else:
@@ -127,58 +134,63 @@ class _Addresses:
         self.current = (source, target)
 
 
-def _segments(fields: Fields, protocols: list[str]) -> list[Segment]:
-    def numbers(name: str, base: int = 10) -> list[int]:
-        return [int(value, base) for value in fields.get(name, ())]
+def _headers(protocols: list[str]) -> list[tuple[int, bool]]:
+    """Where the TCP headers are among the protocols, and whether each is only quoted in an ICMP error."""
+    found, quoted = [], False
+    for place, protocol in enumerate(protocols):
+        if protocol in _QUOTERS:
+            quoted = True
+        elif protocol in _BEGINNINGS:
+            quoted = False
+        elif protocol == "tcp":
+            found.append((place, quoted))
+    return found
 
-    sources, targets = numbers("tcp.srcport"), numbers("tcp.dstport")
-    seqs, acks, flags, sizes = (
-        numbers("tcp.seq_raw"),
-        numbers("tcp.ack_raw"),
-        numbers("tcp.flags", 16),
-        numbers("tcp.len"),
-    )
+
+def _segments(fields: Fields, protocols: list[str], headers: list[tuple[int, bool]]) -> list[Segment]:
+    sources, targets = _numbers(fields, "tcp.srcport"), _numbers(fields, "tcp.dstport")
+    seqs, acks = _numbers(fields, "tcp.seq_raw"), _numbers(fields, "tcp.ack_raw")
+    flags, sizes = _numbers(fields, "tcp.flags", 16), _numbers(fields, "tcp.len")
+    if not len(sources) == len(targets) == len(seqs) == len(acks) == len(flags) == len(sizes) == len(headers):
+        raise ValueError("a TCP header is incomplete")
+    if max(sources + targets) > 0xFFFF:
+        raise ValueError("a port is none")
     payloads = [bytes.fromhex(value) for value in fields.get("tcp.payload", ())]
-    headers = len(seqs)
-    if not len(sources) == len(targets) == len(flags) == headers or len(acks) > headers:
-        raise ValueError("a TCP header is incomplete")
-    if headers > 1 and (len(sizes) != headers or len(acks) != headers):
-        raise ValueError("a TCP header is incomplete")
+    content = [bytes.fromhex(value) for value in fields.get("data.data", ())]
     addresses = _Addresses(fields)
     segments: list[Segment] = []
-    place, quoted, used = 0, False, 0
-    several = protocols.count("tcp") > 1
-    content = [bytes.fromhex(value) for value in fields.get("data.data", ())]
-    for number, protocol in enumerate(protocols):
-        addresses.met(protocol)
-        if protocol in {"icmp", "icmpv6"}:
-            quoted = True
-        elif protocol in {"llc", "eth", "wlan"}:
-            quoted = False
-        if protocol != "tcp" or place >= headers:
-            continue
-        size = sizes[place] if place < len(sizes) else 0
-        data = payloads[used] if size and used < len(payloads) else b""
-        used += bool(size and data)
-        if addresses.current is None or not (0 <= sources[place] < 65536 and 0 <= targets[place] < 65536):
+    done = 0
+    for number, (place, quoted) in enumerate(headers):
+        for protocol in protocols[done:place]:
+            addresses.met(protocol)
+        done = place
+        ends = addresses.current
+        if ends is None:
             raise ValueError("a TCP segment without addresses")
-        if not quoted:
-            ends = addresses.current
-            key = ends[0] + ends[1] + sources[place].to_bytes(2, "big") + targets[place].to_bytes(2, "big")
-            ack = acks[place] if place < len(acks) else 0
-            segment = Segment(
-                key, seqs[place] & 0xFFFFFFFF, ack & 0xFFFFFFFF, flags[place] & 0xFF, data[:size],
-                max(0, size - len(data)),
-            )  # fmt: skip
-            rest = protocols[number + 1 :]
-            rest = rest[: rest.index("tcp")] if "tcp" in rest else rest
-            if "tls" in rest:
-                inner = rest.count("data")
-                _secure(fields, segment, content[:inner] if several else content, alone=not several)
-                content = content[inner:] if several else content
-            segments.append(segment)
-        place += 1
+        size = sizes[number]
+        # The capture may have cut the payload off, but only that of the last header of a packet.
+        data = payloads.pop(0)[:size] if size and payloads else b""
+        following = headers[number + 1][0] if number + 1 < len(headers) else len(protocols)
+        inside = protocols[place + 1 : following]
+        count = inside.count("data") if len(headers) > 1 else len(content)
+        mine, content = content[:count], content[count:]
+        if quoted:
+            continue
+        segment = Segment(
+            ends[0] + ends[1] + sources[number].to_bytes(2, "big") + targets[number].to_bytes(2, "big"),
+            seqs[number] & 0xFFFFFFFF, acks[number] & 0xFFFFFFFF, flags[number] & 0xFF, data, max(0, size - len(data)),
+        )  # fmt: skip
+        if "tls" in inside:
+            _secure(fields, segment, mine, alone=len(headers) == 1)
+        segments.append(segment)
     return segments
+
+
+def _numbers(fields: Fields, name: str, base: int = 10) -> list[int]:
+    numbers = [int(value, base) for value in fields.get(name, ())]
+    if any(number < 0 for number in numbers):
+        raise ValueError(f"{name} is negative")
+    return numbers
 
 
 def _secure(fields: Fields, segment: Segment, content: list[bytes], *, alone: bool) -> None:
@@ -203,7 +215,7 @@ def _secure(fields: Fields, segment: Segment, content: list[bytes], *, alone: bo
 
 def _datagrams(fields: Fields, protocols: list[str], time: float) -> list[Datagram]:
     """The innermost datagram, where it is one of DNS."""
-    if "icmp" in protocols or "icmpv6" in protocols:
+    if not _QUOTERS.isdisjoint(protocols):
         return []
     addresses = _Addresses(fields)
     for protocol in protocols:

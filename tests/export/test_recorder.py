@@ -1,0 +1,339 @@
+"""What is recorded is read again as the same frames, by us and without complaint by tshark."""
+
+import io
+import re
+import shutil
+import struct
+import subprocess
+from itertools import groupby
+
+import pytest
+from captures_of import CAPTURES, undamaged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from talk import TOKEN, Talk, begin, frame, status, write
+
+from blynkscope.analysis.analyser import Analyser
+from blynkscope.analysis.records import Facts, FindingRecord, FrameRecord, Observed, StreamRecord, spelled_out
+from blynkscope.export import recorder as module
+from blynkscope.export.recorder import PLAIN_PORT, Recorder
+from blynkscope.export.synthetic import checksum, endpoint
+from blynkscope.sources import CaptureSource, open_input
+from blynkscope.wire.keylog import KeyLog
+
+LOGS = sorted((CAPTURES / "logs").glob("*.txt"))
+EXPERTS = "tcp.analysis.flags || tcp.checksum.status == 0 || ip.checksum.status == 0 || _ws.malformed || _ws.expert.severity >= 6291456"
+
+
+def analysed(source, keys=None):
+    analyser = Analyser(keys=keys) if keys is not None else Analyser()
+    records = [record for batch in source for record in analyser.feed(batch)]
+    return records + analyser.finish()
+
+
+def recorded(records, *, name="input.pcap", batch=7):
+    stream = io.BytesIO()
+    recorder = Recorder(stream, name=name)
+    for at in range(0, len(records), batch):
+        recorder.records(records[at : at + batch])
+    recorder.close()
+    return stream.getvalue()
+
+
+def read(data):
+    return analysed(CaptureSource(io.BytesIO(data), "recording"))
+
+
+def frames(records):
+    return [record for record in spelled_out(records) if isinstance(record, FrameRecord)]
+
+
+class Moment(float):
+    """A time; two are the same to the microsecond."""
+
+    def __new__(cls, time):
+        return super().__new__(cls, time or 0.0)
+
+    def __eq__(self, other):
+        return abs(self - other) < 1e-6
+
+    __hash__ = None
+
+
+def by_stream(records):
+    """For each stream with frames, in order, what each side said: command, id, status, body, dialect, time."""
+    found = sorted(frames(records), key=lambda one: (one.stream, one.n))
+    streams = []
+    for _, group in groupby(found, key=lambda one: one.stream):
+        sides = {}
+        for one in group:
+            said = (one.cmd, one.id, one.status, one.body, one.dialect, Moment(one.time))
+            sides.setdefault(one.sender == "server", []).append(said)
+        streams.append(sides)
+    return streams
+
+
+def keys_of(path):
+    keys = path.with_suffix(".keys")
+    return KeyLog(keys.read_bytes()) if keys.exists() else None
+
+
+@pytest.mark.parametrize("path", undamaged(), ids=lambda path: path.name)
+def test_the_same_frames_come_back(path):
+    records = analysed(open_input(str(path)), keys_of(path))
+    if not frames(records):
+        return
+    assert by_stream(read(recorded(records))) == by_stream(records)
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
+def test_frames_of_logs_get_addresses(path):
+    records = analysed(open_input(str(path)))
+    if not frames(records):
+        return
+    again = read(recorded(records))
+    said = [(one.cmd, one.id, one.body) for one in frames(records)]
+    assert sorted((one.cmd, one.id, one.body) for one in frames(again)) == sorted(said)
+
+
+def tshark(data, path, *options):
+    path.write_bytes(data)
+    command = [
+        shutil.which("tshark"),
+        "-n",
+        "-r",
+        str(path),
+        "-o",
+        "tcp.check_checksum:TRUE",
+        "-o",
+        "ip.check_checksum:TRUE",
+        *options,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=110, check=True)
+    return done.stdout
+
+
+@pytest.mark.tshark
+@pytest.mark.parametrize("path", undamaged(), ids=lambda path: path.name)
+def test_tshark_has_nothing_to_complain_about(path, tmp_path):
+    records = analysed(open_input(str(path)), keys_of(path))
+    if not frames(records):
+        return
+    data = recorded(records)
+    out = tshark(
+        data, tmp_path / "out.pcapng", "-Y", EXPERTS, "-T", "fields", "-e", "frame.number", "-e", "_ws.expert.message"
+    )
+    # That a connection was reset, or has the ports of an earlier one, was so in the input.
+    own = ("Connection reset (RST)", "same ports as an earlier session")
+    assert [line for line in out.splitlines() if not any(words in line for words in own)] == []
+    shown = tshark(
+        data, tmp_path / "out.pcapng", "-T", "fields", "-e", "frame.comment", "-e", "frame.interface_description"
+    )
+    assert "blynkscope: " in shown
+    titles = {f"{one.id} " for one in records if isinstance(one, FindingRecord)}
+    for title in titles:
+        assert title in shown
+
+
+def stamped(records, *, stream=1):
+    return [record for record in records if getattr(record, "stream", None) == stream]
+
+
+def comments(data):
+    """Comments by packet, read by another hand than the writer's."""
+    found, at = [], 0
+    while at < len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        if kind == 6:
+            size = struct.unpack_from("<I", data, at + 20)[0]
+            options, texts = at + 28 + (size + 3) // 4 * 4, []
+            while options < at + length - 4:
+                code, have = struct.unpack_from("<HH", data, options)
+                if code == 1:
+                    texts.append(data[options + 4 : options + 4 + have].decode())
+                options += 4 + (have + 3) // 4 * 4
+            found.append((data[at + 28 : at + 28 + size], "\n".join(texts)))
+        at += length
+    return found
+
+
+def finding(*numbers, stream=1, name="BS301", title="Nobody acknowledged the write"):
+    return FindingRecord(name, "slug", "note", "talking", stream, numbers, 1, title, "why", "fix")
+
+
+def conversation():
+    return begin().device(write(2, b"1", b"23.5")).server(write(3, b"2", b"1")).device(write(4, b"5", b"7"))
+
+
+def observed(talk):
+    return [record for record in talk.records if not isinstance(record, FindingRecord)]
+
+
+def test_a_finding_stands_at_its_frames():
+    records = [*observed(conversation().close()), finding(3, 5), finding(name="BS999", title="About the stream")]
+    found = [(packet, text) for packet, text in comments(recorded(records)) if text]
+    assert [text for _, text in found] == [
+        "BS301 Nobody acknowledged the write",
+        "BS301 Nobody acknowledged the write\nBS999 About the stream",
+    ]
+    assert b"vw\x001\x0023.5" in found[0][0]
+    assert b"vw\x005\x007" in found[1][0]
+
+
+def test_a_finding_about_the_run_or_a_silent_stream_is_not_lost():
+    silent = [
+        StreamRecord(
+            "opened", 9, 100.0, "unknown", 0, {"client": "192.0.2.9:1", "server": "192.0.2.2:80", "handshake": True}
+        ),
+        finding(stream=9, title="Refused"),
+        StreamRecord("closed", 9, 101.0, "unknown", 0, {"how": "refused"}),
+    ]
+    records = [*silent, *observed(conversation().close()), finding(stream=None, title="Of the run")]
+    texts = "\n".join(text for _, text in comments(recorded(records)))
+    assert "BS301 Refused (stream 9)" in texts
+    assert "BS301 Of the run" in texts
+
+
+def test_what_waits_is_bounded_and_late_findings_go_to_later_packets(monkeypatch):
+    monkeypatch.setattr(module, "HELD_MAX", 4)
+    talk = begin()
+    for number in range(2, 40):
+        talk.device(write(number, b"1", b"%d" % number))
+    data = recorded([*observed(talk), finding(3)], batch=1)
+    found = [text for _, text in comments(data) if text]
+    assert found == ["BS301 Nobody acknowledged the write (frame before this one)"]
+    assert by_stream(read(data)) == by_stream(talk.records)
+
+
+def test_decrypted_streams_leave_the_port_of_tls_and_say_so():
+    facts = Facts(1, "192.0.2.1:50000", "192.0.2.2:443", "device", "hardware", ("tcp", "tls1.2"))
+    records = [
+        StreamRecord("opened", 1, 100.0, "unknown", 0, {"client": facts.src, "server": facts.dst, "handshake": True}),
+        StreamRecord(
+            "tls", 1, 100.0, "server", 0, {"fact": "tls-server-hello", "version": "TLS 1.2", "cipher": "TLS_X"}
+        ),
+        Observed(facts, 1, 101.0, 6, 1, 0, b"", None, None, None, ()),
+    ]
+    data = recorded(records, name="house.pcap")
+    assert b"blynkscope: decrypted from house.pcap, stream 1 (tls1.2, TLS_X); its port 443 is written as 8081" in data
+    (ping,) = frames(read(data))
+    assert ping.dst == f"192.0.2.2:{PLAIN_PORT}"
+
+
+def test_two_streams_that_would_share_their_ports_do_not():
+    records = []
+    for number, port, via in ((1, 8080, ("tcp",)), (2, 443, ("tcp", "tls1.3"))):
+        facts = Facts(number, "192.0.2.1:50000", f"192.0.2.2:{port}", "device", "hardware", via)
+        records += [
+            StreamRecord(
+                "opened", number, 100.0, "unknown", 0, {"client": facts.src, "server": facts.dst, "handshake": True}
+            ),
+            Observed(facts, number, 101.0, 6, number, 0, b"", None, None, None, ()),
+        ]
+    assert [one.id for one in frames(read(recorded(records)))] == [1, 2]
+    assert {one.stream for one in frames(read(recorded(records)))} == {1, 2}
+
+
+def test_addresses_of_ipv6_stay():
+    facts = Facts(1, "[2001:db8::1]:50000", "[2001:db8::2]:8080", "device", "hardware", ("tcp",))
+    records = [
+        StreamRecord("opened", 1, 100.0, "unknown", 0, {"client": facts.src, "server": facts.dst, "handshake": True}),
+        *(
+            Observed(facts, n, 101.0, 20, n, 9, b"vw\0" + b"1\0" + b"x" * size, None, None, None, ())
+            for n, size in ((1, 1), (2, 40_000))
+        ),
+    ]
+    ones = frames(read(recorded(records)))
+    assert [(one.src, one.dst) for one in ones] == [("[2001:db8::1]:50000", "[2001:db8::2]:8080")] * 2
+    assert len(ones[1].body) == 2 * 40_005
+
+
+@pytest.mark.parametrize("how", ["fin", "reset", "end", "evicted"])
+def test_it_ends_as_it_ended(how):
+    records = observed(begin().close(how, by=1))
+    closed = [one for one in read(recorded(records)) if isinstance(one, StreamRecord) and one.kind == "closed"]
+    expected = how if how in {"fin", "reset"} else "end"
+    assert [one.detail["how"] for one in closed] == [expected]
+    if how in {"fin", "reset"}:
+        assert closed[0].sender == "server"
+
+
+def test_a_stream_seen_from_its_middle_has_no_beginning():
+    records = Talk(handshake=False).device(*(write(n, b"1", b"2") for n in range(1, 6))).records
+    opened = next(one for one in read(recorded(observed_of(records))) if isinstance(one, StreamRecord))
+    assert opened.detail["handshake"] is False
+
+
+def observed_of(records):
+    return [record for record in records if not isinstance(record, FindingRecord)]
+
+
+def test_the_recording_is_raw():
+    assert TOKEN in recorded(observed(begin()))
+
+
+def test_nothing_is_a_capture_too():
+    assert read(recorded([])) != []  # its summary
+    assert frames(read(recorded([]))) == []
+
+
+@given(st.binary(max_size=200))
+def test_the_checksum_is_that_of_the_rfc(data):
+    padded = data + b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f">{len(padded) // 2}H", padded))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    assert checksum(data) == 0xFFFF - total
+
+
+@given(st.text(max_size=40))
+def test_an_endpoint_is_one_or_none(text):
+    found = endpoint(text)
+    assert found is None or 0 < found[1] <= 0xFFFF
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.booleans(), st.binary(max_size=3000), st.floats(0, 2e9)),
+        max_size=30,
+    )
+)
+def test_any_frames_come_back(said):
+    records, count = [], 0
+    lanes = {}
+    for stream, server, body, time in said:
+        ends = (f"192.0.2.{stream}:50000", "192.0.2.9:8080")
+        if stream not in lanes:
+            records.append(
+                StreamRecord(
+                    "opened", stream, time, "unknown", 0, {"client": ends[0], "server": ends[1], "handshake": True}
+                )
+            )
+            lanes[stream] = (
+                Facts(stream, *ends, "device", "hardware", ("tcp",)),
+                Facts(stream, *ends[::-1], "server", "hardware", ("tcp",)),
+            )
+        count += 1
+        records.append(Observed(lanes[stream][server], count, time, 20, count, len(body), body, None, None, None, ()))
+    source = CaptureSource(io.BytesIO(recorded(records)), "recording")
+    got = {}
+    from blynkscope.wire.events import Data, Opened
+
+    streams = {}
+    for event in (event for batch in source for event in batch):
+        if isinstance(event, Opened):
+            streams[event.stream] = int(re.match(r"192\.0\.2\.(\d+)", event.client)[1])
+        if isinstance(event, Data):
+            got.setdefault((streams[event.stream], event.direction), bytearray()).extend(event.data)
+    wanted = {}
+    for at, (stream, server, body, _) in enumerate(said, 1):
+        wanted.setdefault((stream, int(server)), bytearray()).extend(frame(20, at, body))
+    assert got == wanted
+
+
+def test_a_status_that_a_log_lacks_is_said():
+    facts = Facts(1, None, None, "server", "hardware", ("log",))
+    data = recorded([Observed(facts, 1, None, 0, 7, -1, b"", 1, None, None, ())])
+    assert any("its status is not in the log" in text for _, text in comments(data))
+    assert status(7, 0) in data
