@@ -32,7 +32,10 @@ def is_root():
 
 PROGRAMS = {
     "tshark": (lambda: shutil.which("tshark") is not None, "tshark is not installed: install it"),
-    "root": (is_root, "this is not root on Linux, with `ip` and `unshare` and the right to make network namespaces: be it"),
+    "root": (
+        is_root,
+        "this is not root on Linux, with `ip` and `unshare` and the right to make network namespaces: be it",
+    ),
 }
 VARIABLE = "BLYNKSCOPE_TESTS_WITHOUT"
 

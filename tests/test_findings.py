@@ -13,6 +13,7 @@ from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.records import FindingRecord
 from blynkscope.cli import COMMANDS
 from blynkscope.sources import open_input
+from blynkscope.wire.keylog import KeyLog
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(
@@ -38,9 +39,9 @@ TABLE = {
     "06a": "BS604 note 2;BS905 note -",
     "06d": "BS905 note 1",
     "07a": "BS604 note 1;BS301 note 4;BS905 note -",
-    "08a": "",
+    "08a": "BS301 note 1;BS306 note 1",
     "08d": "BS604 note 1;BS905 note 1",
-    "09a": "",
+    "09a": "BS341 note 6;BS340 note 21",
     "09c": "BS602 note 1;BS604 note 2;BS905 note 2",
     "10b": "BS309 error 1;BS301 note 1;BS308 warning 1;BS310 error 1",
     "11b": (
@@ -94,7 +95,12 @@ TABLE = {
     "link_sll": "BS206 note 1;BS301 note 1;BS301 note 2",
     "link_sll2": "BS206 note 1;BS301 note 1;BS301 note 2",
     "login_invalid_token": "BS201 error 1;BS201 error 1",
+    "mqtt_idle": "BS329 warning 1",
     "mqtt_on_8080": "BS111 error 1",
+    "mqtt_redirect": "BS214 note 1;BS213 error 3",
+    "mqtt_refused": "BS211 error 1;BS211 error 2;BS211 error 3",
+    "mqtt_session": "",
+    "mqtt_session_5": "BS332 warning 1",
     "ota_download_404": "BS602 note 1;BS403 error 2;BS301 note 1",
     "ota_download_returns": "BS602 note 1;BS103 note 1;BS301 note 3",
     "ota_refused_container": "BS401 error 1;BS602 note 1;BS402 note 2;BS301 note 1",
@@ -135,9 +141,24 @@ TABLE = {
     "upython_tls_record_as_answer": "BS108 error 1",
 }
 
+OPENED = {
+    "06a": "BS301 note 2;BS604 note 2;BS301 note 1;BS604 note 1",
+    "06d": "BS301 note 1;BS604 note 1",
+    # Among good sessions it holds logins that were meant to be refused.
+    "07a": (
+        "BS203 error 1;BS604 note 1;BS306 warning 2;BS203 error 3;BS203 error 5;BS604 note 5;BS301 note 6;BS301 note 7;"
+        "BS604 note 7;BS301 note 4;BS301 note 3;BS303 note 3;BS303 note 3;BS305 note 3;BS306 note 3;BS306 note 3;"
+        "BS306 note 3;BS306 note 3;BS306 note 3;BS306 note 3;BS307 note 3;BS307 note 3;BS307 note 3;BS307 note 3;"
+        "BS307 note 3;BS307 note 3;BS307 note 3;BS307 note 3;BS311 note 3;BS604 note 3"
+    ),
+    "08d": "BS301 note 1;BS303 note 1;BS305 note 1;BS311 note 1;BS604 note 1",
+    "09c": "BS603 note 2;BS602 note 1;BS604 note 2",
+}
+"""The recordings inside TLS, read with their keys."""
 
-def findings_of(path):
-    source, analyser = open_input(path), Analyser()
+
+def findings_of(path, keys=None):
+    source, analyser = open_input(path), Analyser(keys=keys)
     records = [record for batch in source for record in analyser.feed(batch)]
     records += analyser.finish(source.lost)
     return [record for record in records if isinstance(record, FindingRecord)]
@@ -152,6 +173,14 @@ def name_of(path):
 def test_exactly_these(path):
     found = [f"{one.id} {one.severity} {one.stream or '-'}" for one in findings_of(path)]
     assert ";".join(found) == TABLE.get(name_of(path), USUAL)
+
+
+@pytest.mark.parametrize("start", OPENED)
+def test_exactly_these_with_keys(start):
+    (path,) = (ROOT / "captures").glob(f"{start}_*.pcap")
+    keys = KeyLog(path.with_suffix(".keys").read_bytes())
+    found = [f"{one.id} {one.severity} {one.stream or '-'}" for one in findings_of(path, keys)]
+    assert ";".join(found) == OPENED[start]
 
 
 def test_every_name_in_the_table_is_a_file():

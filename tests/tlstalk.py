@@ -336,4 +336,11 @@ def talk(version, cipher=None, *, lines=None, **options):
     return talk.end()
 
 
-LINES = [(0, b"\x1d\0\1\0\x20" + b"a" * 32), (1, b"\0\0\1\0\xc8"), (0, b"x"), (1, bytes(range(256)) * 80), (0, b"y" * 20000), (1, b"end")]
+LINES = [
+    (0, b"\x1d\0\1\0\x20" + b"a" * 32),
+    (1, b"\0\0\1\0\xc8"),
+    (0, b"x"),
+    (1, bytes(range(256)) * 80),
+    (0, b"y" * 20000),
+    (1, b"end"),
+]

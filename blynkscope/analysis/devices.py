@@ -67,6 +67,10 @@ class Devices:
         self._by_key: dict[str, Device] = {}
         self._count = 0
 
+    def of_token(self, token: str) -> Device | None:
+        """The device that logged in with a token."""
+        return self._by_key.get(f"token {token}")
+
     def opened(self, stream: Conversation) -> Device:
         """The device of a new stream, as far as its address tells."""
         return self._join(stream, self._find(_address_key(stream)))

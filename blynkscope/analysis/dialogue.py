@@ -14,7 +14,7 @@ from blynkscope.analysis.outline import outline
 from blynkscope.analysis.pins import DELIVERED, SENT, Digest, Write
 from blynkscope.analysis.records import Facts, FindingRecord, Observed, StreamRecord
 from blynkscope.analysis.roles import sent_by_client
-from blynkscope.analysis.session import Happening
+from blynkscope.analysis.session import Happening, State
 from blynkscope.analysis.standing import Standing
 from blynkscope.analysis.tempo import Latency
 from blynkscope.protocol import bodies, commands, limits
@@ -40,6 +40,9 @@ _SYNC_PINS = 256
 _ASKS_FOR_DATA = frozenset({b"rtc", b"utc", b"meta"})
 """Keys of INTERNAL messages that an INTERNAL answers; the others get a status or nothing."""
 _REPLAY = b"vm"
+_ORDER = b"ota\0"
+_SPOKE = frozenset(State) - {State.CONNECTING, State.AWAITING_LOGIN, State.CLOSED}
+"""States that are reached by something that was said, be it in MQTT."""
 _NONE: tuple[str, ...] = ()
 
 
@@ -153,7 +156,7 @@ class Dialogue(Standing):
                 add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _NONE))
             if last is not None:
                 pins.finish(pin, last)
-            if message_id == _REST and direction and run.relays is not None:
+            if message_id == _REST and direction:
                 run.out += run.relays.wrote(self, n, time, message_id, key, values)  # type: ignore[arg-type]
         run.frames = n
         lane.next_id = expected
@@ -210,6 +213,8 @@ class Dialogue(Standing):
         ids = _ids(raised) if raised else _NONE
         self.run.out.append(Observed(facts, n, time, cmd, message_id, word, body, answers, rtt, None, ids))
         self._flush()
+        if cmd == commands.INTERNAL and lane.direction == SERVER and body.startswith(_ORDER):
+            self.run.out += self.run.relays.ordered(self, n, time, readable(body[len(_ORDER) :].partition(b"\0")[0]))  # type: ignore[arg-type]
         if answered is not None:
             self.pins.passed(answered.n, n, time)
             return
@@ -338,7 +343,8 @@ class Dialogue(Standing):
 
     def _over(self, event: Closed) -> dict[str, Any] | None:
         """The conversation is over: what is to be said about it, where there was one."""
-        said = outline(self, event) if self.client.tempo.count or self.server.tempo.count else None
+        spoke = self.client.tempo.count or self.server.tempo.count or self.session.reached in _SPOKE
+        said = outline(self, event) if spoke else None
         self.session.happens(Happening.CLOSED, event.time)
         return said
 

@@ -115,7 +115,7 @@ class HttpTalk:
         return MessageRecord(
             SCHEMA, number, time, stream.number, asker.src, asker.dst, _sender(asker, call, exchange), asker.via,
             "http", call.kind, exchange.method or "?", detail, _text(exchange, call, frames), frames, None, rtt,
-             tuple(dict.fromkeys(exchange.findings)),
+            tuple(dict.fromkeys(exchange.findings)),
         )  # fmt: skip
 
 
@@ -140,7 +140,8 @@ def _detail(exchange: Exchange, call: rest.Meaning) -> dict[str, Any]:
         "does": call.doc,
         "token": call.token,
         "pin": call.pin,
-        "values": list(writes[0].values) if len(writes) == 1 else {one.pin: list(one.values) for one in writes} or None,
+        "values": _values(exchange, call, writes),
+        "writes": [{"pin": one.pin, "values": list(one.values)} for one in writes] if len(writes) > 1 else None,
         "properties": dict(call.properties) or None,
         "status": exchange.status,
         "reason": answer.get("reason"),
@@ -168,6 +169,14 @@ def _detail(exchange: Exchange, call: rest.Meaning) -> dict[str, Any]:
     if exchange.lost:
         detail["answer_lost"] = True
     return detail
+
+
+def _values(exchange: Exchange, call: rest.Meaning, writes: tuple[rest.PinWrite, ...]) -> list[str] | None:
+    """What a call writes to its pin, or what it was told of it."""
+    if call.kind == "rest-get" and exchange.status == 200:
+        found = rest.values_in((exchange.received or {}).get("content"))
+        return list(found) if found is not None else None
+    return list(writes[0].values) if len(writes) == 1 else None
 
 
 def _complete(exchange: Exchange) -> bool:

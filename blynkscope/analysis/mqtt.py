@@ -46,7 +46,8 @@ _INFO = {"ver": "fw", "build": "build", "tmpl": "tmpl", "type": "fw-type", "rxbu
 _MARKS = {
     "mqtt-malformed": ("malformed", "malformed {packet}: {reason}"),
     "mqtt-cut": ("cut", "{packet} is not whole: {reason}"),
-    "mqtt-lost": ("lost", "MQTT cannot be followed any more: {reason}"),
+    "mqtt-lost": ("lost", "MQTT cannot be followed from here: {reason}"),
+    "mqtt-resumed": ("resumed", "MQTT goes on behind {skipped} bytes that were passed over"),
 }
 
 
@@ -100,7 +101,7 @@ class MqttTalk:
         if fact.kind in _MARKS:
             kind, words = _MARKS[fact.kind]
             name = fact.detail.get("packet") or "MQTT"
-            text = words.format(packet=name, reason=fact.detail["reason"])
+            text = words.format_map({**fact.detail, "packet": name})
             n = self._stream.run.next_message()
             return [self._record(n, lane, fact, kind, name, dict(fact.detail), text, None, None, findings)]
         return []
@@ -142,7 +143,10 @@ class MqttTalk:
             elif name == "PINGREQ" and lane.direction == CLIENT:
                 self._stream.heartbeat.ping(fact.time)
         if fields.get("properties"):
-            detail["properties"] = fields["properties"]
+            detail["properties"] = dict(fields["properties"])
+            if "authentication_data" in detail["properties"]:
+                # A secret in a form that nobody could recognise behind this.
+                detail["properties"]["authentication_data"] = "(not shown)"
         if fields.get("problems"):
             detail["problems"] = fields["problems"]
             text += f" [{fields['problems'][0]}]"
@@ -261,10 +265,10 @@ def connect(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
         words.append("no password")
     elif user == mqtt_topics.USER or era_of_token(password) is not None:
         detail["token"] = password
-        words.append(f"token {password}")
+        words.append("token " + _secret(password))
     else:
         detail["password"] = password
-        words.append(f"password {password}")
+        words.append("password " + _secret(password))
     words.append(f"keep-alive {fields['keep_alive']} s" if fields["keep_alive"] else "no keep-alive")
     words.append("clean" if fields["clean"] else "session kept")
     if fields["version"] != "3.1.1":
@@ -273,6 +277,11 @@ def connect(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
         detail["will"] = fields["will"] | shown_payload(fields["will"])
         words.append(f"will on {fields['will']['topic'][:_WORD_MAX]}")
     return detail, f"{words[0]} {', '.join(words[1:])}"
+
+
+def _secret(value: str) -> str:
+    """A secret as the line holds it: whole, so that it can be found and masked, or not at all."""
+    return value if len(value) <= limits.PLAUSIBLE_TOKEN_BODY else f"of {len(value)} characters"
 
 
 def publish(fields: dict[str, Any], ident: int | None) -> tuple[str, dict[str, Any], str]:

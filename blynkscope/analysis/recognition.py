@@ -79,6 +79,11 @@ class Recognition(Dialogue):
         if lane.direction == CLIENT and self.server_spoke_first is None:
             self.server_spoke_first = self.server.seen
         peer = lane.peer
+        if peer.guess is not None and peer.guess.kind == recognise.MQTT.kind:
+            # Its answers begin with a byte that could be anything: what they are is known by what was asked.
+            lane.chunks.append((data, time))
+            self._recognised(lane, recognise.MQTT, time)
+            return
         if peer.guess is None and peer.prefix:
             # The answer comes: what it answers is whole, even where more bytes could have told more.
             asked = recognise.name_bytes(bytes(peer.prefix))

@@ -179,7 +179,7 @@ def _meant(stream: Conversation, token: str | None) -> bool:
     device = stream.device
     if token is None or device is None:
         return True
-    owner = stream.run.devices._by_key.get("token " + token)
+    owner = stream.run.devices.of_token(token)
     if owner is not None:
         return owner is device
     return not any(entry.login for entry in device.connections)

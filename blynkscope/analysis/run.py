@@ -11,12 +11,12 @@ from blynkscope.analysis.catalogue import CATALOGUE, RANK, Severity
 from blynkscope.analysis.devices import Devices
 from blynkscope.analysis.names import Names
 from blynkscope.analysis.records import FindingRecord, Record
+from blynkscope.analysis.relays import Relays
 from blynkscope.analysis.rule import Hooks
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect, Era
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.http import Relays
     from blynkscope.analysis.lane import Lane
     from blynkscope.analysis.recognition import Recognition
     from blynkscope.wire.keylog import KeyLog
@@ -38,8 +38,8 @@ class Run:
         self.frames = 0
         self.messages = 0
         """Messages of other protocols so far."""
-        self.relays: Relays | None = None
-        """What calls of the HTTP API caused; None while there are none."""
+        self.relays = Relays()
+        """What calls of the HTTP API cause."""
         self.hunted = 0
         """Bytes that are kept because they may still turn out to be Blynk."""
         self.out: list[Record] = []

@@ -137,11 +137,9 @@ class Unwrapping(Recognition):
                 self._open_tls(lane, guess)
         elif guess.kind in {"http", "websocket"}:
             if all(layer.kind == "tls" for layer in lane.layers):
-                from blynkscope.analysis.http import HttpTalk, Relays
+                from blynkscope.analysis.http import HttpTalk
                 from blynkscope.wire.http import HttpReader
 
-                if self.run.relays is None:
-                    self.run.relays = Relays()
                 if self.talk is None:
                     self.talk = HttpTalk(self)  # type: ignore[arg-type]
                 self._put(lane, Layer("http", HttpReader(lane.direction == CLIENT)))
@@ -170,7 +168,7 @@ class Unwrapping(Recognition):
             self._mqtt = MqttShared()
         if not isinstance(self.talk, MqttTalk):
             self.talk = MqttTalk(self)  # type: ignore[arg-type]
-        self._put(lane, Layer("mqtt", MqttReader(lane.direction == CLIENT, self._mqtt)))
+        self._put(lane, Layer("mqtt", MqttReader(lane.direction == CLIENT, self._mqtt, joined=lane.joined)))
 
     def _descend(self, lane: Lane, layer: Layer) -> None:
         """The first content of a layer: what is it?"""

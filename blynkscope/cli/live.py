@@ -179,6 +179,8 @@ def command(
                     redactor.learn_frame(passed_over)
 
         with contextlib.closing(source), _interruptible(source) as interrupted:
+            # Whoever reads this may interrupt.
+            _say(f"{source.name}: capturing by {source.backend}; Ctrl-C ends it")
             for events in source:
                 show(analyser.feed(events))
                 if counted.full:
@@ -220,7 +222,6 @@ def _opened(wanted: Wanted, backend: str, duration: float | None, target: Target
         except BaseException:
             capturing.close()
             raise
-    _say(f"{', '.join(wanted.interfaces)}: capturing by {capturing.name}; Ctrl-C ends it")
     return LiveSource(capturing, duration=duration, recorder=recorder)
 
 

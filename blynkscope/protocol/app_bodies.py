@@ -74,9 +74,21 @@ PURCHASE = numbers("energy", "transaction", required=2)
 APP_ID = numbers("app")
 PHONE = numbers("uid")
 REDEEM = words("code", secrets={"code": "token"}, required=1, longest=limits.PLAUSIBLE_TOKEN_BODY, reading=labelled)
+APP_LOGIN = words(
+    "email", "password_hash", "client", "version", "app",
+    secrets={"email": "email", "password_hash": "password"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
+)  # fmt: skip
+REGISTER = words(
+    "email", "password_hash", "app",
+    secrets={"email": "email", "password_hash": "password"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
+)  # fmt: skip
+SHARE_LOGIN = words(
+    "email", "token", "client", "version",
+    secrets={"email": "email", "token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
+)  # fmt: skip
 ASSIGN_TOKEN = words("dash", "token", secrets={"token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY)
 
-APP_DOCUMENT = document()
+JSON = document()
 DASH_DOCUMENT = document("dash")
 DEVICE_DOCUMENT = document("dash", "device")
 TAG_DOCUMENT = document("dash", "tag")

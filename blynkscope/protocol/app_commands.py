@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from blynkscope.protocol import bodies, two_way_bodies
 from blynkscope.protocol.app_bodies import (
-    APP_DOCUMENT,
     APP_ID,
+    APP_LOGIN,
     ASSIGN_TOKEN,
     DASH,
     DASH_APP,
@@ -24,13 +24,16 @@ from blynkscope.protocol.app_bodies import (
     ENERGY,
     GRAPH,
     GRAPH_RESPONSE,
+    JSON,
     MAIL,
     PHONE,
     PURCHASE,
     PUSH_TOKEN,
     REDEEM,
+    REGISTER,
     REPORT_DOCUMENT,
     RESET_PASSWORD,
+    SHARE_LOGIN,
     TAG_DOCUMENT,
     TARGET,
     TARGET_ARGS,
@@ -89,10 +92,10 @@ DASH_OR_TOKEN, PROFILE = two_way_bodies.DASH_OR_TOKEN, bodies.PROFILE
 
 # fmt: off
 APP_COMMANDS: tuple[Command, ...] = (
-    _row(1, "REGISTER", STATUS, bodies.REGISTER,
+    _row(1, "REGISTER", STATUS, REGISTER,
          "Creates an account from an e-mail address and a password hash. 4 means that the account exists.",
          aliases=("BLYNK_CMD_REGISTER",), failures=(2, 4, 6)),
-    _row(2, "LOGIN", STATUS, bodies.APP_LOGIN,
+    _row(2, "LOGIN", STATUS, APP_LOGIN,
          "Login of an app or dashboard: e-mail, password hash, client, version and app name. 3 means that the"
          " account does not exist on this server, 5 that the password is wrong.",
          aliases=("BLYNK_CMD_LOGIN",), failures=(3, 5)),
@@ -137,10 +140,10 @@ APP_COMMANDS: tuple[Command, ...] = (
          "A pin operation with the dashboard, and mostly the device, in front. Success is silent, as for devices;"
          " 7 says that the device is offline, 11 or 2 that the body does not parse.",
          senders=_BOTH, aliases=("BLYNK_CMD_HARDWARE", "HARDWARE"), failures=(7, 11, 2)),
-    _row(21, "CREATE_DASH", STATUS, bodies.JSON,
+    _row(21, "CREATE_DASH", STATUS, JSON,
          "Creates a dashboard from a JSON document. On the device side of Blynk IoT the code is MSG_GROUP.",
          aliases=("BLYNK_CMD_CREATE_DASH",), failures=_REFUSED),
-    _row(22, "UPDATE_DASH", UNKNOWN, bodies.JSON,
+    _row(22, "UPDATE_DASH", UNKNOWN, JSON,
          "Replaces a dashboard by a JSON document. A server that reports this command from a device has most likely"
          " read 0x16, the first byte of a TLS handshake.",
          aliases=("BLYNK_CMD_SAVE_DASH", "SAVE_DASH"), failures=_REFUSED, source=_SOURCE),
@@ -164,7 +167,7 @@ APP_COMMANDS: tuple[Command, ...] = (
     _row(31, "REFRESH_SHARE_TOKEN", SAME, DASH_OR_TOKEN,
          "Replaces a dashboard's share token; guests lose their access.",
          senders=_BOTH, aliases=("BLYNK_CMD_REFRESH_SHARE_TOKEN",), source=_SOURCE),
-    _row(32, "SHARE_LOGIN", STATUS, bodies.SHARE_LOGIN, "Login of a guest: e-mail of the owner and share token.",
+    _row(32, "SHARE_LOGIN", STATUS, SHARE_LOGIN, "Login of a guest: e-mail of the owner and share token.",
          aliases=("BLYNK_CMD_SHARE_LOGIN",), failures=(3, 6)),
     _row(33, "CREATE_WIDGET", STATUS, WIDGET_DOCUMENT, "Adds a widget to a dashboard.", failures=_REFUSED),
     _row(34, "UPDATE_WIDGET", STATUS, WIDGET_DOCUMENT, "Replaces a widget of a dashboard.", failures=_REFUSED),
@@ -202,10 +205,10 @@ APP_COMMANDS: tuple[Command, ...] = (
     _counter(52, "WEB_SOCKETS"),
     _counter(53, "EVENTOR"),
     _counter(54, "WEB_HOOKS"),
-    _row(55, "CREATE_APP", SAME, APP_DOCUMENT,
+    _row(55, "CREATE_APP", SAME, JSON,
          "Creates a branded app in the app builder. On the device side the code is MSG_DBG_PRINT.",
          senders=_BOTH, failures=_REFUSED, source=_SOURCE),
-    _row(56, "UPDATE_APP", STATUS, APP_DOCUMENT, "Changes a branded app.", failures=_REFUSED, source=_SOURCE),
+    _row(56, "UPDATE_APP", STATUS, JSON, "Changes a branded app.", failures=_REFUSED, source=_SOURCE),
     _row(57, "DELETE_APP", STATUS, APP_ID, "Deletes a branded app.", source=_SOURCE),
     _row(58, "GET_PROJECT_BY_TOKEN", SAME, PROFILE,
          "Fetches a published dashboard by the token of its QR code; the answer is compressed with zlib.",

@@ -83,18 +83,6 @@ LOGIN = Body(
     _token_problem,
     limits.PLAUSIBLE_TOKEN_BODY,
 )
-APP_LOGIN = words(
-    "email", "password_hash", "client", "version", "app",
-    secrets={"email": "email", "password_hash": "password"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
-)  # fmt: skip
-REGISTER = words(
-    "email", "password_hash", "app",
-    secrets={"email": "email", "password_hash": "password"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
-)  # fmt: skip
-SHARE_LOGIN = words(
-    "email", "token", "client", "version",
-    secrets={"email": "email", "token": "token"}, required=2, longest=limits.PLAUSIBLE_TEXT_BODY,
-)  # fmt: skip
 REDIRECT = words(
     "host", "port", required=1, longest=limits.PLAUSIBLE_TEXT_BODY,
     reading=lambda fields: f"go to {fields.get('host', '')}" + (f":{fields['port']}" if fields.get("port") else ""),
@@ -401,6 +389,8 @@ def json_fields(raw: bytes) -> Fields:
 
 _CHECKED = 16 * 1024
 """Bytes of a document that are looked at to tell whether it is one."""
+_LITERALS = ("true", "false", "null", "NaN", "-Infinity", "Infinity")
+_NUMBER_REST = re.compile(r"[.eE+-]{1,2}")
 
 
 def json_problem(raw: bytes | None) -> str | None:
@@ -411,8 +401,11 @@ def json_problem(raw: bytes | None) -> str | None:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text) or error.msg.startswith(("Unterminated", "Invalid control", "Invalid \\u"))
-        return None if cut or not text[error.pos :].strip() else f"no JSON at {error.pos}: {error.msg}"
+        rest = text[error.pos :]
+        cut = not rest or error.msg.startswith("Unterminated") or ("escape" in error.msg and len(rest) <= len("uXXXX"))
+        cut = cut or (error.msg == "Expecting value" and any(word.startswith(rest) for word in _LITERALS))
+        cut = cut or _NUMBER_REST.fullmatch(rest) is not None
+        return None if cut else f"no JSON at {error.pos}: {error.msg}"
     except (ValueError, RecursionError):
         return None
     return None
@@ -446,28 +439,6 @@ def json_reading(fields: Fields) -> str:
     return str(fields.get("text", ""))
 
 
-def json_body(*names: str) -> Body:
-    """Named parts, then a JSON document up to the end (which may itself hold no NUL)."""
-    schema = con.Struct(*(name / Part() for name in names), "json" / Part(), "extra" / Parts())
-
-    def project(parsed: Any) -> Fields:
-        fields: Fields = {name: readable(parsed[name]) for name in names if parsed[name] is not None}
-        if parsed["json"] is not None:
-            fields.update(json_fields(parsed["json"]))
-        if parsed["extra"]:
-            fields["extra"] = [readable(part) for part in parsed["extra"]]
-        return fields
-
-    def reading(fields: Fields) -> str:
-        head = [f"{name} {fields[name]}" for name in names if fields.get(name)]
-        return " · ".join([*head, *([json_reading(fields)] if {"json", "text"} & fields.keys() else [])])
-
-    def check(parsed: Any) -> str | None:
-        return json_problem(parsed["json"])
-
-    return Body(" · ".join([*names, "JSON"]), schema, project, reading, check, longest=limits.APP_BODY_MAX)
-
-
 class _Packed(BoundedZlib):
     """The same of what is left of a body; None where nothing is."""
 
@@ -499,7 +470,6 @@ def _profile_reading(fields: Fields) -> str:
 
 
 _REQUESTED = ("dash", "token", "published")
-JSON = json_body()
 PROFILE = Body(
     "zlib(JSON); in a request dash, or token [· dash]",
     con.Struct(

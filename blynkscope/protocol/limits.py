@@ -123,4 +123,4 @@ KEYLOG_LINE_MAX = 8192
 """Characters of a key log line; the longest real one holds the premaster secret of an 8192-bit DH group."""
 
 TLS_HELD_MAX = 256 * 1024
-"""Bytes of one direction of a TLS connection that wait for keys: what arrives before a key log is flushed is far less."""
+"""Bytes of one direction of a TLS connection that wait for keys: programs write their key log during the handshake."""

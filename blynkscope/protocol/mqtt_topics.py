@@ -144,7 +144,12 @@ def target_of(payload: str) -> tuple[str, int | None, str | None] | None:
     scheme, mark, rest = text.partition("://")
     if not mark:
         scheme, rest = "", text
-    host, _, port = rest.partition("/")[0].partition(":")
+    place = rest.partition("/")[0].rpartition("@")[2]
+    if place.startswith("["):
+        host, _, port = place[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        host, _, port = place.partition(":")
     if not host or any(char.isspace() or not char.isprintable() for char in host):
         return None
     number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else None

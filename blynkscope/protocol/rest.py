@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from operator import itemgetter
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -26,6 +27,8 @@ BODY_MAX = 2048
 _PIN = re.compile(r"([vVdDaA])(\d{1,3})")
 _FIRMWARE = (".bin", ".bin.gz", ".hex", ".uf2", ".elf")
 """Ends of the paths of firmware."""
+_HISTORY = ".csv.gz"
+"""End of the path to which a legacy server redirects whoever asks for the history of a pin."""
 UPDATERS = ("http-update", "httpupdate", "http-ota", "esp-http-client")
 """In the User-Agent of the update libraries of ESP8266 and ESP32, in lower case."""
 _IOT = "/external/api/"
@@ -138,7 +141,21 @@ CALLS: tuple[Call, ...] = (
 )
 KINDS = tuple(dict.fromkeys([row.kind for row in CALLS] + ["websocket-upgrade", "mqtt-upgrade", "tunnel", "other"]))
 """Everything that a call may be."""
-_SPLIT = [(row, row.pattern.split("/")[1:]) for row in CALLS]
+_Candidates = dict[str, list[tuple[int, Call, list[str]]]]
+
+
+def _by_segment() -> tuple[_Candidates, _Candidates]:
+    """The rows with their places in the table, by the first segment, or the second where the first may be any."""
+    first: _Candidates = {}
+    second: _Candidates = {}
+    for place, row in enumerate(CALLS):
+        pattern = row.pattern.split("/")[1:]
+        at = 1 if pattern[0].startswith("{") else 0
+        (second if at else first).setdefault(pattern[at], []).append((place, row, pattern))
+    return first, second
+
+
+_FIRST, _SECOND = _by_segment()
 _TOKEN_NAMES = frozenset({"token", "auth_token"})
 _OWN = frozenset({*_TOKEN_NAMES, "pin", "value", "datastreamid", "datastreamname", "format", "period"})
 """Parameters of the API itself, in lower case; others name datastreams, or properties."""
@@ -167,12 +184,15 @@ def meaning(
         return Meaning(kind, None, f"opens a WebSocket for {what}", token)
     parts = path.split("/")[1:]
     trailing = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
-    for row, pattern in _SPLIT:
+    candidates = _FIRST.get(trailing[0] if trailing else "", []) + _SECOND.get("".join(trailing[1:2]), [])
+    for _, row, pattern in sorted(candidates, key=itemgetter(0)):
         if row.methods is None or method in row.methods:
             found = _fits(pattern, trailing)
             if found is not None:
                 return _read(row, found, query, token)
     low = path.lower()
+    if method == "GET" and low.endswith(_HISTORY):
+        return Meaning("rest-data", None, "loads the history of a pin (CSV: value, time in ms, device)", token)
     if method in {"GET", "HEAD"} and (low.endswith(_FIRMWARE) or any(one in (agent or "").lower() for one in UPDATERS)):
         return Meaning("firmware-download", None, "downloads firmware", token)
     return Meaning("other", None, "is no call that Blynk knows", token)
@@ -244,21 +264,38 @@ def written(read: Meaning, body: str | None) -> tuple[PinWrite, ...]:
         body: Text of its body, whole; None where there is none.
 
     Returns:
-        One write for each pin. Where the body holds values with times, one for each: the server sends one of them.
+        One write for each pin.
     """
-    if read.writes or read.kind != "rest-update" or not body or len(body) > BODY_MAX:
+    if read.writes or read.kind != "rest-update":
         return read.writes
-    try:
-        values = json.loads(body, parse_int=str, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError):
-        return ()
+    values = _parsed(body)
     if not isinstance(values, list):
         return ()
-    if values and all(isinstance(one, dict) for one in values):
-        each = [_as_text(one.get("value")) for one in values[:VALUES_MAX]]
-        return tuple(write for value in each if value is not None for write in _write(read.pin, (value,)))
+    if values and isinstance(values[0], dict):
+        # Values with their times are for the history; the pin gets the first one.
+        first = _as_text(values[0].get("value"))
+        return _write(read.pin, (first,)) if first is not None else ()
     texts = tuple(text for one in values[:VALUES_MAX] if (text := _as_text(one)) is not None)
     return _write(read.pin, texts) if len(texts) == len(values) else ()
+
+
+def values_in(answer: str | None) -> tuple[str, ...] | None:
+    """The values that the answer to a call holds: a JSON array, or (Blynk IoT) one value; None where it is neither."""
+    found = _parsed(answer)
+    values = found[:VALUES_MAX] if isinstance(found, list) else [found]
+    texts = tuple(text for one in values if (text := _as_text(one)) is not None)
+    return texts if len(texts) == len(values) else None
+
+
+def _parsed(body: str | None) -> object:
+    """JSON with its numbers as they are written; None where there is none."""
+    if not body or len(body) > BODY_MAX:
+        return None
+    try:
+        found: object = json.loads(body, parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 def _as_text(value: object) -> str | None:

@@ -150,8 +150,9 @@ class Suite(msgspec.Struct, frozen=True):
     """How a cipher suite protects records.
 
     `cipher` is "AES", "CHACHA20", "CAMELLIA", "3DES", "RC4", "NULL"…, `mode` one of "GCM", "CCM", "CCM_8", "POLY1305",
-    "CBC", "STREAM". `key_size` is in bytes. `mac` is the hash of the HMAC, None for AEAD modes. `hash` is that of the key
-    schedule in TLS 1.2 (PRF) and 1.3 (HKDF). `exchange` is how keys are exchanged ("RSA", "ECDHE_RSA"), "" in TLS 1.3.
+    "CBC", "STREAM". `key_size` is in bytes. `mac` is the hash of the HMAC, None for AEAD modes. `hash` is that of the
+    key schedule in TLS 1.2 (PRF) and 1.3 (HKDF). `exchange` is how keys are exchanged ("RSA",
+    "ECDHE_RSA"), "" in TLS 1.3.
     """
 
     number: int

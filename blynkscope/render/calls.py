@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from blynkscope.analysis.records import LinkRecord, MessageRecord
+from blynkscope.render.console import cells, fit
 from blynkscope.render.safe import safe_line
 from blynkscope.render.spans import duration
 
@@ -51,6 +52,23 @@ def failed(record: MessageRecord) -> bool:
     code = record.detail.get("return_code") or record.detail.get("code") or 0
     refused = isinstance(code, int) and (code >= _REFUSED_FROM or record.name == "CONNACK") and code != 0
     return refused or bool(record.detail.get("failed")) or record.kind in _BROKEN
+
+
+def shortened(text: str, record: MessageRecord, room: int) -> str:
+    """The reading cut to `room` columns. Of a call the answer stays, and the URL is cut.
+
+    Args:
+        text: What `reading_of` gives, safe to show.
+        record: The message.
+        room: Columns.
+    """
+    if cells(text) <= room:
+        return text
+    at = text.rfind(f" → {status_of(record)}")
+    if at < 0:
+        return fit(text, room)
+    answer = fit(text[at:], max(room // 2, room - cells(text[:at])))
+    return fit(text[:at], max(room - cells(answer), 0)) + answer
 
 
 def caused(record: MessageRecord) -> str:

@@ -196,7 +196,8 @@ def wrapped(text: str, width: int) -> list[str]:
             if room < min(width // 3, 8):
                 lines.append(line)
                 line, room = "", width
-            head = fit(word, room + 1).removesuffix("…") or word[:1]
+            # With something behind it, also a word that is too long by one column is cut.
+            head = fit(word + "…", room + 1).removesuffix("…") or word[:1]
             lines.append(f"{line} {head}" if line else head)
             line, word = "", word[len(head) :]
         if line and cells(line) + 1 + cells(word) > width:

@@ -33,13 +33,18 @@ def secret_kind(protocol: str, name: str, value: object) -> str | None:
         return None
     name = name.lower()
     named = name in patterns.SECRET_NAMES or (name == "user" and protocol == "http")
-    if not named or (name == "authorization" and value.lower() in _SCHEMES):
+    if not named or is_scheme(name, value):
         return None
     if patterns.MAIL.fullmatch(value):
         return patterns.MAIL_ADDRESS
     if name == "user" or (name in patterns.PASSWORD_NAMES and not _has_token_form(value)):
         return patterns.PASSWORD
     return patterns.TOKEN
+
+
+def is_scheme(name: str, value: str) -> bool:
+    """Does `authorization` tell no more than how somebody authenticates?"""
+    return name == "authorization" and value.lower() in _SCHEMES
 
 
 def _has_token_form(value: str) -> bool:

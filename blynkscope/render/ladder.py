@@ -18,7 +18,7 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
-from blynkscope.render.calls import caused, failed, link_text, number_of, reading_of, title_of, took
+from blynkscope.render.calls import caused, failed, link_text, number_of, reading_of, shortened, title_of, took
 from blynkscope.render.console import MARKS, cells, fit, wrapped
 from blynkscope.render.glyphs import missing_glyphs
 from blynkscope.render.handshakes import Offers, Told
@@ -37,6 +37,10 @@ _WIDEST = 200
 _NARROW = 80
 """Below this width numbers and times are kept short."""
 _BOX_WIDEST = 100
+_ARROW = 12
+"""Columns of an arrow itself, with the spaces and the mark beside its tail."""
+_LEAST = 24
+"""Columns of a call below which it is cut at its end."""
 _SETTLED_SHOWN = 8
 """Lines of a batch about writes that no arrow speaks of; a connection that breaks may lose a thousand at once."""
 _UNPROVEN_FROM_SERVER = frozenset({"sent", "delivered"})
@@ -143,9 +147,12 @@ class Ladder:
         text = safe(reading_of(record, self._width))
         if frames := caused(record):
             text += f" → {frames}"
-        label = [("strong", title_of(record)), ("error" if bad else "", f"  {'✗ ' if bad else ''}{text}".rstrip())]
         time = took(record)
         tails: list[Piece] = [("quiet", f"↩ {time}".rstrip()), ("quiet", "↩")] if time else []
+        # The arrow, the name and the longest tail leave this much; what is cut is the URL, and not the answer.
+        room = self._now.room() - len(title_of(record)) - len(time) - _ARROW
+        text = shortened(f"{'✗ ' if bad else ''}{text}", record, max(room, _LEAST))
+        label = [("strong", title_of(record)), ("error" if bad else "", f"  {text}".rstrip())]
         if record.answers is not None:
             tails.insert(0, ("quiet", f"↩ {number_of(record.answers)} {time}".rstrip()))
         now = self._now

@@ -82,7 +82,7 @@ class Notices:
 
     def link(self, record: LinkRecord) -> str:
         """A frame that a message caused, where the message's own line could not say so."""
-        return self._palette.paint("quiet", f"{'':17}→ {link_text(record)}")
+        return self._palette.paint("quiet", fit(f"{'':17}→ {link_text(record)}", self._width))
 
     def log(self, record: LogRecord, clock: str) -> list[str]:
         """A line of a log that is no frame."""

@@ -31,7 +31,7 @@ from blynkscope.analysis.records import (
 from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.schema import Body, BoundedZlib, Fields, Part, Span, readable
 from blynkscope.render import patterns
-from blynkscope.render.declared import CONTENTS, HEX, secret_kind, secrets_of, short_places, written_forms
+from blynkscope.render.declared import CONTENTS, HEX, is_scheme, secret_kind, secrets_of, short_places, written_forms
 from blynkscope.render.fields import command_of
 from blynkscope.render.known import SHORTEST, Known, spelled
 from blynkscope.render.masking import LONG, MASK, is_hex, like_token, masked, occurrences
@@ -180,7 +180,7 @@ class Redactor:
             return text
         return self._replaced(text, self._spots(text))
 
-    def line(self, text: str, forms: bool = True) -> str:
+    def line(self, text: str, forms: bool = True, own: Sequence[Spot] = ()) -> str:
         """The same of a line of a log, or of what quotes one: nobody knows what may stand there.
 
         Pieces of tokens that are known go too, and secrets whose bytes are spelled in digits.
@@ -188,15 +188,16 @@ class Redactor:
         Args:
             text: The line.
             forms: Hide everything that has the form of a token.
+            own: Secrets that the caller knows to stand there.
         """
         if self.show_secrets or not text:
             return text
-        spots = self._spots_of_line(text, forms)
+        spots = [*self._spots_of_line(text, forms), *own]
         covered: list[tuple[int, int]] = []
         for values, first, second in spelled(text):
             for start, end, _ in self._spots_of_line(values, forms):
                 for cells in (first, second):
-                    covered += cells[start:end]
+                    covered += [cell for cell in cells[start:end] if not any(at <= cell[0] < end for at, end, _ in own)]
         if covered:
             # The digits that spell a secret become stars; where a secret stands itself nothing does.
             stars = list(text)
@@ -273,7 +274,8 @@ class Redactor:
         declared = dict(secrets_of(record))
         for own, sort in declared.items():
             self._remember(own, sort)
-        for form, secret in written_forms(record, declared):
+        for form, secret in list(written_forms(record, declared)):
+            declared[form] = declared[secret]
             if len(self._aliases) < limits.ADDRESSES_MAX:
                 self._aliases[form] = secret
                 self._remember(form, declared[secret])
@@ -295,18 +297,22 @@ class Redactor:
                 return MASK.decode() * len(value)
         if name in CONTENTS:
             return self._content(value, declared)
-        return value if is_hex(value) and "sha" in name else self._quoted(name, value, 1)
+        if (is_hex(value) and "sha" in name) or is_scheme(name, value):
+            return value
+        return self._quoted(name, value, 1)
 
     def _content(self, text: str, declared: Mapping[str, str]) -> str:
         """What quotes the message: masked as a line of a log, and its own secrets however short they are."""
-        text = self.line(text)
+        own: list[Spot] = []
         for secret, kind in declared.items():
             if len(secret) < SHORTEST:
-                placeholder = self._shown(kind, secret)
-                text = short_places(secret).sub(lambda _, shown=placeholder: shown, text)  # type: ignore[misc]
-            elif secret in text:
-                text = text.replace(secret, self._shown(kind, secret))
-        return text
+                own += [(*match.span(), kind) for match in short_places(secret).finditer(text)]
+                continue
+            at = text.find(secret)
+            while at >= 0:
+                own.append((at, at + len(secret), kind))
+                at = text.find(secret, at + len(secret))
+        return self.line(text, own=own)
 
     # --- frames ---
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from blynkscope.analysis.records import FrameRecord, MessageRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
-from blynkscope.render.calls import caused, failed, number_of, reading_of, title_of, took
+from blynkscope.render.calls import caused, failed, number_of, reading_of, shortened, title_of, took
 from blynkscope.render.console import MARKS, cells, fit, padded
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
@@ -161,13 +161,11 @@ class Rows:
         room = self._width - self._left - (len(front) - self._front)
         style = "error" if bad else ""
         if not tail:
-            text = fit(text, max(room, 0))
+            text = shortened(text, record, max(room, 0))
             return (left + (paint(style, text) if style else text)).rstrip()
-        size = len(tail) if self._narrow else max(len(tail), _TAIL)
-        text = fit(text, max(room - size - _BEFORE_TAIL, 0))
+        size = max(len(tail), _TAIL) if record.answers is not None and not self._narrow else len(tail)
+        text = shortened(text, record, max(room - size - _BEFORE_TAIL, 0))
         gap = max(min(self._room - (len(front) - self._front), room) - size - cells(text), _BEFORE_TAIL)
-        if not self._narrow:
-            tail = f"{tail:>{_TAIL}}" if record.answers is None else tail
         return f"{left}{paint(style, text) if style else text}{' ' * gap}{quiet}{tail}{off}"
 
     # --- parts of a row ---

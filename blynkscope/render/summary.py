@@ -104,9 +104,8 @@ class Tally:
         self.moment(record.time)
         self.opened(record)
         if record.kind in {"tls", "foreign"}:
-            if fact_of(record) and "protocol" not in record.detail:
-                return
-            streams = self._foreign.setdefault(str(record.detail.get("protocol", "unknown"))[:16], set())
+            name = "tls" if fact_of(record) else str(record.detail.get("protocol", "unknown"))[:16]
+            streams = self._foreign.setdefault(name, set())
             if len(streams) < limits.STREAMS_MAX:
                 streams.add(record.stream)
 

@@ -21,6 +21,8 @@ LINE_MAX = 1024
 """Bytes of the line that begins a chunk; real ones have less than ten."""
 MULTIPART_WINDOW = 64 * 1024
 """Bytes of a body in which the name of an uploaded file is looked for: it stands in front of the file."""
+_TELLING = 2
+"""Bytes that tell a request from a WebSocket frame: every method begins with two letters, no client's frame does."""
 _FILENAME = b"filename="
 _NEXT_ANSWER = b"HTTP/1."
 
@@ -90,7 +92,9 @@ class HttpReader:
         self._passed += end
         while at < end and self._state is not _State.OVER:
             if self._state is _State.THROUGH:
-                self._facts.append(Content(data[at:] if at else data, time, self._passed))
+                rest = bytes(self._line) + data[at:] if self._line else data[at:] if at else data
+                self._line = bytearray()
+                self._facts.append(Content(rest, time, self._passed))
                 break
             if self._state in _LINEWISE:
                 at = self._by_line(data, at, time)
@@ -154,9 +158,11 @@ class HttpReader:
     def _by_line(self, data: bytes, at: int, time: float | None) -> int:
         """Take a line, or a piece of one."""
         state = self._state
-        if state is _State.START and self._upgraded and not self._line and not _may_begin(data[at]):
-            self._state = _State.THROUGH
-            return at
+        if state is _State.START and self._upgraded and len(self._line) < _TELLING:
+            begins = bytes(self._line) + data[at : at + _TELLING - len(self._line)]
+            if not _may_begin(begins):
+                self._state = _State.THROUGH
+                return at
         stop = data.find(b"\n", at) + 1 or len(data)
         limit = LINE_MAX if state is _State.CHUNK else HEAD_MAX
         room = limit - self._size
@@ -357,6 +363,6 @@ _LINEWISE = frozenset({_State.START, _State.HEAD, _State.SEARCH, _State.CHUNK, _
 _IN_BODY = frozenset({_State.PEEK, _State.LENGTH, _State.CHUNK, _State.CHUNK_DATA, _State.CHUNK_END, _State.TRAILERS})
 
 
-def _may_begin(byte: int) -> bool:
-    """Can a request, or an empty line in front of one, begin with this byte?"""
-    return 0x41 <= byte <= 0x5A or byte in b"\r\n"
+def _may_begin(data: bytes) -> bool:
+    """Can a request, or an empty line in front of one, begin so? A WebSocket frame may begin with a letter alone."""
+    return data[0] in b"\r\n" or all(0x41 <= byte <= 0x5A for byte in data)

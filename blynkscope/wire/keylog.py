@@ -120,7 +120,7 @@ class KeyLog:
             self._count -= len(self._found.pop(next(iter(self._found))))
 
     def secret(self, label: str, found_by: bytes) -> bytes | None:
-        """A secret by its label and the client's random (for `RSA` the encrypted premaster's front, or a session id)."""
+        """A secret by its label and the client's random (`RSA`: the encrypted premaster's front, or a session id)."""
         held = self._found.get(found_by)
         return None if held is None else held.get(label)
 

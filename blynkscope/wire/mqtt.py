@@ -9,6 +9,7 @@ from blynkscope.protocol import mqtt
 from blynkscope.protocol import mqtt_codes as codes
 from blynkscope.wire.facts import Fact
 from blynkscope.wire.layers import Piece
+from blynkscope.wire.mqtt_search import Search
 
 BODY_KEPT = 16 * 1024
 """Bytes of a packet's body that are kept: values have up to 1024 bytes and the buffers of devices a few KiB, while the
@@ -47,14 +48,17 @@ class MqttReader:
         `mqtt-malformed`: packet, reason, offset (of its first byte), size. The sender broke the rules.
         `mqtt-cut`: packet, reason, offset, have, need (bytes). The recording holds only a part of it, or it is larger
             than what is kept.
-        `mqtt-lost`: reason, offset. Where packets begin is not known any more; nothing else will come.
+        `mqtt-lost`: reason, offset, final. Where packets begin is not known any more. Where bytes are missing they are
+            looked for (`final` is False); where these are no packets at all nothing else will come.
+        `mqtt-resumed`: skipped (bytes that were passed over), offset. From here on packets are read again.
 
     Args:
         client: True for the direction of the client.
         shared: One object for both directions of a connection.
+        joined: True where the stream was joined in the middle, so that the first packet has to be looked for.
     """
 
-    def __init__(self, client: bool, shared: MqttShared | None = None) -> None:
+    def __init__(self, client: bool, shared: MqttShared | None = None, *, joined: bool = False) -> None:
         self._client = client
         self._shared = shared or MqttShared()
         self._head = bytearray()
@@ -68,6 +72,8 @@ class MqttReader:
         self._offset = 0
         self._bad = 0
         self._over = False
+        self._search = Search(client) if joined else None
+        """Looks for the next packet; None while it is known where packets begin."""
         self._aliases: dict[int, str] = {}
         self._aliased = 0
         self._facts: list[Piece] = []
@@ -75,10 +81,22 @@ class MqttReader:
     @property
     def buffered(self) -> int:
         """Bytes that are kept of the packet that is not complete."""
-        return len(self._head) + len(self._body)
+        return len(self._head) + len(self._body) + (len(self._search.window) if self._search is not None else 0)
 
     def feed(self, data: bytes, time: float | None) -> list[Piece]:
         """The next bytes."""
+        if self._over:
+            return []
+        if self._search is None:
+            self._read(data, time)
+        elif (rest := self._search.feed(data, self._shared.version)) is not None:
+            self._offset += self._search.passed
+            self._say("mqtt-resumed", time, {"skipped": self._search.passed, "offset": self._offset})
+            self._search, self._bad = None, 0
+            self._read(rest, time)
+        return self._take()
+
+    def _read(self, data: bytes, time: float | None) -> None:
         at, end = 0, len(data)
         while at < end and not self._over:
             if self._need < 0:
@@ -93,16 +111,19 @@ class MqttReader:
             if self._have == self._need:
                 self._complete(time)
         self._offset += end
-        return self._take()
 
     def gap(self, missing: int | None, time: float | None) -> list[Piece]:
         """Bytes are missing: a packet of known length is followed past them, beyond it nothing is."""
         if self._over:
             return []
+        if self._search is not None:
+            self._search.gap(missing or 0)
+            return []
         if missing is None or self._need < 0 or missing > self._need - self._have:
             if self._head:
                 self._cut("bytes are missing from the recording", time)
-            self._lose("bytes are missing from the recording", time)
+            self._lose("bytes are missing from the recording", time, final=False)
+            self._search = Search(self._client)
         else:
             self._have += missing
             self._missing += missing
@@ -125,9 +146,9 @@ class MqttReader:
     def _say(self, kind: str, time: float | None, detail: dict[str, Any]) -> None:
         self._facts.append(Fact(kind, time, detail))
 
-    def _lose(self, reason: str, time: float | None) -> None:
-        self._over = True
-        self._say("mqtt-lost", time, {"reason": reason, "offset": self._begin})
+    def _lose(self, reason: str, time: float | None, *, final: bool = True) -> None:
+        self._over = final
+        self._say("mqtt-lost", time, {"reason": reason, "offset": self._begin, "final": final})
         self._reset()
 
     def _reset(self) -> None:

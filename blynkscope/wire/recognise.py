@@ -263,6 +263,6 @@ def begun_by_client(guess: Guess) -> bool:
     )
 
 
-MQTT = Guess("mqtt", "MQTT", {}, _MQTT_ADVICE)
+MQTT = Guess("mqtt", "MQTT (by its peer)", {}, _MQTT_ADVICE)
 PARTICLE = Guess("particle", "Particle cloud handshake", {}, _PARTICLE_ADVICE)
 UNKNOWN = Guess("unknown", "unknown protocol")

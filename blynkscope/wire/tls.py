@@ -61,7 +61,7 @@ class TlsSession:
         return self._shared.opened
 
     def feed(self, direction: int, data: bytes, time: float | None) -> list[tuple[int, Piece]]:
-        """The next bytes of a direction, 0 being that of the ClientHello; gives what they complete, in both directions."""
+        """The next bytes of a direction, 0 being that of the ClientHello; gives what they complete, in either one."""
         self._sides[direction].feed(data, time)
         return self._take()
 

@@ -57,7 +57,7 @@ def master_secret(version: int, suite: Suite, premaster: bytes, randoms: bytes, 
     if version >= tls.TLS_1_2:
         seed = hashlib.new(suite.hash, transcript).digest()
     else:
-        seed = hashlib.new("md5", transcript).digest() + hashlib.new("sha1", transcript).digest()
+        seed = b"".join(hashlib.new(name, transcript).digest() for name in ("md5", "sha1"))
     return prf(version, suite.hash, premaster, b"extended master secret", seed, tls.MASTER_SIZE)
 
 

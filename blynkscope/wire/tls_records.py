@@ -1,7 +1,7 @@
 """The protection of TLS records, by suite: one opener for the keys of one direction.
 
-An opener is asked with a record's type, the minor number of its version, its fragment and the sequence number; it answers
-with the type and the content that were protected, or None where the record does not prove to be genuine.
+An opener is asked with a record's type, the minor number of its version, its fragment and the sequence number; it
+answers with the type and the content that were protected, or None where the record does not prove to be genuine.
 """
 
 from __future__ import annotations

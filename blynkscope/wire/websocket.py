@@ -16,6 +16,7 @@ from blynkscope.wire.websocket_search import (
     CLOSE,
     CONTINUATION,
     PING,
+    SEARCH_KEPT,
     TEXT,
     Header,
     Search,
@@ -25,7 +26,7 @@ from blynkscope.wire.websocket_search import (
     read_header,
 )
 
-__all__ = ["MESSAGE_MAX", "TEXT_SHOWN", "WebSocketReader", "believable_start"]
+__all__ = ["MESSAGE_MAX", "SEARCH_WINDOW", "TEXT_SHOWN", "WebSocketReader", "believable_start"]
 
 TEXT_SHOWN = 200
 """Characters of a text message or of the reason of a close that are told."""
@@ -33,6 +34,8 @@ _TEXT_KEPT = 4 * TEXT_SHOWN
 """Bytes that hold as many characters of UTF-8."""
 
 
+SEARCH_WINDOW = MESSAGE_MAX + SEARCH_KEPT
+"""Bytes in which a frame is searched for: the rest of the greatest message, and the frames behind it that prove it."""
 _SLICE = 4096
 """Bytes that are read at once: what a search that goes wrong again and again copies each time."""
 
@@ -69,7 +72,7 @@ class WebSocketReader:
         `ws-masking`, once: expected (True for a client's direction, whose frames must be masked).
         `ws-too-big`: size, of a message that is not kept.
         `ws-unreadable`: reason; a compressed message that cannot be decompressed.
-        `ws-error`: reason, offset; what is there is no frame. The next one is searched for.
+        `ws-error`: reason, offset; what is there is no frame. The next one is searched for, within a window.
         `ws-cut`: have, need; the direction ends inside a frame (need is None inside a header).
     Sizes are of bytes inside, decompressed where they were compressed (as far as they are known).
 
@@ -113,12 +116,16 @@ class WebSocketReader:
                 if rest:
                     work.append((rest, when))
                 continue
+            part = part[: SEARCH_WINDOW - self._search.seen]
             self._offset += len(part)
             found = self._search.feed(part, when)
             if found is not None:
                 self._search = None
                 self._offset -= sum(len(piece) for piece, _ in found)
                 work += found[::-1]
+            elif self._search.seen == SEARCH_WINDOW:
+                self._over = True
+                self._say("ws-error", when, reason="no frame was found", offset=self._offset - SEARCH_WINDOW)
         return self._take()
 
     def gap(self, missing: int | None, time: float | None) -> list[Piece]:

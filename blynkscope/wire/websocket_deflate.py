@@ -16,6 +16,8 @@ RATIO_MAX = 200
 """Inflated bytes for each compressed one, over a whole direction: JSON gives 20 at most, a bomb up to 1032."""
 RATIO_FREE = MESSAGE_MAX
 """Inflated bytes that are believed at any ratio: one message of the greatest size, such as a run of zeros."""
+EXTENSIONS_MAX = 1024
+"""Characters of the header that are parsed: a real one has some eighty, and the parser is not linear in lists."""
 
 _TRAILER = b"\x00\x00\xff\xff"
 """What the sender leaves out behind each message."""
@@ -121,11 +123,11 @@ def negotiated(extensions: str, client: bool) -> Inflater | None:
     from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
     from websockets.headers import parse_extension
 
-    try:
-        offers = parse_extension(extensions)
-    except InvalidHeader:
-        return Inflater() if "permessage-deflate" in extensions.lower() else None
     factory = ClientPerMessageDeflateFactory()
+    try:
+        offers = parse_extension(extensions[:EXTENSIONS_MAX])
+    except InvalidHeader:
+        return Inflater() if factory.name in extensions[:EXTENSIONS_MAX].lower() else None
     for name, parameters in offers:
         if name.lower() == factory.name:
             try:

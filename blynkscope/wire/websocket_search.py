@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections import deque
 
 import msgspec
@@ -25,6 +26,8 @@ SEARCH_FRAME_MAX = 16 * 1024
 _HEADER_MAX = 14
 _PROOF = 64
 """Bytes of a payload that are looked at to tell whether it is Blynk."""
+OPEN_MAX = 256
+"""Beginnings that wait for their proof at one time, of which random bytes hold some ten; more are passed over."""
 SEARCH_KEPT = CHAIN * (SEARCH_FRAME_MAX + _HEADER_MAX)
 """Bytes that a search looks back at most."""
 
@@ -182,6 +185,11 @@ def _starts(first: int) -> bool:
     return first in {0x80 | BINARY, 0x80 | PING, 0x80 | PONG}
 
 
+# The continuation of nothing, a fragment, or no payload: as a beginning they are mostly other bytes.
+_MASKED_START = re.compile(rb"[\x81\x82\xc1\xc2\x88-\x8a][\x81-\xff]")
+_PLAIN_START = re.compile(rb"[\x81\x82\xc1\xc2\x88-\x8a][\x01-\x7f]")
+
+
 class Search:
     """Looks for the first frame in bytes whose framing is unknown.
 
@@ -198,6 +206,7 @@ class Search:
         self._client = client
         self._web = web
         self._compressible = compressible
+        self._starts = _MASKED_START if client else _PLAIN_START
         self._data = bytearray()
         self._base = 0
         self._scan = 0
@@ -210,20 +219,22 @@ class Search:
         self._data += data
         end = self._base + len(self._data)
         self._marks.append((end, time))
+        heap, base = self._heap, self._base
+        first = self._first(base)
         while True:
-            scan = self._scan + 2
-            if self._heap and self._heap[0][0] <= scan:
-                need, start, at, links = self._heap[0]
-                if need > end:
+            if heap and heap[0][0] <= first + 2:
+                if heap[0][0] > end:
                     break
-                heapq.heappop(self._heap)
-            elif scan > end:
+                need, start, at, links = heapq.heappop(heap)
+            elif first + 2 > end:
                 break
             else:
-                start = at = self._scan
-                links = 0
-                self._scan += 1
-            if self._look(start, at, links, end):
+                need, start, at, links = first + 2, first, first, 0
+                self._scan = first + 1
+                first = self._first(base)
+                if len(heap) >= OPEN_MAX:
+                    continue
+            if self._look(need, start, at, links):
                 return self._from(start)
         if len(self._data) > 2 * SEARCH_KEPT:
             gone = len(self._data) - SEARCH_KEPT
@@ -233,6 +244,17 @@ class Search:
                 self._marks.popleft()
         return None
 
+    @property
+    def seen(self) -> int:
+        """Bytes that were fed."""
+        return self._base + len(self._data)
+
+    def _first(self, base: int) -> int:
+        """Offset of the next bytes with which a frame could begin; that of the last byte where there are none."""
+        found = self._starts.search(self._data, self._scan - base)
+        self._scan = base + (found.start() if found else max(len(self._data) - 1, self._scan - base))
+        return self._scan
+
     def _from(self, start: int) -> list[tuple[bytes, float | None]]:
         found = []
         for end, time in self._marks:
@@ -241,24 +263,28 @@ class Search:
                 start = end
         return found
 
-    def _look(self, start: int, at: int, links: int, end: int) -> bool:
-        """Judge the header at `at`; True where it proves `start`. Looks again later where bytes are missing."""
+    def _look(self, seen: int, start: int, at: int, links: int) -> bool:
+        """Judge the header at `at` by the bytes before `seen`; True where it proves `start`.
+
+        What lies behind is looked at in its turn, even where it is there already: the order of the proofs would depend
+        on the cuts otherwise.
+        """
         data, place = self._data, at - self._base
         size = header_size(data, place)
         if bool(data[place + 1] & 0x80) != self._client:
             return False
-        if at == start and (data[place] < 0x80 | TEXT or not data[place + 1] & 0x7F):
-            # The continuation of nothing, a fragment, or no payload: as a beginning they are mostly other bytes.
-            return False
-        if at + size > end:
+        if at + size > seen:
             self._later(at + size, start, at, links)
             return False
         header = read_header(data, place)
         if header.length > SEARCH_FRAME_MAX or fault(header, self._compressible):
             return False
+        if not header.fin and not header.length:
+            # Zeros would be an endless row of empty fragments.
+            return False
         behind = at + header.size + header.length
         proof = at + header.size + min(header.length, _PROOF)
-        if proof > end:
+        if proof > seen:
             self._later(proof, start, at, links)
             return False
         if links + 1 == CHAIN or self._proven(data, place, header):

@@ -133,7 +133,7 @@ function Columns:add(name, part, secret, prefix)
         text = prefix .. text
         self.tree:add(field, range, safe(text))
     elseif size > 0 and text == part_text(self.raw, part) and not text:find("\0", 1, true) then
-        self.tree:add_packet_field(field, range, ENC_UTF_8 + ENC_STRING)
+        self.tree:add_packet_field(field, range, ENC_UTF_8)
     else
         self.tree:add(field, range, safe(text))
     end

@@ -103,31 +103,61 @@ local function is_one_frame(raw)
     return #raw == 5 + (cmd == RESPONSE and 0 or word)
 end
 
+-- A frame in a direction that was joined in the middle: what follows it must be one too, or nothing.
+local function hunted(lane, raw)
+    if is_one_frame(raw) then return true end
+    if lane.seen > HUNT_WINDOW then return false end
+    local at = find_frame("hardware", raw, 0)
+    if not at then return false end
+    local cmd, _, word = header(raw, at, "hardware")
+    return led_on("hardware", raw, at + HEADER_SIZE.hardware + (cmd == RESPONSE and 0 or word))
+end
+
+-- What a direction speaks, where that is not known yet: a kind, false, or nil while more bytes are needed.
+local function kind_of(lane, peer, tvb, raw)
+    local dialect = peer and (peer.kind == "hardware" or peer.kind == "app") and peer.kind
+    if dialect and #raw >= HEADER_SIZE[dialect] then
+        local cmd, _, word = header(raw, 0, dialect)
+        if believable(dialect, cmd, word) and recognise(raw) ~= "http" then return dialect end
+    end
+    local kind = recognise(raw)
+    if kind == nil and #raw == 5 and is_one_frame(raw) and (raw:byte() == RESPONSE or not LONGEST.app[raw:byte()]) then
+        return "hardware" -- a header that no app has, with nothing behind it
+    end
+    if kind == false then
+        if dialect then return dialect end
+        return hunted(lane, whole(tvb)) and "hardware"
+    end
+    return kind
+end
+
+-- The kind of a direction in this packet: nothing that a later packet told counts for an earlier one.
+local function settled_kind(lane, pinfo)
+    return lane.kind and pinfo.number >= lane.since and lane.kind or nil
+end
+
+local function settle(lane, kind, pinfo)
+    lane.kind, lane.since = kind, pinfo.number
+end
+
 -- A direction of a TCP connection, or of what travels inside TLS.
 local function dissect_stream(tvb, pinfo, tree, layer)
     local total = tvb:len()
     if total == 0 then return 0 end
     local conversation, direction = conversation_of(pinfo)
-    local lane, raw = lane_of(conversation, direction, layer), nil
-    local kind = lane.kind
+    local lane = lane_of(conversation, direction, layer)
+    local kind = settled_kind(lane, pinfo)
     if not kind then
-        raw = tvb:raw(0, math.min(total, LOOKED_AT))
-        local peer = conversation.lanes[layer .. (3 - direction)]
-        local dialect = peer and (peer.kind == "hardware" or peer.kind == "app") and peer.kind
-        if dialect and #raw >= HEADER_SIZE[dialect] then
-            local cmd, _, word = header(raw, 0, dialect)
-            if believable(dialect, cmd, word) and recognise(raw) ~= "http" then kind = dialect end
+        local raw = tvb:raw(0, math.min(total, LOOKED_AT))
+        if pinfo.visited then
+            kind = recognise(raw) == nil and nil
+        else
+            kind = kind_of(lane, conversation.lanes[layer .. (3 - direction)], tvb, raw)
         end
-        if not kind then kind = recognise(raw) end
-        if kind == nil then
-            -- Undecided: a first byte or two.
-            if waiting_for(tvb, pinfo)(0, nil) then return total end
-            return 0
-        end
-        if kind == false and dialect then kind = dialect end
-        if kind == false and (is_one_frame(whole(tvb)) or find_frame("hardware", whole(tvb), 0)) then kind = "hardware" end
+        if kind == nil and waiting_for(tvb, pinfo)(0, nil) then return total end
+        if not pinfo.visited then lane.seen = lane.seen + total end
         if not kind then return 0 end
-        lane.kind = kind
+        settle(lane, kind, pinfo)
     end
     if kind == "http" or kind == "tls" then
         if kind == "http" then remember_path(conversation, tvb:raw(0, math.min(total, LOOKED_AT))) end
@@ -187,11 +217,13 @@ local function heuristic(layer)
     return function(tvb, pinfo, tree)
         local conversation, direction = conversation_of(pinfo)
         local lane = lane_of(conversation, direction, layer)
-        if not lane.kind then
+        if not lane.kind and not pinfo.visited then
             local peer = conversation.lanes[layer .. (3 - direction)]
-            lane.kind = peer and (peer.kind == "hardware" or peer.kind == "app") and peer.kind or surely_blynk(whole(tvb))
+            local kind = peer and (peer.kind == "hardware" or peer.kind == "app") and peer.kind or surely_blynk(whole(tvb))
+            if kind then settle(lane, kind, pinfo) end
         end
-        if lane.kind ~= "hardware" and lane.kind ~= "app" then return false end
+        local kind = settled_kind(lane, pinfo)
+        if kind ~= "hardware" and kind ~= "app" then return false end
         -- TCP shall come straight here from now on; TLS asks for each record.
         if layer == "tcp" then pinfo.conversation = blynk end
         dissect_stream(tvb, pinfo, tree, layer)
@@ -275,11 +307,12 @@ local function websocket_heuristic(tvb, pinfo, tree)
     local conversation, direction = conversation_of(pinfo)
     local lane, raw = lane_of(conversation, direction, "ws"), whole(tvb)
     if is_text(raw) then return false end
-    if not lane.kind then
+    if not lane.kind and not pinfo.visited then
         local peer = conversation.lanes["ws" .. (3 - direction)]
-        lane.kind = peer and peer.kind or dialect_of_message(conversation, raw)
-        if not lane.kind then return false end
+        local kind = peer and peer.kind or dialect_of_message(conversation, raw)
+        if kind then settle(lane, kind, pinfo) end
     end
+    if not settled_kind(lane, pinfo) then return false end
     if lane.kind == "web" then
         dissect_web(tvb, raw, pinfo, tree, conversation, direction)
     else

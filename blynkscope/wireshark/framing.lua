@@ -75,6 +75,11 @@ local function column(pinfo, text)
     end
 end
 
+-- Shall an item be added that only a person, or who asks for it by name, looks at?
+local function wanted(tree, field)
+    return tree.visible or tree:referenced(field)
+end
+
 local function show_status(item, tree, range, frame, asked)
     local status = STATUSES[frame.word]
     tree:add(f.status, range)
@@ -84,8 +89,10 @@ local function show_status(item, tree, range, frame, asked)
         return "STA_?" .. frame.word
     end
     tree:add(f.status_name, range, status.name):set_generated()
-    tree:add(f.status_meaning, range, status.doc):set_generated()
-    if status.fix ~= "" then tree:add(f.status_fix, range, status.fix):set_generated() end
+    if wanted(tree, f.status_meaning) then tree:add(f.status_meaning, range, status.doc):set_generated() end
+    if status.fix ~= "" and wanted(tree, f.status_fix) then
+        tree:add(f.status_fix, range, status.fix):set_generated()
+    end
     if asked == "login" and frame.word ~= SUCCESS and frame.word ~= ALREADY_REGISTERED then
         tree:add_proto_expert_info(e.login, "The login was refused: " .. status.name)
     elseif status.severity then
@@ -143,7 +150,7 @@ local function show_frame(tvb, raw, at, stop, cmd, id, word, dialect, pinfo, tre
     item:add(f.dialect, tvb(at, 0), dialect):set_generated()
     item:add(f.cmd, tvb(at, 1)):append_text(" (" .. name .. ")")
     item:add(f.cmd_name, tvb(at, 1), name):set_generated()
-    if row and row.aliases ~= "" then item:add(f.aliases, tvb(at, 1), row.aliases):set_generated() end
+    if row and row.aliases ~= "" and wanted(item, f.aliases) then item:add(f.aliases, tvb(at, 1), row.aliases):set_generated() end
     local id_item = item:add(f.id, tvb(at + 1, 2))
     if id == 0 then id_item:add_proto_expert_info(e.id) end
     if cmd == RESPONSE then
@@ -156,7 +163,9 @@ local function show_frame(tvb, raw, at, stop, cmd, id, word, dialect, pinfo, tre
             item:add(f.length, tvb(at + 3, size - 3))
         end
         if not row then item:add_proto_expert_info(e.command, "Unknown command " .. cmd) end
-        if direction == 1 and row and row.ack_text ~= "" then item:add(f.ack, tvb(at, 1), row.ack_text):set_generated() end
+        if direction == 1 and row and row.ack_text ~= "" and wanted(item, f.ack) then
+            item:add(f.ack, tvb(at, 1), row.ack_text):set_generated()
+        end
         if link and link.room then
             item:add_proto_expert_info(
                 e.oversized, string.format("%d bytes, but the receiver announced a buffer of %d", size + word, link.room))

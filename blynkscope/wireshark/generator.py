@@ -167,7 +167,7 @@ def _constants() -> dict[str, lua.Value]:
         "RESPONSE": commands.RESPONSE, "REGISTER": commands.REGISTER, "APP_LOGIN": commands.LOGIN,
         "PING": commands.PING, "HW_SYNC": commands.HW_SYNC, "INTERNAL": commands.INTERNAL, "HW": commands.HW,
         "SHARE_LOGIN": commands.SHARE_LOGIN, "SUCCESS": SUCCESS, "ALREADY_REGISTERED": ALREADY_REGISTERED,
-        "TOKEN_LENGTH": limits.TOKEN_LENGTH, "RESYNC_WINDOW": limits.RESYNC_WINDOW, "PENDING_MAX": limits.PENDING_MAX,
+        "TOKEN_LENGTH": limits.TOKEN_LENGTH, "RESYNC_WINDOW": limits.RESYNC_WINDOW, "HUNT_WINDOW": limits.HUNT_WINDOW, "PENDING_MAX": limits.PENDING_MAX,
         "RECENT_WRITES": acks.RECENT_WRITES, "SYNC_SECONDS": acks.SYNC_SECONDS,
         "SYNC_ALL_FACTOR": acks.SYNC_ALL_FACTOR, "SYNC_ALL_SLACK": acks.SYNC_ALL_SLACK, "SYNC_PINS": 256,
         "TLS_RECORD_MAX": tls.RECORD_MAX, "WEAK_BODY": framing._WEAK_BODY, "CHAIN_BODY": framing._CHAIN_BODY,

@@ -19,7 +19,8 @@ class Layout(msgspec.Struct, frozen=True):
     `kind` is the way in which its columns are shown, `check` a rule of its own, if any. Of a body of named parts
     `names` are these in order; by 1-based place, `secrets` are kinds of secret, `leading` the patterns that a part must
     match to be there, and `prefixes` stand before its text. `rest` is the name of all further parts, and at least
-    `required` parts must be there.
+    `required` parts must be there. `complete` is False where the body's own check asks for more (JSON that parses) than
+    the dissector does.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Layout(msgspec.Struct, frozen=True):
     required: int = 0
     check: str = ""
     shortest: int = 0
+    complete: bool = True
 
 
 _OF_ITS_OWN: tuple[tuple[Body, str, str], ...] = (
@@ -50,13 +52,15 @@ _LEADING = {"number": (b"1", b"1-0", b"1\0x"), "host": (b"fra1.example",)}
 """Patterns that decide whether a part is there, by what they match; the dissector has a function for each."""
 _NEVER_LEADING = b"a@b"
 _PROBE = b"1"
+_SIMPLE_CHECKS = frozenset({"_nothing_wrong", "words.<locals>.check"})
 
 
 def layout_of(body: Body) -> Layout:
     """The layout of a body. Elements that are no parts are shown as one text, without columns of their own."""
     for known, kind, check in _OF_ITS_OWN:
         if body is known:
-            return Layout(kind, check=check, shortest=body.shortest)
+            complete = bool(check) or body is bodies.EMPTY or _is_simple(body)
+            return Layout(kind, check=check, shortest=body.shortest, complete=complete)
     names: list[str] = []
     secrets: dict[int, str] = {}
     leading: dict[int, str] = {}
@@ -70,15 +74,21 @@ def layout_of(body: Body) -> Layout:
                 leading[len(names)] = _leading_of(pattern)
             continue
         if isinstance(element, BoundedZlib) and not names:
-            return Layout("packed", shortest=body.shortest)
+            return Layout("packed", shortest=body.shortest, complete=_is_simple(body))
         if element is con.GreedyBytes and not names:
-            return Layout("whole", (name,), shortest=body.shortest)
+            return Layout("whole", (name,), shortest=body.shortest, complete=_is_simple(body))
         rest = name.removesuffix("s") if isinstance(element, Parts) else name
         break
     check = "token" if body is bodies.LOGIN else ""
     required = 0 if check else _required(body, len(names))
     prefixes = {1: "V"} if body is bodies.PROPERTY else {}
-    return Layout("words", tuple(names), rest, secrets, leading, prefixes, required, check, body.shortest)
+    complete = bool(check) or _is_simple(body)
+    return Layout("words", tuple(names), rest, secrets, leading, prefixes, required, check, body.shortest, complete)
+
+
+def _is_simple(body: Body) -> bool:
+    """Does its check ask for nothing, or for the presence of parts alone?"""
+    return body.check.__qualname__ in _SIMPLE_CHECKS
 
 
 def _elements(schema: Any) -> Iterator[tuple[str, Any]]:

@@ -50,7 +50,7 @@ local function lane_of(conversation, direction, layer)
     local name = layer .. direction
     local lane = conversation.lanes[name]
     if not lane then
-        lane = { carried = "", messages = {} }
+        lane = { carried = "", messages = {}, seen = 0 }
         conversation.lanes[name] = lane
     end
     return lane
@@ -154,16 +154,18 @@ end
 local function answered_by_sync(conversation, waiting, id, pin, time)
     local request = waiting.newest[id]
     if not request or request.cmd ~= HW_SYNC then return nil end
-    local limit = SYNC_SECONDS
-    if not request.pins and not request.answered and conversation.slowest then
-        limit = conversation.slowest * SYNC_ALL_FACTOR + SYNC_ALL_SLACK
+    if time - request.time > SYNC_SECONDS then return nil end
+    if not request.pins and conversation.slowest then
+        -- A sync of all pins names none: its answers come one soon after the other.
+        if time - (request.heard_at or request.time) > conversation.slowest * SYNC_ALL_FACTOR + SYNC_ALL_SLACK then
+            return nil
+        end
+        request.heard_at = time
     end
-    if time - request.time > limit then return nil end
     if request.pins then
         if not request.pins[pin] then return nil end
         request.pins[pin] = nil
     end
-    request.answered = true
     return request
 end
 

@@ -53,6 +53,7 @@ def said(*wires, **options):
         (get(f"/{T}/update/V1?value=1"), answer(400, b"Device is not in network."), "BS343", "warning"),
         (get(f"/{T}/update/V1?value=1"), answer(429), "BS344", "error"),
         (get(f"/{T}/update/V1?value=1"), answer(400, b"Quota limit exception"), "BS344", "error"),
+        (get(f"/external/api/update?token={T}&V1=1"), answer(429), "BS344", "error"),
         (get(f"/{T}/email", method="POST", body=b"{}"), answer(500), "BS345", "warning"),
         (get(f"/{T}/get/V1"), answer(502, b"<html>Bad Gateway</html>"), "BS345", "warning"),
     ],

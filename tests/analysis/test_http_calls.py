@@ -60,7 +60,7 @@ def test_a_write_with_the_frame_that_it_caused():
     )
     assert record.detail == {
         "method": "PUT", "target": f"/{T}/update/V0", "path": f"/{T}/update/V0", "host": "h", "era": "legacy",
-        "does": "writes a pin", "token": T, "pin": "V0", "values": ["1"], "properties": None, "status": 200,
+        "does": "writes a pin", "token": T, "pin": "V0", "values": ["1"], "writes": None, "properties": None, "status": 200,
         "reason": "OK", "request_bytes": 5, "response_bytes": 0, "request_content": '["1"]', "response_content": None,
         "content_type": None, "sha256": None, "complete": True, "user_agent": None, "server": None, "location": None,
         "authorization": None, "user": None,
@@ -95,6 +95,14 @@ def test_lines(asked, answer, kind, text):
     assert [(record.kind, record.text) for record in talk.records] == [(kind, text)]
     assert talk.close().texts == [text]
     assert all(record.kind in KINDS for record in talk.records)
+
+
+def test_values_of_pins():
+    talk = Http().client(get(f"/external/api/batch/update?token={T}&V1=5&V2=6")).server(DONE)
+    talk.client(get("/t/get/V4")).server(ok(b'["12"]')).client(get("/t/get/V5")).server(ok(b"x", status="400 X"))
+    found = [(one.detail["pin"], one.detail["values"], one.detail["writes"]) for one in talk.records]
+    both = [{"pin": "V1", "values": ["5"]}, {"pin": "V2", "values": ["6"]}]
+    assert found == [(None, None, both), ("V4", ["12"], None), ("V5", None, None)]
 
 
 def test_a_body_that_breaks_off():
@@ -391,6 +399,15 @@ def test_every_call_of_a_recording():
         "V0",
         "V0",
     ]
+
+
+def test_no_token_of_a_recording_is_shown():
+    from blynkscope.render.redact import Redactor
+
+    redactor = Redactor()
+    shown = repr([redactor.apply(one) for one in messages_of("09a_http_rest_plain.pcap")])
+    assert "/update/V0?value=1" in shown
+    assert not any(secret in shown for secret in (K, K[8:], T, "dev@example.com", "HuqlKzon_wM7PG68s4RZP7TB1z7GIUVL"))
 
 
 def test_the_download_of_a_recording():

@@ -25,6 +25,7 @@ from blynkscope.analysis.mqtt import KEYS_MAX, PAYLOAD_SHOWN, flat
 from blynkscope.analysis.session import State
 from blynkscope.protocol import mqtt
 from blynkscope.protocol.model import Era
+from blynkscope.wire.events import Closed, Data, Gap
 
 ALIAS = {"id": 0x23, "value": 1}
 NAME = TOKEN.decode()
@@ -179,6 +180,43 @@ def test_trouble_has_its_records():
     assert [(one.kind, one.name) for one in messages] == [("malformed", "SUBSCRIBE"), ("lost", "MQTT")]
     assert messages[0].text == "malformed SUBSCRIBE: it ends inside a field (topic)"
     assert said((0, publish(b"ds/a", b"1")[:-1]))[0].text == "PUBLISH is not whole: the connection ends inside it"
+
+
+def websocket(side, data):
+    """A binary WebSocket message; that of a client is masked with zeros."""
+    mask = 0x80 if side == 0 else 0
+    head = bytes([0x82, mask | len(data)]) if len(data) < 126 else bytes([0x82, mask | 126, 0, len(data)])
+    return head + (bytes(4) if mask else b"") + data
+
+
+def test_mqtt_inside_of_websocket():
+    asked = (
+        b"GET /mqtt HTTP/1.1\r\nHost: blynk.cloud\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+    )
+    granted = (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+    )
+    wires = [
+        (side, websocket(side, data)) for side, data in (*login(), (0, publish(b"ds/Temp", b"1")), (0, disconnect()))
+    ]
+    run = MqttConnections().mqtt((0, asked), (1, granted), *wires, port=443).finish()
+    messages = [one for one in run.messages if one.protocol == "mqtt"]
+    assert [one.kind for one in messages] == ["connect", "connack", "subscribe", "suback", "uplink-ds", "disconnect"]
+    assert {one.via for one in messages} == {("tcp", "websocket")}
+    assert run.ids == set()
+
+
+def test_missing_bytes_have_their_records():
+    run = MqttConnections().mqtt(*login(), how=None)
+    run.tell(Gap(1, 0, 110.0, 7, "lost"), Data(1, 0, 110.0, b"xy" + publish(b"ds/Temp", b"1") + disconnect()))
+    run.tell(Closed(1, 111.0, "fin", 0, (True, True))).finish()
+    assert [one.text for one in run.messages[4:]] == [
+        "MQTT cannot be followed from here: bytes are missing from the recording",
+        "MQTT goes on behind 2 bytes that were passed over", "uplink ds Temp = 1", "DISCONNECT",
+    ]  # fmt: skip
+    assert not {one for one in run.ids if one.startswith(("BS2", "BS3"))}
 
 
 def test_problems_are_in_the_line():

@@ -300,9 +300,8 @@ def test_an_endpoint_is_one_or_none(text):
     )
 )
 def test_any_frames_come_back(said):
-    records, count = [], 0
-    lanes = {}
-    for stream, server, body, time in said:
+    records, lanes = [], {}
+    for count, (stream, server, body, time) in enumerate(said, 1):
         ends = (f"192.0.2.{stream}:50000", "192.0.2.9:8080")
         if stream not in lanes:
             records.append(
@@ -314,7 +313,6 @@ def test_any_frames_come_back(said):
                 Facts(stream, *ends, "device", "hardware", ("tcp",)),
                 Facts(stream, *ends[::-1], "server", "hardware", ("tcp",)),
             )
-        count += 1
         records.append(Observed(lanes[stream][server], count, time, 20, count, len(body), body, None, None, None, ()))
     source = CaptureSource(io.BytesIO(recorded(records)), "recording")
     got = {}
@@ -337,3 +335,100 @@ def test_a_status_that_a_log_lacks_is_said():
     data = recorded([Observed(facts, 1, None, 0, 7, -1, b"", 1, None, None, ())])
     assert any("its status is not in the log" in text for _, text in comments(data))
     assert status(7, 0) in data
+
+
+@pytest.mark.tshark
+def test_frames_of_the_web_dialect_are_websocket_for_tshark(tmp_path):
+    path = CAPTURES / "08d_ws_dashws_tls.pcap"
+    records = analysed(open_input(str(path)), keys_of(path))
+    out = tshark(
+        recorded(records), tmp_path / "out.pcapng", "-Y", "websocket", "-T", "fields", "-e", "websocket.opcode"
+    )
+    opcodes = [int(one) for line in out.splitlines() for one in line.split(",")]
+    assert opcodes == [2] * len(frames(records))
+
+
+def test_redact_cleans_a_recording(tmp_path):
+    from click.testing import CliRunner
+
+    from blynkscope.cli import cli
+
+    (tmp_path / "raw.pcapng").write_bytes(recorded([*observed(conversation().close()), finding(3)]))
+    done = CliRunner().invoke(cli, ["redact", str(tmp_path / "raw.pcapng"), "-o", str(tmp_path / "clean.pcapng")])
+    assert done.exit_code == 0, done.output
+    clean = (tmp_path / "clean.pcapng").read_bytes()
+    assert TOKEN not in clean
+    assert len(frames(read(clean))) == 5
+
+
+def test_memory_stays_within_its_bounds(monkeypatch):
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 10_000)
+    stream = io.BytesIO()
+    recorder = Recorder(stream, name="x")
+    facts = Facts(1, "192.0.2.1:50000", "192.0.2.2:8080", "device", "hardware", ("tcp",))
+    for n in range(1, 200):
+        recorder.records([Observed(facts, n, 1.0, 20, n & 0xFFFF, 900, bytes(900), None, None, None, ())])
+        assert recorder._bytes <= 10_000 + 905
+        assert len(recorder._by_frame) <= 13
+    recorder.close()
+    assert recorder.frames == 199
+
+
+def test_interfaces_are_bounded(monkeypatch):
+    monkeypatch.setattr(module, "INTERFACES_MAX", 3)
+    records = []
+    for number in range(1, 9):
+        facts = Facts(number, f"192.0.2.1:{50000 + number}", "192.0.2.2:8080", "device", "hardware", ("tcp",))
+        records.append(Observed(facts, number, 1.0, 6, number, 0, b"", None, None, None, ()))
+    data = recorded(records)
+    assert data.count(b"blynkscope: ") == 4
+    assert b"further streams of input.pcap" in data
+    assert len(frames(read(data))) == 8
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(
+                StreamRecord,
+                st.sampled_from(["opened", "closed", "tls", "websocket", "gap"]),
+                st.integers(1, 3),
+                st.none() | st.floats(-10, 1e18),
+                st.sampled_from(["device", "server", "unknown", ""]),
+                st.just(0),
+                st.dictionaries(
+                    st.sampled_from(["client", "server", "handshake", "log", "how", "fact", "cipher", "path", "retry"]),
+                    st.none() | st.booleans() | st.integers() | st.text(max_size=20)
+                    | st.sampled_from(["fin", "reset", "tls-server-hello", "ws-upgraded", "192.0.2.1:1", "[::1]:5"]),
+                ),
+            ),
+            st.builds(
+                Observed,
+                st.builds(
+                    Facts,
+                    st.integers(1, 3),
+                    st.sampled_from([None, "192.0.2.1:1", "[::1]:5", "host:80", ""]),
+                    st.sampled_from([None, "192.0.2.9:1", "[::2]:5", ":0", "1.2.3.4:99999"]),
+                    st.sampled_from(["device", "server", "app", "unknown"]),
+                    st.sampled_from(["hardware", "app", "web"]),
+                    st.sampled_from([("tcp",), ("log",), ("tcp", "tls1.3"), ("tcp", "tls", "websocket")]),
+                ),
+                st.integers(1, 9),
+                st.none() | st.floats(-10, 1e18),
+                st.integers(0, 255),
+                st.integers(0, 0xFFFF),
+                st.integers(-1, 0xFFFF),
+                st.binary(max_size=50),
+                st.none(), st.none(), st.none(), st.just(()),
+            ),
+            st.builds(finding, st.integers(1, 9), stream=st.none() | st.integers(1, 4), title=st.text(max_size=20)),
+        ),
+        max_size=25,
+    )
+)  # fmt: skip
+def test_nothing_that_the_analysis_may_say_breaks_it(records):
+    data = recorded(records)
+    said = sum(isinstance(record, Observed) for record in records)
+    packets = [packet for batch in CaptureSource(io.BytesIO(data), "x") for packet in batch]
+    assert packets or not said

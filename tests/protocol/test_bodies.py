@@ -66,8 +66,8 @@ HOSTILE_JSON = [
     "[\"\u2028\u2029\"]".encode(), b'["\\u0000"]', b'{"a":1,"a":2}', b'"\xff"', b"{", b"\xef\xbb\xbf{}",
 ]  # fmt: skip
 JSON_BODIES = {
-    "JSON": (bodies.JSON, b"%s"),
-    "dash and JSON": (bodies.json_body("dash"), b"1\0%s"),
+    "JSON": (app_bodies.JSON, b"%s"),
+    "dash and JSON": (app_bodies.document("dash"), b"1\0%s"),
     "DOCUMENT": (app_bodies.DEVICE_DOCUMENT, b"1\0%s"),
     "PROFILE": (bodies.PROFILE, None),
 }
@@ -134,7 +134,7 @@ TOKEN = b"6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5"
         (two_way_bodies.SERVER_ADDRESS, b"dev@example.com\0Blynk", {b"dev@example.com"}),
         (two_way_bodies.SERVER_ADDRESS, b"127.0.0.1", set()),
         (app_bodies.PUSH_TOKEN, b"1\0phone\0secret", {b"secret"}),
-        (bodies.APP_LOGIN, b"a@b.c\0hash\0Android\x001", {b"a@b.c", b"hash"}),
+        (app_bodies.APP_LOGIN, b"a@b.c\0hash\0Android\x001", {b"a@b.c", b"hash"}),
     ],
 )
 def test_secrets(body, data, secrets):

@@ -241,7 +241,8 @@ def test_pins(name, pin):
     [
         ("mqtts://ny3.blynk.cloud:8883/", ("ny3.blynk.cloud", 8883, "mqtts")),
         ("ny3.blynk.cloud:8883", ("ny3.blynk.cloud", 8883, None)), ("ny3.blynk.cloud", ("ny3.blynk.cloud", None, None)),
-        ("wss://a.example/mqtt", ("a.example", None, "wss")), ("a:99999999999", ("a", None, None)), ("", None),
+        ("wss://a.example/mqtt", ("a.example", None, "wss")), ("mqtt://u:p@a.example:1883", ("a.example", 1883, "mqtt")),
+        ("mqtt://[2001:db8::1]:1883/", ("2001:db8::1", 1883, "mqtt")), ("mqtt://[2001:db8::1", ("2001:db8::1", None, "mqtt")), ("a:99999999999", ("a", None, None)), ("", None),
         ("mqtt://", None), ("not a host", None), ("\x1b[31m", None),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from blynkscope.protocol import rest
 from blynkscope.protocol.model import Era
-from blynkscope.protocol.rest import CALLS, KINDS, PinWrite, meaning, written
+from blynkscope.protocol.rest import CALLS, KINDS, PinWrite, meaning, values_in, written
 
 T = "0123456789abcdef0123456789abcdef"
 L, N = Era.LEGACY, Era.IOT
@@ -56,6 +56,7 @@ L, N = Era.LEGACY, Era.IOT
         ("GET /static/fw_123.bin", "firmware-download", None, None, None),
         (f"GET /static/ota/fw.bin?auth={T}", "firmware-download", None, None, None),
         ("GET /releases/v1.bin.gz", "firmware-download", None, None, None),
+        ("GET /dev%40example.com_1_0_v1.csv.gz", "rest-data", None, None, None),
         ("GET /", "page", None, None, None),
         ("GET /admin", "page", None, None, None),
         ("GET /static/js/app.js", "page", None, None, None),
@@ -107,7 +108,7 @@ def written_by(method, target, body=None):
         ("GET", "/t/update/V1?value=12&value=13", None, [(b"vw1", b"12\00013")]),
         ("GET", "/t/update/V1?value=a%20b+c", None, [(b"vw1", b"a b c")]),
         ("GET", "/t/update/V1?value=%E2%82%AC", None, [(b"vw1", "€".encode())]),
-        ("PUT", "/t/extra/pin/V0", '[{"timestamp":1,"value":"1"},{"timestamp":2,"value":2}]', [(b"vw0", b"1"), (b"vw0", b"2")]),
+        ("PUT", "/t/extra/pin/V0", '[{"timestamp":1,"value":"1"},{"timestamp":2,"value":2}]', [(b"vw0", b"1")]),
         ("GET", "/external/api/update?token=t&V1=5", None, [(b"vw1", b"5")]),
         ("GET", "/external/api/update?token=t&pin=V1&value=5", None, [(b"vw1", b"5")]),
         ("GET", "/external/api/batch/update?token=t&V1=5&v22=x", None, [(b"vw1", b"5"), (b"vw22", b"x")]),
@@ -119,6 +120,15 @@ def written_by(method, target, body=None):
 )  # fmt: skip
 def test_writes(method, target, body, writes):
     assert written_by(method, target, body) == writes
+
+
+@pytest.mark.parametrize(
+    ("answer", "values"),
+    [('["42"]', ("42",)), ("[1, 2.50]", ("1", "2.50")), ("42", ("42",)), ('"on"', ("on",)), ("[]", ()), ("{}", None), ("[null]", None),
+     ("x", None), ("", None), (None, None), ("[" * 2000, None)],
+)  # fmt: skip
+def test_values_of_answers(answer, values):
+    assert values_in(answer) == values
 
 
 def test_the_table_is_sound():

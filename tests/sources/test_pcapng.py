@@ -135,7 +135,11 @@ def test_secrets_come_back_and_are_cut_between_lines():
     _, reader = read(written(lambda w: w.secrets(lines)))
     assert reader.secrets == [(TLS_KEY_LOG, lines)]
     many = (b"CLIENT_RANDOM " + b"a" * 500 + b"\n") * (limits.BLOCK_MAX // 500)
-    parts = [body[8 : 8 + struct.unpack_from("<I", body, 4)[0]] for kind, body in blocks(written(lambda w: w.secrets(many))) if kind == 10]
+    parts = [
+        body[8 : 8 + struct.unpack_from("<I", body, 4)[0]]
+        for kind, body in blocks(written(lambda w: w.secrets(many)))
+        if kind == 10
+    ]
     assert b"".join(parts) == many
     assert len(parts) > 1
     assert all(part.endswith(b"\n") for part in parts)
@@ -170,7 +174,14 @@ def all_of_it(path):
 def test_wireshark_reads_all_of_it(tmp_path):
     path = tmp_path / "all.pcapng"
     all_of_it(path)
-    fields = ["frame.time_epoch", "frame.len", "frame.cap_len", "frame.comment", "frame.interface_name", "frame.packet_flags_direction"]
+    fields = [
+        "frame.time_epoch",
+        "frame.len",
+        "frame.cap_len",
+        "frame.comment",
+        "frame.interface_name",
+        "frame.packet_flags_direction",
+    ]
     command = ["tshark", "-r", str(path), "-T", "json", *(part for field in fields for part in ("-e", field))]
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     first, second = [one["_source"]["layers"] for one in json.loads(done.stdout)]

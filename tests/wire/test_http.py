@@ -276,6 +276,13 @@ def test_what_comes_behind_an_upgrade():
     assert kinds(pieces) == ["response", b"\x82\x05hello" + OK + b"\r\n"]
 
 
+@pytest.mark.parametrize("frame", [b"\x82\x81maskx", b"A\x81maskx", b"\x01\x80mask", b"B\xfe", b"\x10\0", b"\x1d"])
+def test_a_frame_is_told_from_a_request_however_it_is_cut(frame):
+    asked = request("GET /websockets HTTP/1.1", "Upgrade: websocket")
+    for pieces in ([asked + frame], [asked, *cut(frame, range(9))]):
+        assert kinds(client(*pieces)) == ["request", frame]
+
+
 def test_content_tells_how_far_the_outer_bytes_were_seen():
     head = SWITCHING + b"\r\n"
     pieces = server(head + b"abc", 5, b"de", b"f", step=1.0)

@@ -104,11 +104,15 @@ def test_other_files_have_no_lines():
 @pytest.mark.timeout(60)
 def test_a_log_beyond_all_measure(monkeypatch):
     monkeypatch.setattr(limits, "KEYLOG_SECRETS_MAX", 500)
-    lines = [b"CLIENT_RANDOM " + number.to_bytes(32, "big").hex().encode() + b" " + MASTER.hex().encode() for number in range(1200)]
+    lines = [
+        b"CLIENT_RANDOM " + number.to_bytes(32, "big").hex().encode() + b" " + MASTER.hex().encode()
+        for number in range(1200)
+    ]
     keys = KeyLog(b"\n".join(lines))
     assert keys.lines == 1200
     assert sum(keys.knows(number.to_bytes(32, "big")) for number in range(1200)) == 500
     assert keys.knows((1199).to_bytes(32, "big"))
+    keys.add(b"\n")
     for _ in range(300):
         keys.add(b"A" * 100_000)
     assert len(keys._rest) <= limits.KEYLOG_LINE_MAX

@@ -203,6 +203,48 @@ def test_bytes_missing_beyond_a_packet(missing):
     assert kinds(facts) == ["mqtt-cut", "mqtt-lost"]
 
 
+BEHIND = publish(b"ds/Temp", b"21.3") + ping() + ping()
+
+
+@pytest.mark.parametrize("size", range(0, len(SESSION), 7))
+def test_packets_are_found_again_behind_a_gap(size):
+    """Wherever the recording goes on, the packets behind it are read, and nothing is read into what lies between."""
+    reader = MqttReader(True)
+    facts = reader.feed(SESSION[:3], 1.0) + reader.gap(None, 1.0)
+    assert kinds(facts) == ["mqtt-cut", "mqtt-lost"]
+    facts = reader.feed(SESSION[size:] + BEHIND, 2.0) + reader.finish(3.0)
+    assert facts[0].kind == "mqtt-resumed"
+    assert names(facts)[-3:] == ["PUBLISH", "PINGREQ", "PINGREQ"]
+    assert kinds(facts)[1:] == ["mqtt-packet"] * len(facts[1:])
+    assert facts[0].detail["skipped"] + sum(fact.detail["size"] for fact in facts[1:]) == len(SESSION) - size + len(
+        BEHIND
+    )
+
+
+def test_a_stream_that_was_joined_in_the_middle():
+    facts = facts_of(MqttReader(True, joined=True), SESSION[-15:] + BEHIND)
+    assert facts[0].kind == "mqtt-resumed"
+    assert names(facts)[-3:] == ["PUBLISH", "PINGREQ", "PINGREQ"]
+
+
+@given(st.binary(max_size=120), st.lists(st.integers(0, 10**6), max_size=6), st.booleans())
+def test_looking_for_packets_does_not_depend_on_cuts(noise, places, client):
+    data = noise + BEHIND + puback(7) + noise
+    whole = told(facts_of(MqttReader(client, joined=True), data))
+    assert told(facts_of(MqttReader(client, joined=True), *cut(data, places))) == whole
+    assert told(facts_of(MqttReader(client, joined=True), *[data[at : at + 1] for at in range(len(data))])) == whole
+
+
+@pytest.mark.parametrize("noise", [b"\x30", b"\x30\x7f", b"\x30\xff\x07", b"\xc0\x00\x01", b"x", b"\x10\x80"])
+def test_looking_for_packets_is_bounded_and_quick(noise):
+    reader, data = MqttReader(True, joined=True), noise * (65536 // len(noise))
+    started = time.perf_counter()
+    for at in range(0, len(data), 1000):
+        reader.feed(data[at : at + 1000], 1.0)
+        assert reader.buffered < 4096 + BODY_KEPT
+    assert time.perf_counter() - started < 20.0
+
+
 def test_a_gap_that_ends_with_the_packet():
     data = publish(b"ds/Temp", b"0123456789")
     facts = facts_of(MqttReader(True), data[:14], len(data) - 14, ping())

@@ -13,8 +13,8 @@ from blynkscope.protocol.tls_suites import is_grease, suite_name
 from blynkscope.wire import certificates
 from blynkscope.wire.hellos import client_hello, server_hello
 from blynkscope.wire.tls import TlsSession
+from blynkscope.wire.tls_handshake import CERTIFICATES_MAX
 from blynkscope.wire.tls_messages import HANDSHAKE_MAX
-from blynkscope.wire.tls_side import CERTIFICATES_MAX
 
 MADE = CAPTURES / "made"
 RANDOM = bytes(range(32))

@@ -43,10 +43,16 @@ def facts(pieces, kind):
 
 
 def joined(pieces):
-    """What must not depend on the cuts: the pieces of each direction, without times, contents joined."""
-    out = ([], [])
+    """What must not depend on the cuts: the pieces of each direction, without times, contents joined.
+
+    Which direction tells of the keys of both depends on what came first.
+    """
+    out = ([], [], [])
     for direction, piece in pieces:
         mine = out[direction]
+        if isinstance(piece, Fact) and piece.kind == "tls-keys":
+            out[2].append((piece.detail["state"], piece.detail.get("missing")))
+            continue
         if isinstance(piece, Content):
             if mine and isinstance(mine[-1], bytes):
                 mine[-1] += piece.data
@@ -101,19 +107,43 @@ def test_the_local_openssl_has_the_suites_that_matter():
     """So that the list below cannot become empty in silence."""
     found = {version: {number for _, number in tlstalk.suites(version)} for version in NAMES}
     assert {0x1301, 0x1302, 0x1303} <= found[TLS13]
-    assert {0x002F, 0x0035, 0x003C, 0x009C, 0xC013, 0xC014, 0xC023, 0xC024, 0xC02B, 0xC02F, 0xC030, 0xCCA8, 0xC09C, 0xC0AE} <= found[TLS12]
+    assert {
+        0x002F,
+        0x0035,
+        0x003C,
+        0x009C,
+        0xC013,
+        0xC014,
+        0xC023,
+        0xC024,
+        0xC02B,
+        0xC02F,
+        0xC030,
+        0xCCA8,
+        0xC09C,
+        0xC0AE,
+    } <= found[TLS12]
     for old in (TLS10, TLS11):
         assert {0x002F, 0x0035, 0xC013, 0xC014} <= found[old]
-    assert [len(found[version]) >= least for version, least in ((TLS10, 15), (TLS11, 15), (TLS12, 60), (TLS13, 3))] == [True] * 4
+    assert [len(found[version]) >= least for version, least in ((TLS10, 15), (TLS11, 15), (TLS12, 60), (TLS13, 3))] == [
+        True
+    ] * 4
 
 
-LINES = [(0, b"\x1d\0\1\0\x20" + b"a" * 32), (1, b"\0\0\1\0\xc8"), (0, b"x"), (1, bytes(range(256)) * 70), (0, b"y" * 17), (1, b"end")]
+LINES = [
+    (0, b"\x1d\0\1\0\x20" + b"a" * 32),
+    (1, b"\0\0\1\0\xc8"),
+    (0, b"x"),
+    (1, bytes(range(256)) * 70),
+    (0, b"y" * 17),
+    (1, b"end"),
+]
 
 
 @pytest.mark.parametrize("version", NAMES, ids=NAMES.values())
 def test_every_suite_of_the_local_openssl(version):
     done = Counter()
-    for name, number in tlstalk.suites(version):
+    for name, _number in tlstalk.suites(version):
         spoken = talk(version, name, lines=LINES)
         if "ARIA" in name:
             pieces = read(spoken.events, KeyLog(spoken.keylog))
@@ -168,7 +198,9 @@ def test_resumption(version, option, how):
 
 
 def test_a_retry():
-    spoken = Talk(TLS13, groups="X25519:P-384", server_groups="P-384").handshake().say(0, b"hello").say(1, b"world").end()
+    spoken = (
+        Talk(TLS13, groups="X25519:P-384", server_groups="P-384").handshake().say(0, b"hello").say(1, b"world").end()
+    )
     pieces = sound(spoken)
     assert [hello["retry"] for hello in facts(pieces, "tls-server-hello")] == [True, False]
     assert len(facts(pieces, "tls-client-hello")) == 2
@@ -178,7 +210,10 @@ def test_a_retry():
 def test_client_certificates(version):
     spoken = Talk(version, client_kind="ec").handshake().say(0, b"hello").say(1, b"world").end()
     pieces = sound(spoken)
-    assert sorted(detail["subject"] for detail in facts(pieces, "tls-certificate")) == ["CN=ec.example", "CN=rsa.example"]
+    assert sorted(detail["subject"] for detail in facts(pieces, "tls-certificate")) == [
+        "CN=ec.example",
+        "CN=rsa.example",
+    ]
 
 
 def test_padding_of_tls_1_3():
@@ -192,13 +227,17 @@ def test_padding_of_tls_1_3():
 def test_key_updates(direction, request_too):
     spoken = Talk(TLS13).handshake().say(0, b"a").say(1, b"b")
     for turn in range(3):
-        spoken.update(direction, request=request_too).say(direction, b"new %d" % turn).say(1 - direction, b"answer %d" % turn)
+        spoken.update(direction, request=request_too).say(direction, b"new %d" % turn).say(
+            1 - direction, b"answer %d" % turn
+        )
     pieces = sound(spoken.end())
     updates = [(side, piece.detail["generation"], piece.detail["requested"]) for side, piece in pieces
                if isinstance(piece, Fact) and piece.kind == "tls-key-update"]  # fmt: skip
     mine = [(turn + 1, request_too) for turn in range(3)]
     assert [update[1:] for update in updates if update[0] == direction] == mine
-    assert [update[1:] for update in updates if update[0] != direction] == ([(turn + 1, False) for turn in range(3)] if request_too else [])
+    assert [update[1:] for update in updates if update[0] != direction] == (
+        [(turn + 1, False) for turn in range(3)] if request_too else []
+    )
 
 
 @pytest.mark.parametrize("direction", [0, 1])
@@ -221,7 +260,9 @@ def test_renegotiation_is_named_and_followed(direction, cipher):
 
 
 def resumable(**options):
-    spoken = Talk(TLS13, early=16384, options=tlstalk.NO_ANTI_REPLAY, **options).handshake().say(0, b"first").say(1, b"one")
+    spoken = (
+        Talk(TLS13, early=16384, options=tlstalk.NO_ANTI_REPLAY, **options).handshake().say(0, b"first").say(1, b"one")
+    )
     session = spoken.session()
     spoken.end()
     spoken.begin(session)

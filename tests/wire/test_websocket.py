@@ -22,7 +22,7 @@ from blynkscope.wire import websocket_deflate
 from blynkscope.wire.events import Data
 from blynkscope.wire.facts import Fact
 from blynkscope.wire.layers import Content, Hole
-from blynkscope.wire.websocket import MESSAGE_MAX, TEXT_SHOWN, WebSocketReader, believable_start
+from blynkscope.wire.websocket import MESSAGE_MAX, SEARCH_WINDOW, TEXT_SHOWN, WebSocketReader, believable_start
 from blynkscope.wire.websocket_search import SEARCH_KEPT, START_WINDOW
 
 CLIENT, SERVER = True, False
@@ -300,6 +300,18 @@ def test_parameters_that_do_not_parse_are_passed_over(extensions):
     assert plain(read(wire, extensions=extensions)) == [LOGIN, LOGIN, WRITE]
 
 
+@given(
+    st.lists(
+        st.sampled_from([DEFLATE, ";", ",", "=", '"', "server_max_window_bits", "8", "15", " ", "\\", "é", "\0", "\n"]),
+        max_size=12,
+    ).map("".join)
+)
+@example("a," * 50_000)
+@example(f"{DEFLATE};" * 20_000)
+def test_any_header_of_extensions_is_taken(extensions):
+    WebSocketReader(SERVER, extensions=extensions)
+
+
 def test_no_compression_where_another_extension_was_agreed():
     assert facts(read(frame(compressed(LOGIN), reserved=4), extensions="mux, x-deflate"))[0][0] == "ws-error"
 
@@ -411,6 +423,15 @@ def test_frames_that_hold_no_blynk_prove_themselves_together():
     wire = frame(b"\xfe\xfd", key=KEY) * 3
     assert plain(read(b"\x82\x82\x00" + wire, CLIENT, joined=True)) == [b"\xfe\xfd"] * 3
     assert plain(read(b"\x82\x82\x00" + wire[:-12], CLIENT, joined=True)) == []
+
+
+def test_of_two_beginnings_the_one_that_is_proven_first_is_taken():
+    inner = b"\x82\x0a" + b"\0\0\x09\0\x09" * 2
+    body = b"vw\x001\0\xc2" + inner + b"x" * 60
+    wire = frame(b"\x14\0\x03" + struct.pack(">H", len(body)) + body) + frame(OK)
+    whole = read(wire, joined=True)
+    assert joined_up(read([bytes([byte]) for byte in wire], joined=True)) == joined_up(whole)
+    assert whole[0].data == inner[2:]
 
 
 def test_what_was_found_has_the_times_at_which_it_came():
@@ -549,15 +570,19 @@ def test_many_small_bombs_are_one_bomb():
     assert sum(map(len, contents(given))) < websocket_deflate.RATIO_FREE + websocket_deflate.RATIO_MAX * len(one) * 100
 
 
-def test_a_search_keeps_little_however_long_it_takes():
+def test_a_search_keeps_little_and_ends():
     reader = WebSocketReader(SERVER, joined=True)
+    # Headers that promise much and prove nothing.
+    chunk = b"\x82\x7e\x3f\xff" * 16384
     tracemalloc.start()
-    for _ in range(200):
-        # Headers that promise much and prove nothing.
-        assert reader.feed(b"\x82\x7e\x3f\xff" * 1024, 1.0) == []
+    for _ in range(20):
+        assert reader.feed(chunk, 1.0) == []
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert kept < 40 * SEARCH_KEPT
+    assert kept < 4 * SEARCH_KEPT
+    told = [piece for _ in range(SEARCH_WINDOW // (1 << 20) + 1) for piece in reader.feed(bytes(1 << 20), 1.0)]
+    assert facts(told) == [("ws-error", {"reason": "no frame was found", "offset": 0})]
+    assert reader.feed(frame(OK), 1.0) + reader.finish(1.0) == []
 
 
 def test_long_frames_byte_by_byte():

@@ -9,9 +9,9 @@ pytestmark = pytest.mark.tshark
 
 LAYERED = {
     "06a_hw_tls_pyBlynkLib100", "06d_hw_tls13_pyBlynkLib100", "07a_app_tls12", "08a_ws_nodered_plain",
-    "08d_ws_dashws_tls", "09c_ota_start_get",
+    "08d_ws_dashws_tls", "09c_ota_start_get", "mqtt_session",
 }  # fmt: skip
-"""Blynk inside TLS or WebSocket: compared with what the server itself read and wrote."""
+"""Blynk inside TLS or WebSocket, and MQTT: compared with the truth of what was said."""
 
 HOLES = {"tcp_lost_segment", "tcp_lost_inside_body", "tcp_snaplen"}
 """tshark that puts late segments in order waits for lost ones for ever; without that it goes on behind the hole."""

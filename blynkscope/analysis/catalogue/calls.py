@@ -32,8 +32,9 @@ RULES: tuple[Rule, ...] = (
         "The server refuses an HTTP call",
         "The server was reached and knows the token, and it does not carry the call out. Legacy: `Wrong pin format.` "
         "for a pin that is not V, D or A with a number, `Requested pin doesn't exist in the app.` for one that no "
-        "widget or device has written yet, and 500 with `Error parsing body param.` for a body that is not a JSON "
-        "array of texts. 404 means that the path or the method is none of this server's.",
+        "widget or device has written yet, `Project is not active.` for mails, notifications and properties while the "
+        "project is stopped in the app, and 500 with `Error parsing body param.` for a body that is not a JSON array "
+        "of texts. 404 means that the path or the method is none of this server's.",
         'Write PUT /TOKEN/update/V1 with the header Content-Type: application/json and the body ["42"] (an array, '
         "values in quotes), or GET /TOKEN/update/V1?value=42. On Blynk IoT: GET "
         "/external/api/update?token=TOKEN&V1=42, and a datastream for the pin in the template.",
@@ -111,10 +112,10 @@ RULES: tuple[Rule, ...] = (
         _GROUP,
         "A pin was written over HTTP, and its device got nothing in this capture",
         "The server accepted the call, and passed no write on over the connection of the device with this token that "
-        "the capture holds. The device may have a second connection elsewhere, the pin may belong to another device of "
-        "the project, or the server did not take the connection for a live one.",
-        "Look at the device's own log for the value. Ask /isHardwareConnected with the same token, and check that the "
-        "pin is not one that is set by another device of the project.",
+        "the capture holds. A widget may turn the value into another one, the device may have a second connection "
+        "elsewhere, or the server did not take the connection for a live one.",
+        "Look at the device's own log for the value. Ask /isHardwareConnected with the same token, and check which "
+        "widget of the project has this pin.",
         _SECTION,
     ),
     Rule(

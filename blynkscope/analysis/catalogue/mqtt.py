@@ -116,7 +116,8 @@ RULES: tuple[Rule, ...] = (
         Severity.WARNING,
         "topics",
         "A value is longer than a datastream holds",
-        "Blynk IoT takes values of up to 1024 bytes; longer ones are cut or dropped.",
+        "Blynk IoT takes values of up to 1024 bytes; of longer ones nothing says whether they are cut or dropped, as "
+        "the broker acknowledges them like any other.",
         "Send shorter values: several datastreams, or one message for each part.",
         "MQTT",
     ),

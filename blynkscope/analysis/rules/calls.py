@@ -38,6 +38,8 @@ _WAITS_MAX = 600.0
 _ERA_WORDS = {Era.LEGACY: "a legacy server", Era.IOT: "Blynk IoT"}
 _OFFLINE = ("offline", "not in network", "not connected", "wasn't connected", "no active device")
 _QUOTA = ("quota", "too many", "rate limit", "limit exceeded", "limit is exceeded")
+_UNKNOWN = "invalid token"
+_UNKNOWN_PATH = frozenset({400, 404})
 _NO_DATA = "no data"
 """What a server says of a pin that has no history: an answer like any other."""
 _CLOSED = frozenset({"fin", "reset"})
@@ -123,7 +125,7 @@ class Calls(StreamRule):
         answer = f"{status} and {quote(said, QUOTED_MAX)}" if said else f"{status}"
         detail = f"{server_name(stream)} answered {asked} with {answer}."
         token = call.token or ""
-        if call.era is Era.LEGACY and len(token) != TOKEN_LENGTH and "token" not in low:
+        if call.era is Era.LEGACY and len(token) != TOKEN_LENGTH and _UNKNOWN not in low:
             return  # a path of some other server that looks like one of Blynk's
         if (era := self._other_era(stream, exchange, call)) is not None:
             form = _ERA_WORDS[call.era] if call.era is not None else "another server"
@@ -131,7 +133,7 @@ class Calls(StreamRule):
             self._refused(stream, "BS342", "", detail)
         elif status == 429 or any(words in low for words in _QUOTA):
             self._refused(stream, "BS344", "", detail)
-        elif "token" in low or status in {401, 403}:
+        elif _UNKNOWN in low or status in {401, 403}:
             self._refused(stream, "BS340", token, detail)
         elif any(words in low for words in _OFFLINE):
             self._refused(stream, "BS343", token, detail)
@@ -147,8 +149,11 @@ class Calls(StreamRule):
         named = str((exchange.request or {}).get("host") or "").partition(":")[0]
         era = era_of_host(named) or era_of_host(stream.host)
         if era is None and rest.is_iot_path(str((exchange.request or {}).get("path"))):
-            # What tells of a server of one's own is its port; and it does not know this path.
-            era = stream.evidence.of_server
+            # What tells of a server of one's own is its port; and that it does not know this path, or takes its first
+            # segment for a token.
+            said = str((exchange.received or {}).get("content") or "").lower()
+            if exchange.status in _UNKNOWN_PATH and (not said or _UNKNOWN in said):
+                era = stream.evidence.of_server
         return era if era is not None and call.era is not None and era is not call.era else None
 
     def _refused(self, stream: Conversation, name: str, key: str, detail: str) -> None:

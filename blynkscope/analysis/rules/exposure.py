@@ -153,7 +153,10 @@ class DefaultCredentials(StreamRule):
             return
         if first_time(stream, f"BS603 {stream.opened.server}"):
             what = f"A {fact.detail.get('method')} request to {server_name(stream)}"
-            self.report("BS603", stream, detail=f"{what} comes with the default name and password.")
+            detail = f"{what} comes with the default name and password."
+            # At home and encrypted nobody learns anything by it that he could not try anyway.
+            sheltered = not _in_clear(stream) and not is_public(stream.opened.server or "")
+            self.report("BS603", stream, detail=detail, severity="note" if sheltered else None)
 
     def logged(self, stream: Conversation | None, line: Line) -> None:
         """See `StreamRule`."""

@@ -60,7 +60,7 @@ class MqttRule(StreamRule):
         if fact.kind != "mqtt-packet":
             if fact.kind != "mqtt-malformed":
                 memory["lost"] = True
-            if memory["ours"]:
+            if memory["ours"] and fact.kind != "mqtt-resumed":
                 self.trouble(stream, lane, fact, memory)
             return
         name, fields = fact.detail["packet"], fact.detail["fields"]

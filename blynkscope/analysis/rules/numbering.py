@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.words import FRAMES_KEPT, failed, some, times
 from blynkscope.protocol import limits
+from blynkscope.protocol.model import Dialect
 
 if TYPE_CHECKING:
     from blynkscope.analysis.conversation import Conversation
@@ -83,6 +84,8 @@ class Numbering(StreamRule):
                 detail=f"Id 0 is used {times(memory['zeros'])} ({some(memory['zero'])})"
                 + (f", behind {limits.MESSAGE_ID_MAX}." if memory["full"] else ".")
                 + _end_behind_zero(stream, event),
+                # It is the device libraries that take it for an error.
+                severity=None if stream.client.dialect is Dialect.HARDWARE else "note",
             )  # fmt: skip
         if memory["agains"]:
             self.report(

@@ -52,8 +52,8 @@ class Blocks:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._interfaces: list[tuple[int, int, int]] = []
-        """Link type, and the fraction that one tick of its clock is of a nanosecond or the reverse: times, through."""
+        self._interfaces: list[tuple[int, int, int, int]] = []
+        """Link type; nanoseconds of a tick of its clock, as a fraction: times, through; where its clock begins."""
 
     @property
     def described(self) -> int:
@@ -84,9 +84,9 @@ class Blocks:
                 number, high, low, captured, wire = _PACKET(data, at + 8)
                 if number >= len(described) or captured > length - 32:
                     raise BrokenStreamError("a packet that does not fit its block")
-                link, times, through = described[number]
-                moment = (high << 32 | low) * times // through
-                add((moment / 1e9, link, at + 28, at + 28 + captured, wire))
+                link, times, through, offset = described[number]
+                moment = (high << 32 | low) * times // through + offset
+                add((moment * 1e-9, link, at + 28, at + 28 + captured, wire))
                 stamp(Stamp(moment, number))
             elif kind == _IDB:
                 self._interface(data, at + 8, end - 4)
@@ -99,7 +99,7 @@ class Blocks:
     def _interface(self, data: bytes, at: int, end: int) -> None:
         link = int.from_bytes(data[at : at + 2], sys.byteorder)
         at += 8
-        times, through = 1000, 1  # microseconds, where nothing is said
+        times, through, offset = 1000, 1, 0  # microseconds, where nothing is said
         while end - at >= 4:
             code, length = _OPTION(data, at)
             if code == 0:
@@ -110,8 +110,10 @@ class Blocks:
                     times, through = 1_000_000_000, 1 << (exponent & 0x7F)
                 else:
                     times, through = 10 ** max(0, 9 - exponent), 10 ** max(0, exponent - 9)
+            elif code == 14 and length == 8:
+                offset = int.from_bytes(data[at + 4 : at + 12], sys.byteorder, signed=True) * 1_000_000_000
             at += 4 + (length + 3) // 4 * 4
-        self._interfaces.append((link, times, through))
+        self._interfaces.append((link, times, through, offset))
 
 
 def program() -> str | None:

@@ -13,7 +13,7 @@ ANY = "any"
 """The name that stands for all interfaces together, on Linux."""
 SNAPLEN = 262144
 """Bytes kept of a packet: what capture programs take for all of it; offload makes packets of 64 KiB and more."""
-BUFFER_MIB = 32
+BUFFER_MIB = 64
 """Memory for packets that wait to be read: seconds of a busy network, so that no pause of the program loses any."""
 QUIET = 0.25
 """Seconds without a packet after which nothing that was sent before is still on its way: the kernel holds packets back

@@ -209,7 +209,7 @@ class _OneRing:
                     struct.pack_into(">HH", changed, start + 8, kind, tag & 0xFFFF)
                     start -= 4
                     wire += 4
-            add((time / 1e9, link, start, end, wire))
+            add((time * 1e-9, link, start, end, wire))
             stamp(Stamp(time, place))
             at += step
         return Chunk(bytes(changed) if changed is not None else block, packets, stamps)

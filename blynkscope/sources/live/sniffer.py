@@ -114,7 +114,7 @@ class Sniffer:
         stamps: list[Stamp] = []
         at = 0
         for stamp, place, link, wire, data in taken:
-            packets.append((stamp / 1e9, link, at, at + len(data), wire))
+            packets.append((stamp * 1e-9, link, at, at + len(data), wire))
             stamps.append(Stamp(stamp, place))
             at += len(data)
         return [Chunk(b"".join(one[4] for one in taken), packets, stamps)]

@@ -38,6 +38,9 @@ PACKET_TEXT_MAX = 64 * 1024 * 1024
 END_SECONDS = 10.0
 """tshark ends at once when it has written its last packet; after this time it is ended."""
 
+KILLED_SECONDS = 1.0
+"""Nothing that matters is said by a tshark that was killed."""
+
 _FIELD = re.compile(rb'<field name="([a-z0-9_.]{1,64})" value="([^"<>]*+)"/>')
 _HARMLESS = re.compile(r"Running as user|^\s*$|^ \*\* \(|doesn't exist")
 
@@ -113,10 +116,12 @@ class _Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
-        self._ear.join()
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
+        # A program that it started may have the other end of the pipe still, and would be waited for without end.
+        self._ear.join(END_SECONDS if not at_once else KILLED_SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        if not self._ear.is_alive() and self.process.stderr is not None:
+            self.process.stderr.close()
         return status
 
 

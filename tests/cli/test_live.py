@@ -1,0 +1,211 @@
+"""The command `live`: what it refuses and how, what it lists, and its loop over a made-up backend."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from captures_of import CAPTURES
+from click.testing import CliRunner
+
+from blynkscope.cli import cli, live
+from blynkscope.errors import BlynkscopeError
+from blynkscope.sources.capture import read_capture
+from blynkscope.sources.live import Chunk, Counts, LiveUsageError, NetworkInterface, Stamp
+
+NAME = "12b_idle_hbeat5.pcap"
+FOUND = [
+    NetworkInterface("eth0", True, False, ("192.0.2.7",), True),
+    NetworkInterface("lo", True, True, ("127.0.0.1", "::1"), False),
+    NetworkInterface("evil\x1b[31m", False, False, (), False),
+]
+
+
+class Captured:
+    """A backend that gives a capture, and then nothing, or its end."""
+
+    name = "made-up"
+
+    def __init__(self, wanted, *, ends=True, counts=Counts(9, 3)):  # noqa: B008
+        self.interfaces = wanted.interfaces
+        self.ended = None
+        self._ends = ends
+        self._counts = counts
+        self._chunks = self._read()
+
+    def _read(self):
+        with (CAPTURES / NAME).open("rb") as stream:
+            for buffer, packets in read_capture(stream, NAME):
+                yield Chunk(buffer, packets, [Stamp(round(packet[0] * 1e9), 0) for packet in packets])
+
+    def read(self, timeout):
+        chunk = next(self._chunks, None)
+        if chunk is None and self._ends:
+            self.ended = "the cable is cut"
+        return [chunk] if chunk else []
+
+    def counts(self):
+        return self._counts
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch):
+    monkeypatch.setattr(live, "interfaces", lambda: FOUND)
+    monkeypatch.setattr(live, "open_backend", lambda wanted, name: Captured(wanted))
+    monkeypatch.delenv("SSLKEYLOGFILE", raising=False)
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for one, handler in handlers.items():
+        signal.signal(one, handler)
+
+
+def invoke(*arguments):
+    done = CliRunner().invoke(cli, ["live", *arguments], catch_exceptions=True)
+    if done.exception is not None and not isinstance(done.exception, SystemExit | BlynkscopeError):
+        raise done.exception
+    return done
+
+
+def records(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def decoded(*arguments):
+    command = [sys.executable, "-m", "blynkscope", "decode", "--format", "jsonl", str(CAPTURES / NAME), *arguments]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_records_are_those_of_decode_and_drops_are_in_the_summary():
+    done = invoke("-i", "eth0", "--format", "jsonl")
+    *got, summary = records(done)
+    *expected, other = decoded()
+    assert got == expected
+    assert summary["frames"] == other["frames"]
+    assert summary["lost"] == {"packets_dropped_kernel": 3}
+    assert "3 dropped: 3 by the kernel" in done.stderr
+
+
+def test_a_capture_that_ends_by_itself_is_cut_short():
+    done = invoke("-i", "eth0")
+    assert done.exit_code == 3
+    assert "the capture ended: the cable is cut" in done.stderr
+    assert "summary" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["table", "tree", "ladder", "mermaid", "summary", "json", "csv", "sarif", "junit"])
+def test_every_format_is_written(form):
+    done = invoke("-i", "eth0", "--format", form)
+    assert done.stdout
+    assert done.exit_code == 3
+
+
+def test_a_count_is_exact_and_ends_it_well():
+    done = invoke("-i", "eth0", "--format", "jsonl", "--count", "3")
+    assert done.exit_code == 0
+    got = records(done)
+    assert [r["n"] for r in got if r["record"] == "frame"] == [1, 2, 3]
+    assert got[-1]["record"] == "summary"
+
+
+def test_a_count_counts_what_the_filter_shows():
+    done = invoke("-i", "eth0", "--format", "jsonl", "--count", "2", "--filter", "cmd == MSG_PING")
+    frames = [r for r in records(done) if r["record"] == "frame"]
+    assert [r["cmd"] for r in frames] == [6, 6]
+
+
+def test_the_recording_holds_the_packets_and_the_drops(tmp_path):
+    path = tmp_path / "seen.pcapng"
+    invoke("-i", "eth0", "-w", str(path))
+    got, expected = [], []
+    for name, into in ((path, got), (CAPTURES / NAME, expected)):
+        with name.open("rb") as stream:
+            into += [(round(p[0], 6), b[p[2] : p[3]]) for b, packets in read_capture(stream, "x") for p in packets]
+    assert got == expected
+    done = invoke("-i", "eth0", "-w", str(path))
+    assert isinstance(done.exception, LiveUsageError)
+    assert "--force" in str(done.exception)
+    assert invoke("-i", "eth0", "-w", str(path), "--force").exit_code == 3
+
+
+def test_without_an_interface_the_list_says_which_one_to_take():
+    done = invoke()
+    assert isinstance(done.exception, LiveUsageError)
+    assert done.exception.exit_code == 2
+    assert "  eth0         192.0.2.7; the way to the Internet: try this one first" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_the_list_as_text_and_for_programs():
+    assert invoke("--list").stdout.splitlines()[0].startswith("  eth0")
+    (everything,) = records(invoke("--list", "--format", "json"))
+    assert [one["name"] for one in everything] == [one.name for one in FOUND]
+    lines = records(invoke("--list", "--format", "jsonl"))
+    assert lines == everything
+    assert lines[0] == {
+        "name": "eth0", "up": True, "loopback": False, "addresses": ["192.0.2.7"], "default": True, "description": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-i", "eth0", "--rotate-size", "1M"),
+        ("-i", "eth0", "--keep", "3", "-w", "x.pcapng"),
+        ("-i", "eth0", "-i", "eth0"),
+        ("-i", "eth0", "-w", "x", "-o", "x"),
+        ("-i", "eth0", "--duration", "soon"),
+        ("-i", "eth0", "--duration", "0"),
+        ("-i", "eth0", "--count", "0"),
+        ("-i", "eth0", "--backend", "magic"),
+        ("-i", "eth0", "-w", "x", "--rotate-size", "1T"),
+    ],
+)
+def test_usage_errors(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert invoke(*arguments).exit_code == 2
+    assert not os.listdir(tmp_path)
+
+
+RUN = """
+import sys
+sys.path[:0] = {paths!r}
+import test_live
+from blynkscope.cli import live, main
+live.open_backend = lambda wanted, name: test_live.Captured(wanted, ends=False)
+main(["live", "-i", "eth0", *sys.argv[1:]])
+"""
+
+
+def program(*arguments, **options):
+    paths = [os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]
+    command = [sys.executable, "-c", RUN.format(paths=paths), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_ends_with_the_summary(number):
+    with program("--format", "jsonl") as running:
+        line = running.stdout.readline()
+        assert json.loads(line)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert json.loads(out.splitlines()[-1])["record"] == "summary"
+    assert "3 dropped" in err
+
+
+def test_a_reader_that_has_enough_ends_it_quietly():
+    with program("--format", "csv") as running:
+        running.stdout.readline()
+        running.stdout.close()
+        running.send_signal(signal.SIGINT)
+        err = running.stderr.read()
+        assert running.wait(60) in (0, 130)
+    assert "Traceback" not in err
+    assert "Broken" not in err

@@ -1,0 +1,446 @@
+"""What TLS, WebSocket, HTTP and MQTT tell is shown in every output, whatever they hold."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_ladder import finding, frame, happened, opened
+
+from blynkscope.analysis.records import SCHEMA, LinkRecord, MessageRecord, StreamRecord, SummaryRecord
+from blynkscope.render.console import cells
+from blynkscope.render.csv import COLUMNS
+from blynkscope.render.formats import FORMATS
+from blynkscope.render.outputs import make
+
+WIDTHS = (40, 60, 80, 120, 200)
+TLS = ("tcp", "tls1.2")
+SUITES = ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_128_CBC_SHA"]
+JA4 = "t12d020400_81fd9d5f6ae4_b233c74d86d4"
+
+
+def fact(kind, sender="unknown", stream=1, family="tls", **detail):
+    return StreamRecord(family, stream, 1001.0, sender, 0, {"fact": kind, **detail})
+
+
+def recognised(sender="unknown", stream=1, label="TLS ClientHello"):
+    return happened("tls", stream, sender, 6, protocol="tls", label=label, advice="Wrap the socket.")
+
+
+def hello(**more):
+    detail = {"version": "TLS 1.2", "versions": ["TLS 1.2"], "sni": "ny3.blynk.cloud", "ciphers": SUITES, "alpn": [],
+              "groups": ["x25519"], "resuming": False, "ja4": JA4}  # fmt: skip
+    return fact("tls-client-hello", **detail | more)
+
+
+def chosen(**more):
+    return fact(
+        "tls-server-hello",
+        "server",
+        **{"version": "TLS 1.2", "cipher": SUITES[0], "resumed": None, "retry": False} | more,
+    )
+
+
+def certificate(**more):
+    detail = {"position": 0, "chain": 2, "subject": "CN=*.blynk.cloud,O=Blynk", "issuer": "CN=R10,O=Let's Encrypt,C=US",
+              "not_before": 0.0, "not_after": 2_000_000_000.0, "names": ["*.blynk.cloud", "blynk.cloud"],
+              "self_signed": False, "key": "RSA 2048"}  # fmt: skip
+    return fact("tls-certificate", "server", **detail | more)
+
+
+def alert(number=48, name="unknown_ca", level="fatal", sender="device", **more):
+    detail = {
+        "encrypted": False,
+        "level": level,
+        "number": number,
+        "name": name,
+        "cause": "The device does not trust the CA.",
+    }
+    return fact("tls-alert", sender, **detail | more)
+
+
+def keys(state="opened", **more):
+    return fact("tls-keys", "server", state=state, **more)
+
+
+def call(n=1, text='PUT /abc/update/V0 ["1"] → 200', name="PUT", sender="unknown", stream=1, via=("tcp",), **more):
+    facts = {"protocol": "http", "kind": "rest-update", "frames": (), "answers": None, "rtt_ms": 4.1, "findings": (),
+             "detail": {"method": name, "status": 200, "pin": "V0", "values": ["1"]}}  # fmt: skip
+    facts |= more
+    return MessageRecord(
+        SCHEMA, n, 1002.0, stream, "10.0.0.2:4", "10.0.0.1:8080", sender, via, name=name, text=text, **facts
+    )
+
+
+def packet(n=1, text="CONNECT user device, token abc", name="CONNECT", sender="device", **more):
+    return call(
+        n, text, name, sender, **{"protocol": "mqtt", "kind": name.lower(), "rtt_ms": None, "detail": {}} | more
+    )
+
+
+def shown(form, *records, width=120, batches=True, **more):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+    output = make(form, stream, width=width, color="never", **more)
+    for batch in [[record] for record in records] if batches else [records]:
+        output.write(batch)
+    output.close()
+    stream.flush()
+    return raw.getvalue().decode()
+
+
+def flat(form, *records, **more):
+    return " ".join(shown(form, *records, **more).replace("│", " ").replace("┊", " ").replace("╌", "").split())
+
+
+HUMAN = ("table", "tree", "ladder")
+
+
+@pytest.mark.parametrize("form", HUMAN)
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_person_reads_the_whole_handshake(form, width):
+    text = flat(
+        form, opened(), recognised(), hello(), recognised("server"), chosen(), certificate(), keys(), width=width
+    )
+    assert f"the client offers TLS 1.2 · 2 cipher suites · SNI ny3.blynk.cloud · JA4 {JA4}" in text
+    assert f"the server chooses TLS 1.2 · {SUITES[0]}" in text
+    assert (
+        "certificate 1 of 2 of the server is for *.blynk.cloud, blynk.cloud · by R10 · valid until 2033-05-18 · RSA 2048"
+        in text
+    )
+    assert "TLS: opened with the key log" in text
+    assert "Wrap the socket" not in text
+    assert "not opened" not in text
+
+
+@pytest.mark.parametrize("form", HUMAN)
+def test_without_facts_the_recognition_is_shown(form):
+    text = flat(form, opened(), recognised(), happened("closed", how="fin"))
+    assert text.index("TLS ClientHello, not opened") < text.index("closed")
+    assert "TLS ClientHello, not opened" in flat(form, opened(), recognised())
+    text = flat(form, opened(), recognised(), finding())
+    assert text.index("TLS ClientHello") < text.index("BS201")
+    # What the server's direction says is no reason to leave out the client's.
+    assert "TLS ClientHello" in flat(form, opened(), recognised(), chosen())
+    # An alert that is encrypted tells nothing.
+    assert "TLS ClientHello" in flat(form, opened(), recognised(), fact("tls-alert", encrypted=True))
+
+
+def test_programs_get_every_record():
+    records = [
+        opened(),
+        recognised(),
+        hello(),
+        chosen(),
+        call(),
+        LinkRecord(1, 2, 1.0),
+        fact("ws-ping", family="websocket", size=1),
+    ]
+    lines = [json.loads(line) for line in shown("jsonl", *records).splitlines()]
+    assert [line["record"] for line in lines] == ["stream"] * 4 + ["message", "link", "stream"]
+    assert lines[2]["detail"]["ciphers"] == SUITES
+    assert len(json.loads(shown("json", *records))) == len(records)
+
+
+def test_suites_are_named_where_they_are_asked_for_or_offered_in_vain():
+    assert SUITES[1] not in shown("table", hello(), chosen())
+    assert f"cipher suites: {', '.join(SUITES)}" in flat("table", hello(), chosen(), verbose=1)
+    assert "groups: x25519" in flat("table", hello(), verbose=1)
+    assert f"offered in vain: {', '.join(SUITES)}" in flat(
+        "table", hello(), alert(40, "handshake_failure", sender="server")
+    )
+    assert "offered in vain" in flat("table", hello(), happened("closed", how="reset"))
+    assert "offered in vain" not in flat("table", hello(), chosen(), happened("closed", how="reset"))
+    assert "offered in vain" in flat("table", hello(), chosen(retry=True), happened("closed", how="reset"))
+    assert SUITES[1] in shown("tree", hello(), chosen())
+    closed = happened("closed", how="reset")
+    assert SUITES[1] in shown("summary", opened(), hello(), alert(sender="server"), closed)
+    assert SUITES[1] not in shown("summary", opened(), hello(), chosen(), closed)
+    assert "offered in vain" in flat("ladder", opened(), hello(), alert())
+
+
+def test_alerts_say_why():
+    text = flat("table", hello(), alert())
+    assert "the device sends the alert fatal unknown_ca (48)" in text
+    assert "The device does not trust the CA." in text
+    assert "alert" not in flat("table", fact("tls-alert", encrypted=True))
+    assert "encrypted alert" in flat("table", fact("tls-alert", encrypted=True), verbose=1)
+    end = alert(0, "close_notify", "warning", decrypted=True)
+    assert "close_notify" not in flat("table", end)
+    assert "close_notify" in flat("table", end, verbose=1)
+    assert "close_notify" in flat("table", alert(0, "close_notify", "warning"))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"not_after": 10.0}, "expired since 1970-01-01"),
+        ({"not_before": 2e9}, "valid only from 2033-05-18 on"),
+        ({"self_signed": True}, "signed by itself"),
+        ({"names": [f"n{at}.example" for at in range(9)]}, "and 5 more names"),
+        ({"subject": "", "names": []}, "is for nobody"),
+        ({"not_after": 1e300}, "valid until an unknown date"),
+        ({"not_after": None}, "valid until an unknown date"),
+    ],
+)
+def test_certificates(more, words):
+    assert words in flat("table", certificate(**more))
+
+
+def test_other_certificates_of_the_chain_only_on_request():
+    assert "certificate 2" not in flat("table", certificate(position=1))
+    assert "certificate 2 of 2" in flat("table", certificate(position=1), verbose=1)
+    assert "cannot be read: broken" in flat(
+        "table", fact("tls-certificate", "server", position=0, chain=1, error="broken")
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (keys("none"), "not opened: there is no key log"),
+        (keys("unmatched", lines=3), "has no keys of this connection · lines 3"),
+        (keys("partial", missing="client"), "the keys of one direction only · missing client"),
+        (keys("wrong"), "do not fit"),
+        (keys("unsupported", why="RC4"), "the cipher suite is not supported: RC4"),
+        (keys("late"), "the handshake is not in the input"),
+        (keys("sideways"), "keys: sideways"),
+        (hello(sni=None), "no SNI"),
+        (hello(resuming=True), "wants to resume a session"),
+        (chosen(resumed=True), "resumes a session"),
+        (chosen(retry=True), "asks for another hello"),
+        (fact("tls-client-hello", error="cut"), "cannot be read: cut"),
+        (fact("tls-resumed", how="ticket"), "an earlier session is resumed by a ticket"),
+        (
+            fact("tls-renegotiation", by="client", followed=False),
+            "the client begins to renegotiate: what follows is not opened",
+        ),
+        (fact("tls-early-data", accepted=False, decrypted=None), "early data: refused by the server"),
+        (fact("tls-lost", reason="bytes are missing"), "cannot be followed any more: bytes are missing"),
+        (fact("tls-something-new", what=3), "TLS: something new (the client) · what 3"),
+        (
+            fact("ws-upgraded", family="websocket", path="/dashws", dialect="web"),
+            "WebSocket begins on /dashws · web dialect",
+        ),
+        (
+            fact("ws-close", "server", family="websocket", code=1002, name="protocol error", reason="x"),
+            "closes it with 1002 protocol error (x)",
+        ),
+        (fact("ws-masking", family="websocket", expected=True), "the frames of the client are not masked"),
+        (fact("ws-too-big", family="websocket", size=9), "too big to be kept · size 9"),
+        (fact("ws-cut", family="websocket", have=1, need=2), "is cut · have 1 · need 2"),
+        (
+            StreamRecord(
+                "undecodable",
+                1,
+                1.0,
+                "device",
+                90,
+                {"fact": "tls-undecodable", "reason": "bad MAC", "sequence": 5, "size": 90},
+            ),
+            "90 bytes from device cannot be decoded (record 5 of its keys): bad MAC",
+        ),
+        (
+            StreamRecord("undecodable", 1, 1.0, "device", 0, {"reason": "bad MAC", "count": 7}),
+            "7 more records from device cannot be decoded: bad MAC",
+        ),
+        (StreamRecord("undecodable", 1, 1.0, "", 3, {}), "3 bytes cannot be decoded"),
+    ],
+)
+def test_every_fact_in_words(record, words):
+    for form in HUMAN:
+        assert words in flat(form, opened(), record, width=200)
+
+
+def test_how_a_layer_works_is_shown_on_request():
+    for kind in ("ws-ping", "ws-pong", "ws-fragmented", "ws-text"):
+        record = fact(kind, family="websocket", size=1)
+        assert "WebSocket" not in shown("table", record)
+        assert "WebSocket" in shown("table", record, verbose=1)
+    assert "generation" not in shown("table", fact("tls-key-update", generation=1))
+
+
+@pytest.mark.parametrize("form", HUMAN)
+def test_the_layers_of_a_stream_are_told_once(form):
+    via = ("tcp", "tls1.2", "websocket")
+    text = flat(form, opened(), frame(1, via=via), frame(2, via=via))
+    assert "tcp \u203a tls1.2 \u203a websocket \u203a Blynk hardware" in text
+    if form != "tree":
+        assert text.count("websocket") == 1
+    assert "\u203a" not in flat(form, opened(), frame(1), frame(2, via=("log",)))
+    assert "tcp \u203a tls1.2 \u203a MQTT" in flat(form, opened(), packet(via=(*TLS, "mqtt")))
+
+
+@pytest.mark.parametrize("width", [100, 120, 200])
+def test_a_call_is_a_row(width):
+    one, other = shown("table", call(3), frame(4, answers=3, rtt_ms=4.1), quiet=True, width=width).splitlines()
+    assert one.split() == [
+        "m3",
+        "0.000",
+        "client",
+        "→",
+        "server",
+        "HTTP",
+        "PUT",
+        "/abc/update/V0",
+        '["1"]',
+        "→",
+        "200",
+        "4.1",
+        "ms",
+    ]
+    assert one.index("HTTP PUT") == other.index("HW")
+    assert one.index("/abc") == other.index("V1 = ")
+    assert len(one) == len(other)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("form", ["table", "ladder"])
+def test_where_the_room_is_small_the_answer_stays(form, width):
+    url = "/6f1c/update/V0?" + "value=1&" * 40
+    (line,) = [
+        line
+        for line in shown(form, opened(), call(text=f"GET {url} → 200 false", name="GET"), width=width).splitlines()
+        if "m1" in line
+    ]
+    assert "… → 200 false" in line
+    assert "4.1 ms" in line
+    long = call(text=f"GET /x → 200 {'y' * 300}", name="GET")
+    (line,) = [line for line in shown(form, opened(), long, width=width).splitlines() if "m1" in line]
+    assert "/x → 200 yyy" in line
+
+
+def test_a_call_that_failed_is_marked():
+    bad = call(text="GET /x → 404 Not Found", name="GET", detail={"status": 404})
+    for form in HUMAN:
+        assert "✗ /x → 404" in flat(form, bad) or form == "tree"
+    assert "✗" not in flat("table", call())
+    assert "✗" in flat("table", packet(name="CONNACK", text="CONNACK refused", detail={"return_code": 4}))
+    assert "✗" not in flat("table", packet(name="CONNACK", text="CONNACK accepted", detail={"return_code": 0}))
+    assert "1 HTTP call, 1 failed" in flat("table", bad)
+
+
+def test_frames_that_a_call_caused():
+    assert "→ #31" in flat("table", call(frames=(31,)))
+    assert flat("table", call(text="PUT /x → 200, device HW #31 (id 111)", frames=(31,))).count("#31") == 1
+    for form in ("table", "tree", "ladder"):
+        assert "m3 caused #31" in flat(form, call(3), LinkRecord(3, 31, 1003.0))
+
+
+def test_answers_of_packets():
+    puback = packet(2, "PUBACK 7", "PUBACK", "server", answers=1, rtt_ms=12.0)
+    assert "↩ m1 12.0 ms" in flat("table", puback)
+    assert "↩ m1 12.0 ms" in flat("ladder", opened(), puback)
+    assert "answers m1" in flat("tree", puback)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("form", ["table", "ladder", "summary"])
+def test_no_line_is_wider_than_the_output(form, width):
+    long = "温度" * 200 + "x" * 3000
+    records = [
+        opened(), recognised(), hello(sni=long, ciphers=[long] * 9, alpn=[long]), chosen(cipher=long),
+        certificate(subject=f"CN={long}", issuer=long, names=[long] * 9), alert(name=long), keys(long, extra=long),
+        fact("ws-upgraded", family="websocket", path=long, extensions=[long]), fact("tls-" + "new-" * 99, x=long),
+        StreamRecord("undecodable", 1, 1.0, "server", 10, {"reason": long, "sequence": 10**30, "count": 10**30}),
+        call(10**6, f"GET {long}", "GET", via=(*TLS, "websocket"), frames=tuple(range(90))),
+        packet(10**6, long, long, "server", answers=10**6, rtt_ms=1e7, via=(long, "tls", long)),
+        call(8, "", "", "unknown"), LinkRecord(10**9, 10**9, None), happened("closed", how="fin"),
+    ]  # fmt: skip
+    for verbose in (0, 1):
+        text = shown(form, *records, SummaryRecord(0, 1, {}, {}), width=width, verbose=verbose)
+        assert [line for line in text.splitlines() if cells(line) > width] == []
+
+
+def test_the_summary_tells_of_calls_and_layers():
+    closed = happened("closed", how="fin")
+    text = flat(
+        "summary",
+        opened(),
+        hello(),
+        chosen(),
+        certificate(),
+        keys(),
+        call(1, via=TLS),
+        call(2, via=TLS),
+        call(3, via=TLS, detail={"status": 500}),
+        closed,
+    )
+    assert "layers tcp \u203a tls1.2 \u203a HTTP" in text
+    assert "calls HTTP PUT rest-update 3 (1 failed)" in text
+    assert (
+        f"tls the client offers TLS 1.2 · 2 cipher suites · SNI ny3.blynk.cloud · JA4 {JA4} the server chooses" in text
+    )
+    assert "certificate 1 of 2" in text
+    assert "3 HTTP calls, 1 failed" in text
+    assert "without a Blynk frame" not in text
+
+
+def test_streams_that_were_read_are_not_called_unopened():
+    foreign = StreamRecord("foreign", 1, 1001.0, "unknown", 90, {"protocol": "http", "label": "HTTP request"})
+    assert "are no Blynk" not in shown("table", opened(), foreign, call())
+    assert "named above" not in shown("table", opened(), foreign, call())
+    assert "are no Blynk" in shown("table", opened(), foreign, happened("closed", how="fin"))
+    assert "1 of HTTP: named above, not opened" in flat("table", opened(), foreign, happened("closed", how="fin"))
+    assert "1 of TLS: named above, not opened" in flat("table", hello(), chosen(), keys("none"))
+    assert "named above" not in flat("table", hello(), chosen(), keys("opened"))
+    assert "named above" not in flat("table", hello(), chosen(), frame(1, via=TLS))
+
+
+def test_rows_for_spreadsheets_end_in_new_columns():
+    rows = list(csv.DictReader(io.StringIO(shown("csv", frame(1), call(1, text="=x"), packet(2)))))
+    assert list(rows[0]) == list(COLUMNS)
+    assert COLUMNS[:16] == (
+        "n", "time", "stream", "src", "dst", "sender", "dialect", "cmd", "name", "id", "length", "status_name", "text",
+        "answers", "rtt_ms", "write",
+    )  # fmt: skip
+    assert [row["record"] for row in rows] == ["frame", "message", "message"]
+    assert rows[1]["status"] == "200"
+    assert rows[1]["kind"] == "rest-update"
+    assert rows[1]["text"] == "'=x"
+    assert rows[1]["cmd"] == rows[1]["id"] == ""
+
+
+def test_mermaid_draws_calls_and_handshakes():
+    text = shown("mermaid", opened(), hello(), chosen(), call(1, via=TLS), packet(2, sender="device", answers=1))
+    assert "->>server2: m1 HTTP PUT" in text
+    assert "-->>" in text
+    assert "Note over client1: TLS: the client offers" in text
+    many = [call(n) for n in range(1, 400)]
+    assert "199 more messages" in shown("mermaid", *many)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+kinds = st.sampled_from(
+    ["tls-client-hello", "tls-server-hello", "tls-certificate", "tls-alert", "tls-keys", "tls-resumed", "tls-renegotiation",
+     "tls-early-data", "tls-lost", "tls-new", "ws-upgraded", "ws-close", "ws-masking", "ws-error", "ws-cut", "ws-odd", ""]
+)  # fmt: skip
+names = st.sampled_from(
+    ["version", "versions", "sni", "ciphers", "alpn", "groups", "ja4", "cipher", "resumed", "retry", "position", "chain",
+     "subject", "issuer", "not_before", "not_after", "names", "encrypted", "level", "number", "name", "cause", "state", "source",
+     "why", "path", "extensions", "dialect", "code", "reason", "error", "count", "sequence", "size", "how", "by", "expected",
+     "status", "token", "target", "password", "values", "payload_hex", "user", "protocol"]
+)  # fmt: skip
+details = st.dictionaries(names, values, max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(kinds, st.sampled_from(["tls", "websocket", "undecodable"]), details), max_size=4),
+    details,
+    st.text(max_size=40),
+)
+def test_no_output_fails_whatever_facts_hold(facts, detail, text):
+    records = [StreamRecord(family, 1, 1001.0, "server", 0, {"fact": kind, **held}) for kind, family, held in facts]
+    for protocol in ("http", "mqtt"):
+        records.append(call(1, text, text[:9], text[:5], protocol=protocol, kind=text[:3], detail=detail))
+    for form in FORMATS:
+        out = shown(form, opened(), *records, happened("closed", how="fin"), verbose=1)
+        assert "\x1b" not in out
+        assert "\x07" not in out
