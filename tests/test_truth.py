@@ -18,16 +18,10 @@ import pytest
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import spelled_out
 from blynkscope.sources import CaptureSource
+from blynkscope.wire.keylog import KeyLog
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 
-NOT_READABLE = {
-    ("06a_hw_tls_pyBlynkLib100", 9443): "TLS, and this version has no key logs",
-    ("06d_hw_tls13_pyBlynkLib100", 9443): "TLS, and this version has no key logs",
-    ("07a_app_tls12", 9443): "TLS, and this version has no key logs",
-    ("08a_ws_nodered_plain", 8080): "frames inside WebSocket messages, which this version does not open",
-    ("08d_ws_dashws_tls", 9443): "WebSocket inside TLS",
-}
 LEFT_OUT = {
     "11c_wrong_protocol_8080": "the server read TLS, HTTP and noise as frames; an analyser should name them instead",
 }
@@ -51,8 +45,9 @@ def truth_of(path):
 
 
 def decode(path):
-    """The records of one capture, straight from the analysis: raw, with secrets."""
-    analyser = Analyser()
+    """The records of one capture, straight from the analysis, with its key log if it has one: raw, with secrets."""
+    keys = path.with_suffix(".keys")
+    analyser = Analyser(keys=KeyLog(keys.read_bytes()) if keys.exists() else None)
     with path.open("rb") as stream:
         source = CaptureSource(stream, path.name)
         records = [record for batch in source for record in analyser.feed(batch)]
@@ -98,7 +93,7 @@ def final_states(rows):
 def test_there_are_captures():
     assert len(all_captures()) > 60
     known = {named(path) for path in all_captures()}
-    assert {name for name, _ in NOT_READABLE} | set(LEFT_OUT) <= known
+    assert set(LEFT_OUT) <= known
 
 
 @pytest.mark.parametrize("path", all_captures(), ids=lambda path: path.name)
@@ -117,7 +112,7 @@ def test_frames_equal_the_truth(path):
         elif row["event"] == "msg":
             wanted[key].append(row)
     for key in set(wanted) | set(frames):
-        if (name, key[1]) in NOT_READABLE or key in unfollowed:
+        if key in unfollowed:
             continue
         found = [essence_of_frame(row) for row in frames[key]]
         assert found == [essence_of_truth(row) for row in wanted[key]], key

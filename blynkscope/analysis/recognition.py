@@ -193,6 +193,7 @@ class Recognition(Dialogue):
         if not self._roles_known and recognise.begun_by_client(guess):
             self._roles_known = True
             self._swap(lane)
+            self._label(lane.peer, Sender.SERVER)
         if self._roles_known and lane.direction == CLIENT:
             self._label(lane, Sender.UNKNOWN)
         self._say(

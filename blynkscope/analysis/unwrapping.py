@@ -135,6 +135,9 @@ class Unwrapping(Recognition):
         if guess.kind == "tls":
             if not lane.layers and "tls" not in "".join(lane.via):
                 self._open_tls(lane, guess)
+        elif guess.detail.get("frames"):
+            dialect = self.run.dialect or Dialect(guess.detail["frames"])
+            self._put_websocket(lane, dialect, None, joined=True)
         elif guess.kind in {"http", "websocket"}:
             if all(layer.kind == "tls" for layer in lane.layers):
                 from blynkscope.analysis.http import HttpTalk
@@ -206,19 +209,19 @@ class Unwrapping(Recognition):
         return None
 
     def _open_websocket(self, lane: Lane) -> None:
-        from blynkscope.wire.websocket import WebSocketReader
-
         request, answer = self._agreed(self.client), self._agreed(self.server)
         path = str(request.get("path") or "").rstrip("/")
         protocol = str(answer.get("subprotocol") or request.get("subprotocol") or "")
         dialect: Any = "mqtt" if protocol.startswith("mqtt") or path == "/mqtt" else _PATHS.get(path)
         dialect = self.run.dialect or dialect
-        layer = Layer(
-            "websocket",
-            WebSocketReader(
-                lane.direction == CLIENT, messages=dialect is Dialect.WEB, extensions=answer.get("extensions")
-            ),
-        )
+        self._put_websocket(lane, dialect, answer.get("extensions"), joined=False)
+
+    def _put_websocket(self, lane: Lane, dialect: Any, extensions: str | None, *, joined: bool) -> None:
+        from blynkscope.wire.websocket import WebSocketReader
+
+        whole = dialect is Dialect.WEB
+        reader = WebSocketReader(lane.direction == CLIENT, messages=whole, extensions=extensions, joined=joined)
+        layer = Layer("websocket", reader)
         layer.known = {"dialect": dialect}
         self._put(lane, layer)
 

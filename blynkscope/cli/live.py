@@ -162,7 +162,7 @@ def command(
         # Before the capture begins: another process may make the lines, and it needs no part of that.
         out = make(
             format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet,
-            background=_idle_processor(), inputs=wanted, fail_on=fail_on,
+            background=_idle_processor(stream), inputs=wanted, fail_on=fail_on,
         )  # fmt: skip
         source = _opened(
             Wanted(wanted, capture_filter, snaplen, promiscuous, buffer), backend, duration,
@@ -183,6 +183,7 @@ def command(
             _say(f"{source.name}: capturing by {source.backend}; Ctrl-C ends it")
             for events in source:
                 show(analyser.feed(events))
+                _say(*source.alerts())
                 if counted.full:
                     break
         if interrupted():
@@ -193,7 +194,7 @@ def command(
     if missing := selection.unseen_streams:
         notes.append(f"there was no stream {', '.join(map(str, missing))}")
     _say(*notes)
-    if not status and source.broken is not None:
+    if not status and (source.broken is not None or source.unrecorded):
         status = CUT_SHORT
     if not status and fail_on is not None and analyser.run.worst_at_least(fail_on):
         status = FOUND
@@ -255,10 +256,11 @@ def _interruptible(source: LiveSource) -> Iterator[Callable[[], bool]]:
     received: list[int] = []
 
     def on_signal(number: int, _: Any) -> None:
+        if received:
+            source.abandon()
+            os._exit(INTERRUPTED)
         received.append(number)
         source.stop()
-        for one in kinds:
-            signal.signal(one, signal.SIG_DFL)
 
     kinds = [signal.SIGINT, signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)
@@ -273,20 +275,27 @@ def _interruptible(source: LiveSource) -> Iterator[Callable[[], bool]]:
                 signal.signal(one, handler)
 
 
-def _idle_processor() -> bool:
+def _idle_processor(stream: Any) -> bool:
+    """May another process make the lines? It needs a processor, and an output with a descriptor."""
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
     return sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
 
 
 def _listed(found: list[NetworkInterface]) -> list[str]:
     """The interfaces for a person, and which one to take."""
-    width = max((len(one.name) for one in found), default=0)
+    from blynkscope.render.safe import safe
+
+    width = max((len(safe(one.name)) for one in found), default=0)
     lines = ["Interfaces:"]
     for one in found:
         facts = [", ".join(one.addresses) or one.description or "no address"]
         facts += ["down"] if not one.up else []
         facts += ["the way to the Internet: try this one first"] if one.default else []
         facts += ["programs on this machine that talk to each other"] if one.loopback else []
-        lines.append(f"  {one.name:<{width}}  {'; '.join(facts)}")
+        lines.append(f"  {safe(one.name):<{width}}  {'; '.join(facts)}")
     return lines
 
 
@@ -307,7 +316,7 @@ def _print_interfaces(stream: Any, format_: str) -> None:
     from blynkscope.render.safe import safe
 
     text = text_of(stream)
-    text.write("\n".join(safe(line) for line in _listed(found)[1:]) + "\n")
+    text.write("".join(f"{safe(line)}\n" for line in _listed(found)[1:]))
     text.flush()
 
 

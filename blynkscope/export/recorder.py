@@ -35,6 +35,8 @@ _ETHERNET = 1
 _EPHEMERAL = 49152
 _LOG_CLIENT, _LOG_SERVER = ip_address("192.0.2.1"), ip_address("192.0.2.2")
 """Addresses for documentation (RFC 5737), where the input told none."""
+_EPOCH_TIMES = 1e8
+"""Seconds from which on a time is one since the epoch, not since the beginning of a log."""
 _OPEN, _DATA, _CLOSE = range(3)
 _ENDS = frozenset({"fin", "reset"})
 
@@ -273,10 +275,10 @@ class Recorder:
                 self._homeless += [f"{text} (stream {stream.number})" for text in stream.pending]
 
     def _packets(self, stream: _Stream, time: float, packets: Iterable[bytes], note: str = "") -> None:
-        made = list(packets)
+        made, stamp = list(packets), _stamp(time)
         for place, packet in enumerate(made, 1):
             comment = note if place == len(made) and note else None
-            self._writer.packet(stream.interface, time, packet, comment=comment)
+            self._writer.packet(stream.interface, stamp, packet, comment=comment)
 
     def _connect(self, stream: _Stream) -> Connection:
         """The connection of a stream, and the interface that says where it comes from."""
@@ -310,6 +312,11 @@ class Recorder:
         moved = f"; its port {stream.port} is written as {port}" if stream.port != port else ""
         text = f"blynkscope: {origin} {self._name}, stream {stream.number}{f' ({facts})' if facts else ''}{moved}"
         return self._writer.interface(_ETHERNET, name=f"stream {stream.number}", description=text)
+
+
+def _stamp(time: float) -> int:
+    """Nanoseconds. Times since the epoch have a quarter of a microsecond as floats: the whole one is what was meant."""
+    return round(time * 1e6) * 1000 if time >= _EPOCH_TIMES else round(time * 1e9)
 
 
 def _comment(entry: _Entry, text: str) -> None:

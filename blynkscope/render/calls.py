@@ -10,6 +10,8 @@ from blynkscope.render.console import cells, fit
 from blynkscope.render.safe import safe_line
 from blynkscope.render.spans import duration
 
+CALL_MAX = 2000
+"""Characters of a reading that are looked at before it is cut: more than one of a real call has."""
 _FRAMES_SHOWN = 4
 _ERRORS_FROM = 400
 """HTTP statuses from here on say that the call failed."""
@@ -35,7 +37,7 @@ def reading_of(record: MessageRecord, limit: int) -> str:
     """The line to show, without the name that stands before it; not yet safe."""
     # Long values are cut before they are looked at.
     text = record.text if len(record.text) <= limit else record.text[:limit] + "…"
-    return text.removeprefix(f"{record.name} ")
+    return "" if text == record.name else text.removeprefix(f"{record.name} ")
 
 
 def status_of(record: MessageRecord) -> int | None:

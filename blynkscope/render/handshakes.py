@@ -21,9 +21,11 @@ _LIST_MAX = 4000
 """Characters of a list of cipher suites: some sixty names, which is what old clients with everything on offer."""
 _CAUSE_MAX = 1000
 _ALERTS_KEPT = 4
-_CN = re.compile(r"(?:^|,)(?:CN|O)=((?:[^,\\]|\\.)*+)")
+_COMMON, _ORGANISATION = (re.compile(rf"(?:^|,){name}=((?:[^,\\]|\\.)*+)") for name in ("CN", "O"))
 _HARMLESS_ALERTS = frozenset({0, 90})
 """close_notify and user_canceled end a connection in good order."""
+_GOOD_ENDS = frozenset({1000, 1001, 1005})
+"""Close codes of WebSocket: normal, going away, none given."""
 _DETAILS_ONLY = frozenset(
     {"tls-application-data", "tls-change-cipher", "tls-key-update", "ws-ping", "ws-pong", "ws-fragmented", "ws-text"}
 )
@@ -167,7 +169,7 @@ def _identity(detail: Mapping[str, Any], now: float | None) -> tuple[str, bool]:
 def _common(name: Any) -> str:
     """The common name of a subject or issuer (RFC 4514), else its organisation, else all of it."""
     text = str(name or "")
-    found = _CN.search(text)
+    found = _COMMON.search(text) or _ORGANISATION.search(text)
     return _text(re.sub(r"\\(.)", r"\1", found[1]) if found else text, _NAME_MAX)
 
 
@@ -181,7 +183,7 @@ def _date(seconds: Any) -> str:
 def _alert(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
     if detail.get("number") is None:
         return Told(f"TLS: {who} sends an encrypted alert", extra=True)
-    harmless = detail["number"] in _HARMLESS_ALERTS
+    harmless = isinstance(detail["number"], int) and detail["number"] in _HARMLESS_ALERTS
     cause = _text(detail.get("cause") or "", _CAUSE_MAX)
     # The end of every connection in good order is no news.
     extra = harmless and bool(detail.get("decrypted"))
@@ -265,9 +267,9 @@ def _upgraded(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
 
 def _closing(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
     code, name, reason = (detail.pop(key, None) for key in ("code", "name", "reason"))
-    said = " ".join(_text(item, 60) for item in (code, name) if item not in {None, ""})
+    said = " ".join(_text(item, 60) for item in (code, name) if item not in (None, ""))
     said += f" ({_text(reason)})" if reason else ""
-    calm = code in {None, 1000, 1001, 1005}
+    calm = code is None or (isinstance(code, int) and code in _GOOD_ENDS)
     return Told(f"WebSocket: {who} closes it{f' with {said}' if said else ''}{_left(detail)}", calm)
 
 

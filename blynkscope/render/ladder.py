@@ -18,7 +18,17 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
-from blynkscope.render.calls import caused, failed, link_text, number_of, reading_of, shortened, title_of, took
+from blynkscope.render.calls import (
+    CALL_MAX,
+    caused,
+    failed,
+    link_text,
+    number_of,
+    reading_of,
+    shortened,
+    title_of,
+    took,
+)
 from blynkscope.render.console import MARKS, cells, fit, wrapped
 from blynkscope.render.glyphs import missing_glyphs
 from blynkscope.render.handshakes import Offers, Told
@@ -144,7 +154,7 @@ class Ladder:
         self._select(record.stream, stream, {sender: record.src, receiver: record.dst})
         self._through(record.stream, record.via, record.protocol)
         bad = failed(record)
-        text = safe(reading_of(record, self._width))
+        text = safe(reading_of(record, CALL_MAX))
         if frames := caused(record):
             text += f" → {frames}"
         time = took(record)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from blynkscope.analysis.records import FrameRecord, MessageRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
-from blynkscope.render.calls import caused, failed, number_of, reading_of, shortened, title_of, took
+from blynkscope.render.calls import CALL_MAX, caused, failed, number_of, reading_of, shortened, title_of, took
 from blynkscope.render.console import MARKS, cells, fit, padded
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
@@ -152,7 +152,7 @@ class Rows:
         number = "" if self._tiny else " " * 6
         left = f"{quiet}{front}{off} {sender}  {name}{number}  "
         bad = failed(record)
-        text = ("✗ " if bad else "") + safe(reading_of(record, self._width))
+        text = ("✗ " if bad else "") + safe(reading_of(record, CALL_MAX))
         if frames := caused(record):
             text += f" → {frames}"
         tail = took(record) if not self._small else ""

@@ -16,6 +16,7 @@ from blynkscope.protocol import derived, limits, tls
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.wire.websocket_search import believable_start
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -167,6 +168,19 @@ def _maybe_mqtt(prefix: bytes, final: bool) -> Guess | bool | None:
     return False
 
 
+def _maybe_websocket(prefix: bytes, final: bool) -> Guess | bool | None:
+    """Frames of WebSocket whose upgrade was not seen. No command of Blynk begins with such a byte."""
+    if prefix[0] < 0x80:
+        return False
+    dialect = believable_start(prefix)
+    if dialect is None:
+        return False if final else None
+    if not dialect:
+        return False
+    detail = {"frames": dialect.value, "masked": prefix[1] >= 0x80}
+    return Guess("websocket", "WebSocket frames", detail, _WEBSOCKET_ADVICE)
+
+
 def _believable(prefix: bytes, dialect: Dialect, at: int = 0) -> bool:
     cmd: int
     word: int
@@ -224,7 +238,7 @@ def classify(prefix: bytes, *, final: bool = False) -> Guess | None:
     """
     if not prefix:
         return Guess("unknown", "nothing") if final else None
-    for rule in (_maybe_tls, _maybe_mqtt):
+    for rule in (_maybe_tls, _maybe_mqtt, _maybe_websocket):
         verdict = rule(prefix, final)
         if verdict is not False:
             return verdict if isinstance(verdict, Guess) else None
@@ -259,7 +273,10 @@ def name_bytes(data: bytes) -> Guess:
 def begun_by_client(guess: Guess) -> bool:
     """Is this how a client begins, whatever the ports say?"""
     return (
-        guess.detail.get("handshake") == "ClientHello" or "request" in guess.detail or guess.label == "MQTT CONNECT"
+        guess.detail.get("handshake") == "ClientHello"
+        or "request" in guess.detail
+        or guess.label == "MQTT CONNECT"
+        or guess.detail.get("masked") is True
     )
 
 

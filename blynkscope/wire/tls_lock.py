@@ -54,7 +54,7 @@ class Lock:
         if result is None and self.doubt and not self.opener.once:
             result = self.search(kind, minor, fragment)
         if self.opener.chained:
-            self.opener.follow(fragment)
+            self.opener.follow(fragment, sure=result is not None)
         if result is None:
             self.lost(1)
         else:
@@ -157,7 +157,7 @@ class Search:
             if result is not None:
                 lock.proved()
                 if opener.chained:
-                    opener.follow(fragment)
+                    opener.follow(fragment, sure=True)
                 return result, self.base + stop, bytes(held[stop:])
             at += 1
         drop = max(0, at - _BEFORE)

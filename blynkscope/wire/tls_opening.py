@@ -189,7 +189,7 @@ class Opening(Handshake):
         new = self._shared.is_new
         if kind == tls.APPLICATION_DATA and not new and lock.opener.overhead is not None:
             self._hole(max(0, size - lock.opener.overhead), time)
-        elif kind == tls.APPLICATION_DATA or not self._record_lost:
+        elif kind == tls.APPLICATION_DATA or not self._record_lost or lock.opener.chained:
             self._hole(None, time)
 
     def _fail(self, kind: int, detail: dict[str, Any], time: float | None) -> None:

@@ -45,8 +45,8 @@ class Opener(Protocol):
     def open(self, kind: int, minor: int, fragment: bytes, sequence: int) -> tuple[int, bytes] | None:
         """The type and content of a record."""
 
-    def follow(self, before: bytes) -> None:
-        """The bytes just before the next record, where those were not what was opened last; b"" where none is known."""
+    def follow(self, before: bytes, *, sure: bool = False) -> None:
+        """The bytes just before the next record, b"" where none is known; `sure` where they proved to be genuine."""
 
 
 class _Aead:
@@ -60,7 +60,7 @@ class _Aead:
         self.smallest: int = tag
         self.overhead: int | None = tag
 
-    def follow(self, before: bytes) -> None:
+    def follow(self, before: bytes, *, sure: bool = False) -> None:
         """Each record stands for itself."""
 
 
@@ -151,15 +151,17 @@ class Cbc(_Macced):
         self._update = cipher.decryptor().update
         self._block = block
         self._before = keys.iv
+        self._sure = True
         self._outside = outside
         self.chained, self.once = bool(keys.iv), False
         inside = block if outside else (self._mac // block + 1) * block
         self.smallest = inside + (0 if self.chained else block) + (self._mac if outside else 0)
         self.overhead: int | None = None
 
-    def follow(self, before: bytes) -> None:
+    def follow(self, before: bytes, *, sure: bool = False) -> None:
         """See `Opener`."""
         if self.chained:
+            self._sure = sure
             if self._outside:
                 before = before[: max(0, len(before) - self._mac)]
             self._before = before[-self._block :] if len(before) >= self._block else b""
@@ -180,6 +182,9 @@ class Cbc(_Macced):
         if end < 0 or plain[end:] != plain[-1:] * padding:
             return None
         if self._outside:
+            if not self._sure:
+                # A MAC outside does not cover the block in front of the record, on which the first block depends.
+                return (kind, plain[self._block : end]) if kind == tls.APPLICATION_DATA else (tls.HEARTBEAT, b"")
             return kind, plain[:end]
         at = end - self._mac
         if at < 0 or not self._genuine(kind, minor, plain[:at], plain[at:end], sequence):
@@ -198,7 +203,7 @@ class Stream(_Macced):
         self.overhead: int | None = self._mac
         self._known = True
 
-    def follow(self, before: bytes) -> None:
+    def follow(self, before: bytes, *, sure: bool = False) -> None:
         """See `Opener`: RC4 cannot go on where bytes are missing."""
         self._known = self._known and bool(before)
 

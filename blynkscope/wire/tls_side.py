@@ -179,7 +179,7 @@ class Side(Opening):
             if found is None:
                 break
             if chained:
-                opener.follow(data[body:stop])
+                opener.follow(data[body:stop], sure=True)
             sequence += 1
             at = stop
             kind, plain = found

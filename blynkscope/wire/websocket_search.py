@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import deque
+from typing import Literal
 
 import msgspec
 
@@ -150,16 +151,16 @@ def _payload(data: bytes | bytearray, at: int, header: Header) -> bytes | None:
     return unmasked(bytes(data[begin : begin + min(header.length, _PROOF)]), header.key)
 
 
-def believable_start(data: bytes) -> bool | None:
+def believable_start(data: bytes) -> Dialect | Literal[False] | None:
     """Does a direction that was joined in the middle begin with WebSocket frames of which one holds Blynk?
 
     Control frames may come first; all frames must be masked alike.
 
     Returns:
-        True or False; None while more bytes are needed, which ends at `START_WINDOW`.
+        The dialect inside, or False; None while more bytes are needed, which ends at `START_WINDOW`.
     """
     data = data[:START_WINDOW]
-    short = None if len(data) < START_WINDOW else False
+    short: Literal[False] | None = None if len(data) < START_WINDOW else False
     at, masked = 0, None
     while True:
         if len(data) - at < 1:
@@ -176,7 +177,9 @@ def believable_start(data: bytes) -> bool | None:
             if len(data) - at - header.size < min(header.length, _PROOF):
                 return short
             payload = _payload(data, at, header) or b""
-            return _holds_hardware(payload, header.length) or _holds_web(payload, header.length, False)
+            if _holds_hardware(payload, header.length):
+                return Dialect.HARDWARE
+            return Dialect.WEB if _holds_web(payload, header.length, False) else False
         at += header.size + header.length
 
 

@@ -113,6 +113,13 @@ local function hunted(lane, raw)
     return led_on("hardware", raw, at + HEADER_SIZE.hardware + (cmd == RESPONSE and 0 or word))
 end
 
+-- Does the first frame hold text, as far as it is here? Random bytes begin with a believable header rather often.
+local function is_text_so_far(raw, dialect)
+    local cmd, _, word = header(raw, 0, dialect)
+    local size = HEADER_SIZE[dialect]
+    return cmd == RESPONSE or not raw:sub(size + 1, size + word):find("[\1-\8\11\12\14-\31]")
+end
+
 -- What a direction speaks, where that is not known yet: a kind, false, or nil while more bytes are needed.
 local function kind_of(lane, peer, tvb, raw)
     local dialect = peer and (peer.kind == "hardware" or peer.kind == "app") and peer.kind
@@ -124,6 +131,7 @@ local function kind_of(lane, peer, tvb, raw)
     if kind == nil and #raw == 5 and is_one_frame(raw) and (raw:byte() == RESPONSE or not LONGEST.app[raw:byte()]) then
         return "hardware" -- a header that no app has, with nothing behind it
     end
+    if (kind == "hardware" or kind == "app") and not is_text_so_far(raw, kind) then kind = false end
     if kind == false then
         if dialect then return dialect end
         return hunted(lane, whole(tvb)) and "hardware"
@@ -163,7 +171,8 @@ local function dissect_stream(tvb, pinfo, tree, layer)
         if kind == "http" then remember_path(conversation, tvb:raw(0, math.min(total, LOOKED_AT))) end
         local other = OTHERS[layer][kind]
         if not other then return 0 end
-        other:call(tvb, pinfo, tree)
+        -- What that dissector finds malformed is shown by Wireshark; here it would be an error of Lua.
+        pcall(other.call, other, tvb, pinfo, tree)
         return total
     end
     dissect_frames(tvb, whole(tvb), kind, pinfo, tree, conversation, direction, waiting_for(tvb, pinfo))

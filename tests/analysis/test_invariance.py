@@ -8,7 +8,7 @@ import pytest
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import spelled_out
 from blynkscope.sources import CaptureSource
-from blynkscope.wire.events import Closed, Data, Datagram
+from blynkscope.wire.events import Closed, Data, Datagram, Secrets
 
 CAPTURES = Path(__file__).parent.parent.parent / "captures"
 FILES = sorted(path for path in CAPTURES.glob("**/*.pcap*") if path.is_file())
@@ -16,8 +16,10 @@ by_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
 
 def events_of(path):
+    keys = path.with_suffix(".keys")
     with path.open("rb") as stream:
-        return [event for batch in CaptureSource(stream, path.name) for event in batch]
+        events = [event for batch in CaptureSource(stream, path.name) for event in batch]
+    return [Secrets(keys.read_bytes()), *events] if keys.exists() else events
 
 
 def settled(row):
@@ -93,6 +95,8 @@ def test_streams_do_not_touch_each_other(path):
     Findings tie streams together: a token on two connections, a failure that the device's last connection had too.
     """
     events = [event for event in events_of(path) if not isinstance(event, Datagram)]
+    keys = [event for event in events if isinstance(event, Secrets)]
+    events = events[len(keys) :]
     numbers = sorted({event.stream for event in events})
     if len(numbers) > 20:
         numbers = numbers[:20]
@@ -105,8 +109,8 @@ def test_streams_do_not_touch_each_other(path):
             for row in mine
         ]
 
-    together = records(events)
+    together = records([*keys, *events])
     for number in numbers:
         alone = [event for event in events if event.stream == number]
         assert isinstance(alone[-1], Closed)
-        assert essence(records(alone), number) == essence(together, number)
+        assert essence(records([*keys, *alone]), number) == essence(together, number)

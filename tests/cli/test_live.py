@@ -114,9 +114,9 @@ def test_a_count_is_exact_and_ends_it_well():
 
 
 def test_a_count_counts_what_the_filter_shows():
-    done = invoke("-i", "eth0", "--format", "jsonl", "--count", "2", "--filter", "cmd == MSG_PING")
+    done = invoke("-i", "eth0", "--format", "jsonl", "--count", "2", "--filter", "sender == server")
     frames = [r for r in records(done) if r["record"] == "frame"]
-    assert [r["cmd"] for r in frames] == [6, 6]
+    assert [r["sender"] for r in frames] == ["server", "server"]
 
 
 def test_the_recording_holds_the_packets_and_the_drops(tmp_path):
@@ -137,7 +137,7 @@ def test_without_an_interface_the_list_says_which_one_to_take():
     done = invoke()
     assert isinstance(done.exception, LiveUsageError)
     assert done.exception.exit_code == 2
-    assert "  eth0         192.0.2.7; the way to the Internet: try this one first" in done.stderr
+    assert "  eth0          192.0.2.7; the way to the Internet: try this one first" in done.stderr
     assert "\x1b" not in done.stderr
 
 

@@ -268,6 +268,19 @@ def observed_of(records):
     return [record for record in records if not isinstance(record, FindingRecord)]
 
 
+@pytest.mark.parametrize(
+    ("time", "stamp"), [(1795253769.950711, 1795253769950711000), (0.0, 0), (12.3456789, 12345678900), (-5.0, 0)]
+)
+def test_times_are_those_that_were_meant(time, stamp):
+    facts = Facts(1, None, None, "device", "hardware", ("tcp",))
+    data = recorded([Observed(facts, 1, time, 6, 1, 0, b"", None, None, None, ())])
+    at = data.index(struct.pack("<I", 6), 28)  # the first packet
+    while struct.unpack_from("<I", data, at)[0] != 6 or struct.unpack_from("<I", data, at + 8)[0] != 0:
+        at = data.index(struct.pack("<I", 6), at + 1)
+    high, low = struct.unpack_from("<II", data, at + 12)
+    assert high << 32 | low == stamp
+
+
 def test_the_recording_is_raw():
     assert TOKEN in recorded(observed(begin()))
 

@@ -13,6 +13,7 @@ from blynkscope.analysis.records import SCHEMA, LinkRecord, MessageRecord, Strea
 from blynkscope.render.console import cells
 from blynkscope.render.csv import COLUMNS
 from blynkscope.render.formats import FORMATS
+from blynkscope.render.layering import Recognised
 from blynkscope.render.outputs import make
 
 WIDTHS = (40, 60, 80, 120, 200)
@@ -183,6 +184,9 @@ def test_alerts_say_why():
         ({"subject": "", "names": []}, "is for nobody"),
         ({"not_after": 1e300}, "valid until an unknown date"),
         ({"not_after": None}, "valid until an unknown date"),
+        ({"issuer": "C=US,O=Let's\\, Encrypt,CN=R10"}, "by R10"),
+        ({"issuer": "C=US,O=Let's\\, Encrypt"}, "by Let's, Encrypt"),
+        ({"issuer": "DC=example"}, "by DC=example"),
     ],
 )
 def test_certificates(more, words):
@@ -310,6 +314,10 @@ def test_where_the_room_is_small_the_answer_stays(form, width):
     long = call(text=f"GET /x → 200 {'y' * 300}", name="GET")
     (line,) = [line for line in shown(form, opened(), long, width=width).splitlines() if "m1" in line]
     assert "/x → 200 yyy" in line
+
+
+def test_a_packet_that_is_its_name_alone_is_named_once():
+    assert shown("table", packet(name="PINGREQ", text="PINGREQ")).count("PINGREQ") == 1
 
 
 def test_a_call_that_failed_is_marked():
@@ -444,3 +452,64 @@ def test_no_output_fails_whatever_facts_hold(facts, detail, text):
         out = shown(form, opened(), *records, happened("closed", how="fin"), verbose=1)
         assert "\x1b" not in out
         assert "\x07" not in out
+
+
+events = st.one_of(
+    st.builds(recognised, st.sampled_from(["unknown", "server"]), st.integers(1, 2)),
+    st.builds(
+        lambda stream, protocol: StreamRecord(
+            "foreign", stream, 1.0, "unknown", 1, {"protocol": protocol, "label": protocol}
+        ),
+        st.integers(1, 2),
+        st.sampled_from(["http", "mqtt", "websocket", "ssh"]),
+    ),
+    st.builds(
+        lambda stream, kind: fact(kind, stream=stream),
+        st.integers(1, 2),
+        st.sampled_from(["tls-client-hello", "tls-keys"]),
+    ),
+    st.builds(lambda stream: call(stream=stream), st.integers(1, 2)),
+    st.builds(lambda stream: frame(1, stream=stream), st.integers(1, 2)),
+    st.builds(lambda stream: happened("closed", stream), st.integers(1, 2)),
+    st.builds(finding, st.sampled_from([1, 2, None])),
+    st.just(SummaryRecord(0, 1, {}, {})),
+    st.just(LinkRecord(1, 1, None)),
+)
+
+
+@given(st.lists(events, max_size=20))
+def test_what_waits_is_shown_once_or_told_better(records):
+    recognised_ones = Recognised()
+    out = [one for record in records for one in recognised_ones.pass_on(record)] + recognised_ones.rest()
+    ids = [id(one) for one in out]
+    waiting = [
+        r for r in records if isinstance(r, StreamRecord) and r.kind in {"tls", "foreign"} and not r.detail.get("fact")
+    ]
+    others = [record for record in records if not any(record is one for one in waiting)]
+    assert [id(one) for one in out if not any(one is held for held in waiting)] == [id(one) for one in others]
+    assert set(ids) <= {id(record) for record in records}
+    better = {
+        (r.stream)
+        for r in records
+        if isinstance(r, MessageRecord) or (isinstance(r, StreamRecord) and r.detail.get("fact"))
+    }
+    for held in waiting:
+        assert sum(one is held for one in out) == sum(r is held for r in records) or held.stream in better
+
+
+@pytest.mark.parametrize("form", ["table", "tree", "ladder", "summary", "mermaid", "csv"])
+def test_batches_change_nothing(form):
+    records = [
+        opened(),
+        recognised(),
+        hello(),
+        recognised("server"),
+        chosen(),
+        certificate(),
+        keys(),
+        call(1, via=TLS),
+        frame(1, via=TLS),
+        LinkRecord(1, 1, None),
+        happened("closed", how="fin"),
+    ]
+    assert shown(form, *records) == shown(form, *records, batches=False)

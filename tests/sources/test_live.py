@@ -127,10 +127,8 @@ def test_nothing_is_counted_twice_where_two_interfaces_show_the_same_packet():
         ]
         assert frames[0] == frames[1], path.name
         lost = [Counter(next(r.lost for r in got if isinstance(r, SummaryRecord))) for got in (once, doubled)]
-        # Those count packets, which are two; and a fragment that comes again behind its datagram waits for the others of
-        # a second one.
-        packets = {"fragments_incomplete", "packets_encrypted", "packets_unknown_link", "packets_broken"}
-        assert set(lost[1] - lost[0]) <= packets, path.name
+        # A fragment that comes again behind its datagram waits for the others of a second one.
+        assert lost[1].keys() - lost[0].keys() <= {"fragments_incomplete"}, path.name
         compared += bool(frames[0])
     assert compared > 10
 
@@ -312,7 +310,7 @@ def test_blocks_know_every_resolution_of_time():
 # --- memory ---
 
 FRAMES = 300_000
-"""Two million take minutes; `tests/bench/live_memory.py` sends them. What grows with the frames shows here as well."""
+"""Two million take a minute and more: `python tests/live_flood.py` sends them. What grows with frames shows here too."""
 GROWTH_MAX = 24 * 1024 * 1024
 """Bytes. The tables of streams, held writes and counts have caps, which the first third of the frames fills."""
 

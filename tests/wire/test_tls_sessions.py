@@ -1,8 +1,11 @@
 """Real sessions of OpenSSL, decrypted to the bytes that were sent."""
 
+import os
 import random
+import subprocess
 from collections import Counter
 
+import craft
 import pytest
 import tlstalk
 from captures_of import CAPTURES
@@ -348,6 +351,44 @@ def test_a_session_that_is_resumed_needs_no_line_of_its_own():
     spoken.begin(session)
     spoken.handshake().say(0, b"second").say(1, b"two").end()
     assert facts(sound(spoken, keys), "tls-keys")[0]["source"] == "RSA Session-ID"
+
+
+# --- the same in tshark ---
+
+
+@pytest.mark.tshark
+@pytest.mark.parametrize(
+    ("version", "cipher"),
+    [
+        (TLS12, "ECDHE-RSA-AES128-GCM-SHA256"),
+        (TLS12, "ECDHE-ECDSA-AES256-CCM8"),
+        (TLS10, "AES128-SHA"),
+        (TLS13, "TLS_CHACHA20_POLY1305_SHA256"),
+    ],
+)
+def test_tshark_reads_the_same(version, cipher, tmp_path):
+    spoken = talk(version, cipher, lines=LINES)
+    wire, sent = craft.Wire(ports=(50000, 443)), [0, 0]
+    wire.handshake()
+    for side, data in spoken.events:
+        for at in range(0, len(data), 1400):
+            part = data[at : at + 1400]
+            wire.send(side, sent[side], part, ack=sent[1 - side])
+            sent[side] += len(part)
+    capture, log = tmp_path / "talk.pcap", tmp_path / "keys.txt"
+    capture.write_bytes(craft.pcap(wire.packets))
+    log.write_bytes(spoken.keylog)
+    command = ["tshark", "-r", capture, "-o", f"tls.keylog_file:{log}", "-q", "-z", "follow,tls,raw,0"]
+    shown = subprocess.run(
+        command, capture_output=True, check=True, text=True, env={**os.environ, "HOME": str(tmp_path)}, timeout=60
+    ).stdout
+    found = [b"", b""]
+    for line in shown.splitlines():
+        digits = line.strip()
+        if digits and not set(digits) - set("0123456789abcdef"):
+            found[line.startswith("\t")] += bytes.fromhex(digits)
+    # tshark calls the side first that it heard first inside.
+    assert sorted(found) == sorted(contents(sound(spoken)))
 
 
 # --- recordings ---------------------------------------------------------------------------------------------------------

@@ -396,12 +396,6 @@ def test_mutated_records_never_give_other_content(data):
     for direction in (0, 1):
         parts = [piece.data for side, piece in pieces if side == direction and isinstance(piece, Content)]
         assert in_order(parts, talk, direction)
-        if (
-            len(b"".join(parts)) < len(talk.sent(direction))
-            and parts
-            and parts[-1] != LINES[-1 if direction else 11][1]
-        ):
-            assert holes(pieces, direction) or facts(pieces, "tls-lost") or parts
     assert len(pieces) < 200
     assert joined(read(recut(events, place), keys)) == joined(pieces)
     read(events, None)

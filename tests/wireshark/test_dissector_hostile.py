@@ -121,6 +121,13 @@ def test_nothing_else_is_taken_for_blynk(shark, tmp_path, first, port):
     assert shark.frames(path) == {}
 
 
+def test_what_was_joined_in_the_middle_of_a_download_is_not_taken_for_blynk(shark, tmp_path):
+    draw = random.Random(1)
+    chunks = [draw.randbytes(1400) for _ in range(60)]
+    path = conversation(tmp_path / "download.pcap", chunks)
+    assert shark.frames(path) == {}
+
+
 def test_noise_between_frames_is_shown_and_skipped(shark, tmp_path):
     noise = b"OK+CONN"
     path = conversation(tmp_path / "noise.pcap", [LOGIN, noise + WIRE[37:]])

@@ -76,7 +76,7 @@ class Relayed(StreamRule):
         if call.time is None or last is None or since > call.time or last - call.time < RELAY_SECONDS:
             return False
         same = address_of(stream.opened.server or "") == address_of(call.server)
-        return same and self.run.devices.of_token(call.token) is stream.device
+        return same and call.token is not None and self.run.devices.of_token(call.token) is stream.device
 
 
 def _last(stream: Conversation) -> float | None:

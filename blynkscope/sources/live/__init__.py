@@ -78,6 +78,8 @@ class LiveSource:
         self.packets = 0
         self.broken: str | None = None
         """Why the capture ended by itself."""
+        self.unrecorded = False
+        """True once it was told that packets could not be written."""
         self._backend = backend
         self._recorder = recorder
         self._reader = PacketReader()
@@ -93,6 +95,18 @@ class LiveSource:
         """Come to an end with what has been sent so far. It may be called at any moment, by a signal handler too."""
         if self._last is None:
             self._last = self._now()
+
+    def abandon(self) -> None:
+        """The process ends now; a signal handler may call it."""
+        self._backend.abandon()
+
+    def alerts(self) -> list[str]:
+        """What a person should know at once; each is told once."""
+        failed = self._recorder.failed if self._recorder is not None else None
+        if failed is None or self.unrecorded:
+            return []
+        self.unrecorded = True
+        return [f"Error: no more packets are written: {failed}"]
 
     def close(self) -> None:
         """Capture no more; `lost` is final then."""
@@ -154,9 +168,7 @@ class LiveSource:
             notes.append(f"{name}: {self._reader.unused.encrypted} encrypted 802.11 frames were passed over")
         if self.broken is not None:
             notes.append(f"Error: {name}: the capture ended: {self.broken}")
-        if self._recorder is not None and self._recorder.failed is not None:
-            notes.append(f"Error: the recording ended before the capture: {self._recorder.failed}")
-        return notes
+        return notes + self.alerts()
 
     def __iter__(self) -> Iterator[list[Event]]:
         """Batches of events. One may be empty: it comes when there was nothing for a while."""

@@ -15,9 +15,9 @@ SNAPLEN = 262144
 """Bytes kept of a packet: what capture programs take for all of it; offload makes packets of 64 KiB and more."""
 BUFFER_MIB = 64
 """Memory for packets that wait to be read: seconds of a busy network, so that no pause of the program loses any."""
-QUIET = 0.25
-"""Seconds without a packet after which nothing that was sent before is still on its way: the kernel holds packets back
-for 0.1 s at most, and capture programs for as long again."""
+QUIET = 0.5
+"""Seconds without a packet after which nothing that was sent before is still on its way: dumpcap lets the kernel hold
+packets back for 0.25 s, the other ways for less."""
 
 
 class LiveUsageError(BlynkscopeError):
@@ -113,3 +113,6 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Capture no more, and give everything back. `counts` is final then. May be called again."""
+
+    def abandon(self) -> None:
+        """The process ends now: leave nothing running. Called by signal handlers, at any moment."""

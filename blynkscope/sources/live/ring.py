@@ -114,6 +114,9 @@ class Ring:
         for ring in self._rings:
             ring.close()
 
+    def abandon(self) -> None:
+        """Nothing of this outlives the process."""
+
 
 class _OneRing:
     def __init__(self, place: int, interface: str, wanted: Wanted) -> None:

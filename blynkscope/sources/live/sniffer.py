@@ -140,6 +140,9 @@ class Sniffer:
                 wrapper.close()
         self._wrappers = []
 
+    def abandon(self) -> None:
+        """Nothing of this outlives the process."""
+
 
 def _open(interface: str, wanted: Wanted) -> Any:
     logging.getLogger("scapy").setLevel(logging.CRITICAL)  # what it warns of is not for the users of this program

@@ -144,8 +144,8 @@ class TsharkSource:
             )
         if self._opener.undecrypted:
             notes.append(
-                f"{self.name}: {self._opener.undecrypted} TLS records could not be decrypted, though others of the "
-                "same streams could: the key log is incomplete, or packets are missing"
+                f"{self.name}: {self._opener.undecrypted} TLS records, or rows of them, could not be decrypted, though "
+                "others of the same streams could: the key log is incomplete, or packets are missing"
             )
         if self.packets and not self._used and not self._encrypted and self.damage is None:
             notes.append(f"{self.name}: tshark finds no TCP and no DNS in {self.packets} packets")

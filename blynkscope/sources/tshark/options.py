@@ -20,8 +20,8 @@ MQTT_TLS_PORT = 8883
 FIELDS = (
     "frame.time_epoch", "frame.cap_len", "frame.protocols", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "tcp.srcport",
     "tcp.dstport", "tcp.seq_raw", "tcp.ack_raw", "tcp.flags", "tcp.len", "tcp.payload", "udp.srcport", "udp.dstport",
-    "udp.payload", "tls.record.version", "tls.record.opaque_type", "tls.record.content_type", "tls.app_data",
-    "data.data", "wlan.fc.protected",
+    "udp.payload", "tls.record.version", "tls.record.length", "tls.record.opaque_type", "tls.app_data", "data.data",
+    "wlan.fc.protected",
 )  # fmt: skip
 """Fields that tshark writes for each packet: numbers, addresses and hexadecimal digits, never text of the wire. They
 have the same names in all versions from 3.6 on."""

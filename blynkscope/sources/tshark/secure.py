@@ -15,8 +15,8 @@ from collections import deque
 from enum import Enum
 
 from blynkscope.protocol import limits
-from blynkscope.sources.tshark.segments import Segment
-from blynkscope.wire.events import Acked, Closed, Data, Event, Gap, Opened, Overlap
+from blynkscope.sources.tshark.segments import TLS_HEADER, Segment
+from blynkscope.wire.events import CLIENT, SERVER, Acked, Closed, Data, Event, Gap, Opened, Overlap
 
 HELD_MAX = 256 * 1024
 """Bytes of one stream that are held back: a handshake with long certificate chains has less than 20 KiB."""
@@ -50,7 +50,7 @@ class Mode(Enum):
 class _Stream:
     """A stream between TCP and content; what has two elements is by direction."""
 
-    __slots__ = ("acked", "closed", "first", "held", "marks", "mode", "offsets", "plain", "size", "upto")
+    __slots__ = ("acked", "closed", "first", "held", "marks", "mode", "offsets", "plain", "size", "untold", "upto")
 
     def __init__(self) -> None:
         self.mode = Mode.NEW
@@ -62,6 +62,7 @@ class _Stream:
         self.plain = [0, 0]
         self.acked = [0, 0]
         self.upto = [0, 0]
+        self.untold = [0, 0]
         self.marks: tuple[deque[tuple[int, int]], deque[tuple[int, int]]] = (deque(), deque())
 
 
@@ -88,7 +89,7 @@ class Opener:
         self._streams: dict[int, _Stream] = {}
         self._held = 0
         self.undecrypted = 0
-        """Records that stayed closed in streams of which others were opened."""
+        """Records, or rows of them, that stayed closed in streams of which others were opened."""
 
     def take(
         self, events: list[Event], time: float, segment: Segment | None = None, stream: int = 0, direction: int = 0
@@ -100,8 +101,8 @@ class Opener:
             time: The packet's time.
             segment: The segment that made them; `stream` and `direction` are its own.
         """
-        if segment is not None and (segment.plain or segment.closed or segment.tls):
-            self._prepare(events, time, segment, stream, direction)
+        if segment is not None and segment.tls:
+            self._prepare(events, segment, stream, direction)
         pending = segment.plain if segment is not None else []
         lost = segment.closed if segment is not None else []
         for event in events:
@@ -115,7 +116,7 @@ class Opener:
         if pending or lost:
             self._content(stream, direction, time, pending, lost)
 
-    def _prepare(self, events: list[Event], time: float, segment: Segment, number: int, direction: int) -> None:
+    def _prepare(self, events: list[Event], segment: Segment, number: int, direction: int) -> None:
         """Is it known now what the stream of this packet is?"""
         state = self._streams.get(number)
         if state is None:
@@ -126,6 +127,7 @@ class Opener:
             events.remove(opened)
             state = self._streams[number] = _Stream()
             self._hold(number, state, opened)
+        state.untold[direction] -= segment.records
         if state.mode in {Mode.NEW, Mode.HELD}:
             if segment.plain:
                 # Acknowledgements of the handshake concern no content.
@@ -146,6 +148,7 @@ class Opener:
         number: int = event.stream  # type: ignore[union-attr]
         if isinstance(event, Data):
             state.offsets[event.direction] += len(event.data)
+            state.untold[event.direction] += len(event.data)
             if state.mode is Mode.NEW:
                 self._look(state, event)
         elif isinstance(event, Gap):
@@ -217,8 +220,18 @@ class Opener:
             self._out.append(
                 Overlap(event.stream, event.direction, event.time, state.plain[event.direction], event.differing)
             )
-        elif not isinstance(event, Data):
+        elif isinstance(event, Closed):
+            self._tell_untold(state, event)
             self._out.append(event)
+
+    def _tell_untold(self, state: _Stream, event: Closed) -> None:
+        """Behind a segment that is missing Wireshark waits for it, and looks at nothing more of that direction."""
+        for direction in (CLIENT, SERVER):
+            missing = state.untold[direction]
+            if missing > TLS_HEADER:
+                self.undecrypted += 1
+                state.plain[direction] += missing
+                self._out.append(Gap(event.stream, direction, event.time, missing, UNDECRYPTED))
 
     def _acknowledge(self, number: int, state: _Stream, direction: int, time: float | None) -> None:
         marks, reached = state.marks[direction], 0

@@ -19,6 +19,9 @@ from blynkscope.wire.events import Datagram
 TLS_1_3_OUTSIDE = 0x0303
 """Version that records of TLS 1.3 name."""
 
+TLS_HEADER = 5
+"""Bytes of a record's header."""
+
 VERSIONS = {0x0300: "ssl3.0", 0x0301: "tls1.0", 0x0302: "tls1.1", 0x0303: "tls1.2", 0x0304: "tls1.3"}
 
 EMPTY_RECORD_MAX = 64
@@ -51,6 +54,8 @@ class Segment:
     version: str = "tls"
     plain: list[bytes] = field(default_factory=list)
     closed: list[int] = field(default_factory=list)
+    records: int = 0
+    """Bytes of the TLS records that this segment completes, of any kind, with their headers."""
 
 
 @dataclass(slots=True)
@@ -203,6 +208,9 @@ def _secure(fields: Fields, segment: Segment, content: list[bytes], *, alone: bo
         segment.version = VERSIONS[0x0304]
     else:
         segment.version = VERSIONS.get(version, "tls")
+    lengths = _numbers(fields, "tls.record.length")
+    # Where there are several headers it is not told whose records these are: too many are better than too few.
+    segment.records = sum(lengths) + TLS_HEADER * len(lengths)
     if not alone:
         return
     # Wireshark gives the encrypted bytes of each record with application data, decrypted or not.
