@@ -112,6 +112,9 @@ class Day:
     def close(self):
         pass
 
+    def abandon(self):
+        pass
+
 
 def flood(frames, form="jsonl"):
     """Send so many frames; gives by how much memory grew behind the first third of them, and the frames of the summary."""

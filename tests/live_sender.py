@@ -59,14 +59,17 @@ def main():
         if asked.get("pause"):
             select.select([], [], [], _PAUSED)
             sniffer.send_signal(signal.SIGCONT)
-        sniffer.send_signal(signal.SIGINT)
+        if asked.get("remove"):
+            run("ip", "link", "del", "va")
+        else:
+            sniffer.send_signal(signal.SIGINT)
         _, more = sniffer.communicate(timeout=DEADLINE)
         said = (said + more).decode()
         found = _NOTE.search(said)
         assert found, said
         seen, reported = map(int, found.groups())
     print(json.dumps({
-        "sent": count, "seen": seen, "reported": reported, "said": said,
+        "status": sniffer.returncode, "sent": count, "seen": seen, "reported": reported, "said": said,
         "packets": [one.hex() for one in packets[:100]],
     }))  # fmt: skip
 

@@ -38,7 +38,9 @@ class KeyLog:
     Attributes:
         lines: Usable key lines.
         unusable: Lines that are none; comments and blank lines are neither.
-        edition: Rises with each new line, so that who waits for a key knows when to look again.
+        edition: Rises with each new line.
+        premasters: Whether any line holds a premaster secret.
+        held: Bytes of all connections that wait for keys of this log.
     """
 
     def __init__(self, data: bytes = b"", *, more: Callable[[], bytes] | None = None) -> None:
@@ -52,6 +54,7 @@ class KeyLog:
         self.unusable = 0
         self.edition = 0
         self.premasters = False
+        self.held = 0
         if data:
             self.add(data)
 

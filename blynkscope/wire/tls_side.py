@@ -43,6 +43,7 @@ class Side(Opening):
         self._held: deque[tuple[bytes | int | None, float | None]] = deque()
         self._held_size = 0
         self._dropped = 0
+        self._blocked_at: float | None = None
 
     def feed(self, data: bytes, time: float | None) -> None:
         """The next bytes."""
@@ -62,14 +63,14 @@ class Side(Opening):
         """Try again what waits; True where some of it got on."""
         at, held = self.at, len(self._held)
         self.blocked = False
-        self._run(b"", None)
+        self._run(b"", self._blocked_at)
         if self._dropped and not self.blocked:
             dropped, self._dropped = self._dropped, 0
             self._skip(dropped, self._held[0][1] if self._held else None)
         while self._held and not self.blocked:
             item, time = self._held.popleft()
             if isinstance(item, bytes):
-                self._held_size -= len(item)
+                self._weigh(-len(item))
                 self._run(item, time)
             else:
                 self._skip(item, time)
@@ -93,28 +94,36 @@ class Side(Opening):
         if self._head or self._left or self._messages:
             self._lose("it ends inside a record", time)
 
+    def _weigh(self, size: int) -> None:
+        """Count bytes that wait, here and for all connections together."""
+        self._held_size += size
+        if self._shared.keys is not None:
+            self._shared.keys.held += size
+
     def _hold(self, data: bytes, time: float | None) -> None:
         """Keep bytes that wait, the newest ones."""
         if data:
             self._held.append((data, time))
-            self._held_size += len(data)
-        if self._held_size <= limits.TLS_HELD_MAX:
-            return
+            self._weigh(len(data))
         keys = self._shared.keys
+        crowded = keys is not None and keys.held > limits.TOTAL_BUFFER_MAX
+        limit = limits.HEAVY_BUFFER if crowded else limits.TLS_HELD_MAX
+        if self._held_size <= limit:
+            return
         if keys is None or not keys.growing:
             self._final = True
             self.resume()
             return
         if self._lack is not None:
             self._shared.tell_lack(self._direction, self._lack, time)
-        while self._held_size > limits.TLS_HELD_MAX:
+        while self._held_size > limit:
             item, when = self._held.popleft()
             if not isinstance(item, bytes):
                 self._dropped += item or 0
                 continue
-            size = min(len(item), self._held_size - limits.TLS_HELD_MAX)
+            size = min(len(item), self._held_size - limit)
             self._dropped += size
-            self._held_size -= size
+            self._weigh(-size)
             if size < len(item):
                 self._held.appendleft((item[size:], when))
 
@@ -123,10 +132,10 @@ class Side(Opening):
         while not self.over:
             if self._pending:
                 if not self._decide(time):
-                    self.blocked = True
+                    self.blocked, self._blocked_at = True, time
                     if at < end:
                         self._held.appendleft((data[at:], time))
-                        self._held_size += end - at
+                        self._weigh(end - at)
                         self._hold(b"", time)
                     return
                 self._pending = False
@@ -271,6 +280,7 @@ class Side(Opening):
         self._content.clear()
         self._messages.clear()
         self._held.clear()
+        self._weigh(-self._held_size)
         if self._opened:
             self._recovered(time, ended=True)
             self._hole(None, time)

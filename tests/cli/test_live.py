@@ -1,5 +1,6 @@
 """The command `live`: what it refuses and how, what it lists, and its loop over a made-up backend."""
 
+import errno
 import json
 import os
 import signal
@@ -50,6 +51,9 @@ class Captured:
         return self._counts
 
     def close(self):
+        pass
+
+    def abandon(self):
         pass
 
 
@@ -182,9 +186,9 @@ main(["live", "-i", "eth0", *sys.argv[1:]])
 """
 
 
-def program(*arguments, **options):
+def program(*arguments, code=RUN, **options):
     paths = [os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]
-    command = [sys.executable, "-c", RUN.format(paths=paths), *arguments]
+    command = [sys.executable, "-c", code.format(paths=paths), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
@@ -198,6 +202,59 @@ def test_an_interrupt_ends_with_the_summary(number):
     assert running.returncode == 130, err
     assert json.loads(out.splitlines()[-1])["record"] == "summary"
     assert "3 dropped" in err
+
+
+STUCK = """
+class Stuck(test_live.Captured):
+    def read(self, timeout):
+        return super().read(timeout) or [self.late()]
+    def late(self):
+        import time
+        time.sleep(timeout := 0.01)
+        return Chunk(b"", [], [])
+    def abandon(self):
+        sys.stderr.write("abandoned\\n")
+        sys.stderr.flush()
+"""
+
+
+def test_a_second_interrupt_ends_it_at_once():
+    code = RUN.replace(
+        "main([",
+        "from blynkscope.sources.live import Chunk\n"
+        + STUCK.replace("{", "{{")
+        + "\nlive.open_backend = lambda wanted, name: Stuck(wanted, ends=False)\nmain([",
+    )
+    with program("--format", "jsonl", code=code) as running:
+        assert running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        while running.poll() is None:
+            running.send_signal(signal.SIGINT)
+            try:
+                running.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+        assert running.returncode == 130
+        assert "abandoned" in running.stderr.read()
+
+
+def test_a_full_disk_is_told_while_decoding_goes_on(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    real = live.Recorder
+
+    def make(*arguments, **options):
+        made = real(*arguments, **options)
+        monkeypatch.setattr(made, "_flush", full)
+        return made
+
+    monkeypatch.setattr(live, "Recorder", make)
+    done = invoke("-i", "eth0", "-w", str(tmp_path / "seen.pcapng"), "--format", "jsonl", "--count", "3")
+    assert done.exit_code == 3
+    assert done.stderr.count("no more packets are written") == 1
+    assert "No space left on device" in done.stderr
+    assert [r["n"] for r in records(done) if r["record"] == "frame"] == [1, 2, 3]
 
 
 def test_a_reader_that_has_enough_ends_it_quietly():

@@ -68,6 +68,9 @@ class Fake:
     def close(self):
         self.closed += 1
 
+    def abandon(self):
+        self.closed += 1
+
 
 def chunks_of(path):
     with path.open("rb") as stream:

@@ -113,7 +113,7 @@ def test_loss_is_counted_exactly(backend, interface):
     options = ["--buffer", "1"] if backend != "scapy" else []
     got = sent(
         ["-i", interface, "--backend", backend, *options],
-        count=60_000,
+        count=40_000,
         size=400,
         pause=True,
         to="lo" if interface == "lo" else "va",
@@ -121,6 +121,14 @@ def test_loss_is_counted_exactly(backend, interface):
     assert got["reported"] > 0
     assert got["seen"] > 0
     assert got["seen"] + got["reported"] == got["sent"], got["said"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_interface_that_goes_ends_it(backend):
+    got = sent(["-i", "va", "--backend", backend], remove=True)
+    assert got["status"] == 3
+    assert "the capture ended" in got["said"]
+    assert "summary" not in got["said"]
 
 
 def sent(arguments, **asked):

@@ -221,6 +221,22 @@ def test_what_waits_is_bounded(version, cipher):
         assert holes(pieces, direction) == [None]
 
 
+def test_all_that_waits_is_bounded(monkeypatch):
+    monkeypatch.setattr(limits, "TOTAL_BUFFER_MAX", 400_000)
+    talk = spoken(TLS12, GCM, lines=[(0, bytes(16000))] * 20)
+    keys = KeyLog(more=lambda: b"")
+    sessions = [TlsSession(keys) for _ in range(12)]
+    for direction, data in talk.events:
+        for session in sessions:
+            session.feed(direction, data, 1.0)
+            assert keys.held == sum(side._held_size for one in sessions for side in one._sides)
+    assert 200_000 < keys.held < 400_000 + 12 * 2 * limits.HEAVY_BUFFER + 20_000
+    for session in sessions:
+        pieces = session.finish(0, 2.0) + session.finish(1, 2.0)
+        assert all(piece.time is not None for _, piece in pieces)
+    assert keys.held == 0
+
+
 def test_a_growing_log_in_which_nothing_comes():
     talk = spoken(TLS12, GCM)
     pieces = read(talk.events, KeyLog(more=lambda: b""))

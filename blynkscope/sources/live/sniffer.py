@@ -20,7 +20,7 @@ from typing import Any
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.live import filters
-from blynkscope.sources.live.model import Chunk, Counts, LiveUsageError, NoInterfaceError, Stamp, Wanted
+from blynkscope.sources.live.model import ANY, Chunk, Counts, LiveUsageError, NoInterfaceError, Stamp, Wanted
 from blynkscope.sources.packets import RAW, SLL, SLL2
 
 QUEUE_BYTES = 32 * 1024 * 1024
@@ -79,6 +79,9 @@ class Sniffer:
                 _, data = wrapper.next()
                 if data is None:
                     self._wait(wrapper)
+                    if not _is_there(self.interfaces[place]):
+                        self.ended = f"the interface {self.interfaces[place]} is gone"
+                        return
                     continue
             except Exception as error:
                 self.ended = f"the interface {self.interfaces[place]} cannot be read on: {error}"
@@ -96,10 +99,9 @@ class Sniffer:
                 self._there.notify()
 
     def _wait(self, wrapper: Any) -> None:
-        if sys.platform == "win32":
+        """Wait for packets. Where libpcap has failed, it says neither that nor that there are none."""
+        if sys.platform == "win32" or select.select([wrapper.fileno()], [], [], _WAIT)[0]:
             time.sleep(_NAP)
-        else:
-            select.select([wrapper.fileno()], [], [], _WAIT)
 
     def read(self, timeout: float) -> list[Chunk]:
         """What has come, or comes within `timeout` seconds."""
@@ -142,6 +144,16 @@ class Sniffer:
 
     def abandon(self) -> None:
         """Nothing of this outlives the process."""
+
+
+def _is_there(interface: str) -> bool:
+    if interface == ANY or sys.platform == "win32":
+        return True
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        return False
+    return True
 
 
 def _open(interface: str, wanted: Wanted) -> Any:
