@@ -11,6 +11,7 @@ from blynkscope.wireshark import dissector
 
 FIELDS = (
     "frame.number", "tcp.srcport", "tcp.dstport", "blynk.cmd", "blynk.id", "blynk.length", "blynk.status", "blynk.body",
+    "_ws.lua.error",
 )  # fmt: skip
 SEPARATOR, AGGREGATOR = "\t", "|"
 QUIET = "Running as user"
@@ -57,7 +58,8 @@ class Shark:
     def frames(self, path, *options, **more):
         """(cmd, id, length or status, body) by client port, server port and direction."""
         frames = defaultdict(list)
-        for row in self.fields(path, *FIELDS, options=options, **more):
+        for row in self.fields(path, *FIELDS, options=options, only="blynk || _ws.lua.error", **more):
+            assert not row["_ws.lua.error"], row
             source, target = int(row["tcp.srcport"][0]), int(row["tcp.dstport"][0])
             key = (source, target, "c2s") if target < source else (target, source, "s2c")
             lengths, statuses, bodies = (iter(row[f"blynk.{name}"]) for name in ("length", "status", "body"))

@@ -103,7 +103,7 @@ class Unwrapping(Recognition):
             layer.took(piece)
             if not layer.begun:
                 layer.begun = True
-                self._descend(lane, layer)
+                self._descend(lane, layer, piece.time)
             if level + 1 < len(lane.layers):
                 self._through(lane, level + 1, piece.data, piece.time)
             elif layer.kind == "websocket" and lane.dialect is Dialect.WEB:
@@ -173,7 +173,7 @@ class Unwrapping(Recognition):
             self.talk = MqttTalk(self)  # type: ignore[arg-type]
         self._put(lane, Layer("mqtt", MqttReader(lane.direction == CLIENT, self._mqtt, joined=lane.joined)))
 
-    def _descend(self, lane: Lane, layer: Layer) -> None:
+    def _descend(self, lane: Lane, layer: Layer, time: float | None) -> None:
         """The first content of a layer: what is it?"""
         lane.guess, lane.prefix, lane.start = None, bytearray(), 0
         lane.joined, lane.whole = layer.holed, not layer.holed
@@ -182,7 +182,7 @@ class Unwrapping(Recognition):
             self._inner(lane, self.tls.layer)
         elif layer.kind == "http":
             if self._upgrade(lane) == "websocket":
-                self._open_websocket(lane)
+                self._open_websocket(lane, time)
         elif layer.kind == "websocket":
             self._inner(lane, "websocket")
             dialect = layer.known["dialect"]
@@ -208,12 +208,15 @@ class Unwrapping(Recognition):
                     return asked
         return None
 
-    def _open_websocket(self, lane: Lane) -> None:
+    def _open_websocket(self, lane: Lane, time: float | None) -> None:
         request, answer = self._agreed(self.client), self._agreed(self.server)
         path = str(request.get("path") or "").rstrip("/")
         protocol = str(answer.get("subprotocol") or request.get("subprotocol") or "")
         dialect: Any = "mqtt" if protocol.startswith("mqtt") or path == "/mqtt" else _PATHS.get(path)
         dialect = self.run.dialect or dialect
+        if all(layer.kind != "websocket" for layer in lane.peer.layers):
+            agreed = {"path": path, "extensions": answer.get("extensions"), "dialect": dialect}
+            self._say("websocket", time, lane, 0, {"fact": "ws-upgraded", **agreed})
         self._put_websocket(lane, dialect, answer.get("extensions"), joined=False)
 
     def _put_websocket(self, lane: Lane, dialect: Any, extensions: str | None, *, joined: bool) -> None:

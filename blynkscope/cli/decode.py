@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import click
 
-from blynkscope.cli import CUT_SHORT, FOUND, INTERRUPTED, options
+from blynkscope.cli import CUT_SHORT, FOUND, INTERRUPTED, engine, options
 from blynkscope.cli.keys import key_log
 from blynkscope.cli.reading import Reading, merged
 from blynkscope.render.formats import FORMATS
@@ -35,6 +37,13 @@ from blynkscope.render.formats import FORMATS
     help="A log of the same run as the capture: its lines appear beside the frames that they belong to.",
 )
 @click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone.")
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.pcapng",
+    help="Also write what is shown as a capture: decrypted, reassembled, findings as comments; tokens are in it.",
+)
+@engine.options
 @options.common
 def command(
     files: tuple[str, ...],
@@ -42,6 +51,10 @@ def command(
     jobs: int | None,
     log: str | None,
     findings: bool,
+    record: Path | None,
+    engine_: str,
+    wpa: tuple[str, ...],
+    decode_as: tuple[str, ...],
     output: Path | None,
     filter_: str | None,
     streams: tuple[int, ...],
@@ -64,11 +77,14 @@ def command(
         if sys.stdin.isatty():
             raise click.UsageError("name a capture or a log, or - to read standard input")
         files = ("-",)
-    options.spare_inputs(output, (*files, *([log] if log else [])))
+    inputs = (*files, *([log] if log else []))
+    options.spare_inputs(output, inputs)
+    options.spare_inputs(record, inputs)
+    opener = engine.opener(engine_, wpa, decode_as, keylog)
     if log and (len(files) > 1 or files == ("-",)):
         raise click.UsageError("--log goes with one capture in a file: it is read twice")
     # The reading of a long file begins in its own process while this one still imports the analysis.
-    read = Reading(files, jobs)
+    read = Reading(files, jobs, opener)
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
     from blynkscope.protocol.model import Dialect, Era
@@ -79,14 +95,12 @@ def command(
     selection = Selection(filter_, streams)
     spoken, generation = Dialect(dialect) if dialect else None, Era(era) if era else None
     analyser = Analyser(spoken, generation, findings=findings, keys=key_log(keylog))
-    merge = (
-        merged(log, files[0], Analyser(spoken, generation, findings=False, keys=key_log(keylog))) if log else None
-    )
+    merge = merged(log, files[0], Analyser(spoken, generation, findings=False, keys=key_log(keylog))) if log else None
     # Frames and their parts hold no cycles; what does (closed streams) is collected in good time all the same.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     status = 0
-    with options.opened(output) as stream:
+    with options.opened(output) as stream, recorded(record, files) as recorder:
         redactor = Redactor(show_secrets)
         out = make(
             format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet, background=read.shared,
@@ -96,6 +110,8 @@ def command(
         def show(records: list[Any]) -> None:
             for shown, passed_over in selection.parts(records, SECRET_COMMANDS):
                 out.write(shown)
+                if recorder is not None:
+                    recorder.records(shown)
                 # What a login tells is hidden in what follows, shown or not.
                 if passed_over is not None:
                     redactor.learn_frame(passed_over)
@@ -126,6 +142,20 @@ def command(
     if not status and fail_on is not None and analyser.run.worst_at_least(fail_on):
         status = FOUND
     sys.exit(status)
+
+
+@contextmanager
+def recorded(path: Path | None, files: tuple[str, ...]) -> Iterator[Any]:
+    """What writes the conversation as a capture; None where nobody asked for it."""
+    if path is None:
+        yield None
+        return
+    from blynkscope.export.recorder import Recorder
+
+    with options.opened(path) as stream:
+        recorder = Recorder(cast(BinaryIO, stream), name=files[0] if len(files) == 1 else f"{len(files)} files")
+        yield recorder
+        recorder.close()
 
 
 def _say(note: str) -> None:

@@ -70,9 +70,9 @@ class _Grown:
             return b""
         if len(data) > limits.KEYLOG_MAX and must:
             size = limits.KEYLOG_MAX >> 20
-            raise CaptureError(f"{self._path}: more than {size} MiB: this is no key log, or cut out the part that matters")
+            raise CaptureError(
+                f"{self._path}: more than {size} MiB: this is no key log, or cut out the part that matters"
+            )
         self._offset += len(data)
         # Files are joined: a last line without its end must not run into the next file's first one.
         return data if not must or data.endswith(b"\n") else data + b"\n"
-
-

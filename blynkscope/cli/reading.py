@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from blynkscope.errors import CaptureError
-from blynkscope.sources import CaptureSource, open_input
+from blynkscope.sources import CaptureSource, Source, open_input
 
 LONG = 4 * 1024 * 1024
 """Bytes of input from which on a second process saves more time than it costs."""
@@ -29,13 +29,17 @@ class Reading:
     Args:
         files: Names of captures and logs; `-` is standard input.
         jobs: Processes to use; None for as many as help.
+        opener: Opens a file by its name.
 
     Raises:
         CaptureError: The only file cannot be read. Where there are several, the others are read all the same.
     """
 
-    def __init__(self, files: Sequence[str], jobs: int | None = None) -> None:
+    def __init__(
+        self, files: Sequence[str], jobs: int | None = None, opener: Callable[[str], Source] = open_input
+    ) -> None:
         self._files = files
+        self._opener = opener
         self.shared = jobs > 1 if jobs is not None else _idle_processors(files)
         """True where other processes take part of the work."""
         self.lost: Counter[str] = Counter()
@@ -70,7 +74,7 @@ class Reading:
 
     def _open(self, name: str) -> Any:
         try:
-            source: Any = open_input(name)
+            source: Any = self._opener(name)
         except CaptureError as error:
             if len(self._files) == 1:
                 raise

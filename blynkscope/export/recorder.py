@@ -123,7 +123,7 @@ class Recorder:
     def close(self) -> None:
         """Write what still waits. The stream stays open."""
         for stream in self._streams.values():
-            self._homeless += [f"{text} (stream {stream.number})" for text in stream.pending if not stream.frames]
+            self._give_up(stream)
         first = next((entry for entry in self._held if entry.kind == _DATA), None)
         if first is not None:
             for text in self._homeless[:COMMENTS_MAX]:
@@ -205,6 +205,12 @@ class Recorder:
         elif len(self._homeless) < COMMENTS_MAX:
             self._homeless.append(text if record.stream is None else f"{text} (stream {record.stream})")
 
+    def _give_up(self, stream: _Stream) -> None:
+        """No packet of the stream comes any more: what waits for one is told elsewhere."""
+        self._homeless += [f"{text} (stream {stream.number})" for text in stream.pending][:COMMENTS_MAX]
+        del self._homeless[COMMENTS_MAX:]
+        stream.pending = []
+
     def _time(self, time: float | None) -> float:
         """Where a log tells no time it is the one before."""
         if time is not None:
@@ -271,8 +277,7 @@ class Recorder:
             self._busy.discard(stream.key)
         if self._streams.get(stream.number) is stream:
             del self._streams[stream.number]
-            if not stream.frames and len(self._homeless) < COMMENTS_MAX:
-                self._homeless += [f"{text} (stream {stream.number})" for text in stream.pending]
+            self._give_up(stream)
 
     def _packets(self, stream: _Stream, time: float, packets: Iterable[bytes], note: str = "") -> None:
         made, stamp = list(packets), _stamp(time)

@@ -77,12 +77,16 @@ class TlsSession:
 
     def _take(self) -> list[tuple[int, Piece]]:
         one, other = self._sides
+        shared, waited = self._shared, False
         if one.blocked or other.blocked:
             if self._keys is not None:
                 self._keys.refresh()
             moved = True
             while moved and (one.blocked or other.blocked):
                 moved = (one.blocked and one.resume()) | (other.blocked and other.resume())
-        shared = self._shared
+                waited = waited or moved
         pieces, shared.out = shared.out, []
+        if waited and all(piece.time is not None for _, piece in pieces):
+            # Each direction gave all that waited: between the two, what was said first comes first.
+            pieces.sort(key=lambda told: told[1].time or 0.0)
         return pieces

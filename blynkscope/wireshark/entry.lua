@@ -277,36 +277,71 @@ local function dissect_web(tvb, raw, pinfo, tree, conversation, direction)
     show_frame(tvb, raw, 0, #raw, cmd, i1 * 256 + i2, word, "web", pinfo, tree, conversation, direction)
 end
 
+-- What the messages before this one left over; false where this one does not end it either. The first pass notes it
+-- for each message of a packet, in order, as far as there is anything to note; later passes go round that list.
+local function carried_before(lane, pinfo, size)
+    local number = pinfo.number
+    if lane.packet ~= number then
+        lane.packet, lane.place = number, 0
+    end
+    local list = lane.messages[number]
+    if pinfo.visited then
+        if not list then return "" end
+        lane.place = lane.place % #list + 1
+        return list[lane.place]
+    end
+    local before = ""
+    if lane.pieces then
+        -- The pieces are joined once, when the frame is whole: a hostile peer sends it byte by byte.
+        before = not (lane.need and lane.have + size < lane.need) and table.concat(lane.pieces)
+    end
+    lane.place = lane.place + 1
+    if before ~= "" and not list then
+        list = {}
+        for place = 1, lane.place - 1 do list[place] = "" end
+        lane.messages[number] = list
+    end
+    if list then list[lane.place] = before end
+    return before
+end
+
+local function show_beginning(tvb, at, pinfo, tree)
+    local item = tree:add(blynk, tvb(at))
+    item:set_text("Blynk, a part of a frame that a later message ends")
+    column(pinfo, "a part of a frame")
+end
+
 -- In the hardware dialect WebSocket is a stream of bytes: a frame that its message does not end is carried over.
 local function dissect_carried(tvb, raw, pinfo, tree, conversation, direction, lane)
-    local key = pinfo.number .. ":" .. raw
-    local carried
-    if pinfo.visited then
-        carried = lane.messages[key] or ""
-    else
-        carried = lane.carried
-        if carried ~= "" then lane.messages[key] = carried end
+    local carried = carried_before(lane, pinfo, #raw)
+    if not carried then
+        if not pinfo.visited then
+            lane.pieces[#lane.pieces + 1] = raw
+            lane.have = lane.have + #raw
+        end
+        show_beginning(tvb, 0, pinfo, tree)
+        return
     end
     if carried ~= "" then
         raw = carried .. raw
         tvb = ByteArray.new(raw, true):tvb("Blynk frames")
     end
-    local rest = ""
-    dissect_frames(tvb, raw, "hardware", pinfo, tree, conversation, direction, function(at)
-        rest = raw:sub(at + 1)
-        local item = tree:add(blynk, tvb(at))
-        item:set_text("Blynk, the beginning of a frame that the next message ends")
-        column(pinfo, "the beginning of a frame")
+    if not pinfo.visited then lane.pieces = nil end
+    dissect_frames(tvb, raw, "hardware", pinfo, tree, conversation, direction, function(at, missing)
+        if not pinfo.visited then
+            lane.pieces, lane.have = { raw:sub(at + 1) }, #raw - at
+            lane.need = missing and lane.have + missing
+        end
+        show_beginning(tvb, at, pinfo, tree)
         return true
     end)
-    if not pinfo.visited then lane.carried = rest end
 end
 
 -- Blynk travels in binary messages. The opcode is not at hand where nobody asked for the tree of fields.
 local function is_text(raw)
     local opcodes = { websocket_opcode() }
     local opcode = opcodes[#opcodes]
-    if opcode and opcode.value == 1 then return true end
+    if opcode then return opcode.value == 1 end
     return not LONGEST.web[byte(raw, 1)] and not raw:find("[^\t\r\n\32-\126]")
 end
 

@@ -50,7 +50,7 @@ local function lane_of(conversation, direction, layer)
     local name = layer .. direction
     local lane = conversation.lanes[name]
     if not lane then
-        lane = { carried = "", messages = {}, seen = 0 }
+        lane = { messages = {}, seen = 0 }
         conversation.lanes[name] = lane
     end
     return lane

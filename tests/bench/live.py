@@ -24,7 +24,7 @@ BACKENDS = ("dumpcap", "socket", "scapy")
 _SLICE = 0.002
 """Seconds between two bursts of the sender: short, so that the rate is even, and long enough to sleep in."""
 _SETTLE = 1.0
-_NOTE = re.compile(r"(\d+) packets captured, (\d+) dropped")
+_NOTE = re.compile(r"(\d+) packets captured, (\d+) dropped(.*)")
 
 
 def packets_of(path):
@@ -92,7 +92,10 @@ def ours(backend, path, rate, interface, form):
         behind = time.perf_counter() - begin
         last = tail.stdout.read()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seen, reported = map(int, _NOTE.search(said).groups())
+    *counts, why = _NOTE.search(said).groups()
+    seen, reported = map(int, counts)
+    if why:
+        print(f"{backend}: dropped{why}", file=sys.stderr)
     used = after.ru_utime + after.ru_stime - own.ru_utime - own.ru_stime - theirs
     return {
         "backend": f"{backend} → {form}", "rate": sent / seconds, "sent": sent, "seen": seen, "reported": reported,

@@ -1,5 +1,6 @@
 """The command `live`: what it refuses and how, what it lists, and its loop over a made-up backend."""
 
+import contextlib
 import errno
 import json
 import os
@@ -205,35 +206,26 @@ def test_an_interrupt_ends_with_the_summary(number):
 
 
 STUCK = """
+import time
 class Stuck(test_live.Captured):
     def read(self, timeout):
-        return super().read(timeout) or [self.late()]
-    def late(self):
-        import time
-        time.sleep(timeout := 0.01)
-        return Chunk(b"", [], [])
+        time.sleep(0.01)
+        return super().read(timeout) or [test_live.Chunk(b"x", [(1.0, 1, 0, 1, 1)], [test_live.Stamp(1, 0)])]
     def abandon(self):
-        sys.stderr.write("abandoned\\n")
+        sys.stderr.write("abandoned")
         sys.stderr.flush()
-"""
+live.open_backend = lambda wanted, name: Stuck(wanted, ends=False)
+main("""
 
 
 def test_a_second_interrupt_ends_it_at_once():
-    code = RUN.replace(
-        "main([",
-        "from blynkscope.sources.live import Chunk\n"
-        + STUCK.replace("{", "{{")
-        + "\nlive.open_backend = lambda wanted, name: Stuck(wanted, ends=False)\nmain([",
-    )
-    with program("--format", "jsonl", code=code) as running:
+    """The network is so busy that what came before the first one has no end."""
+    with program("--format", "jsonl", code=RUN.replace("main(", STUCK)) as running:
         assert running.stdout.readline()
-        running.send_signal(signal.SIGINT)
         while running.poll() is None:
             running.send_signal(signal.SIGINT)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(0.05)
-            except subprocess.TimeoutExpired:
-                continue
         assert running.returncode == 130
         assert "abandoned" in running.stderr.read()
 

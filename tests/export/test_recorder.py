@@ -205,6 +205,21 @@ def test_what_waits_is_bounded_and_late_findings_go_to_later_packets(monkeypatch
     assert by_stream(read(data)) == by_stream(talk.records)
 
 
+def test_a_finding_that_comes_after_the_last_packet_of_its_stream(monkeypatch):
+    monkeypatch.setattr(module, "HELD_MAX", 4)
+    other = Facts(2, "192.0.2.7:50000", "192.0.2.2:8080", "device", "hardware", ("tcp",))
+    for ended in ([], [StreamRecord("closed", 1, 900.0, "device", 0, {"how": "fin"})]):
+        records = [
+            *observed(begin()),
+            *(Observed(other, n, 800.0, 6, n, 0, b"", None, None, None, ()) for n in range(10, 20)),
+            finding(1),
+            *ended,
+            *(Observed(other, n, 901.0, 6, n, 0, b"", None, None, None, ()) for n in range(20, 30)),
+        ]
+        found = [text for _, text in comments(recorded(records, batch=1)) if text]
+        assert found == ["BS301 Nobody acknowledged the write (frame before this one) (stream 1)"]
+
+
 def test_decrypted_streams_leave_the_port_of_tls_and_say_so():
     facts = Facts(1, "192.0.2.1:50000", "192.0.2.2:443", "device", "hardware", ("tcp", "tls1.2"))
     records = [

@@ -25,6 +25,11 @@ NOW = 1_700_000_000.0
 NO_LOSS = Counts()
 
 
+def STANDS_STILL():
+    """A clock by which it is never time to look around."""
+    return -1.0
+
+
 class Clock:
     """Moves on by what is waited for."""
 
@@ -105,7 +110,7 @@ def chunk(*packets):
 
 @pytest.mark.parametrize("path", undamaged(), ids=lambda path: path.name)
 def test_the_events_are_those_of_a_capture(path):
-    live = LiveSource(Fake(chunks_of(path), ended="over"))
+    live = LiveSource(Fake(chunks_of(path), ended="over"), clock=STANDS_STILL)
     assert all_of(live) == [event for event in all_of(open_capture(path)) if not isinstance(event, Secrets)]
     assert live.broken == "over"
     assert live.packets > 0
@@ -122,7 +127,8 @@ def test_nothing_is_counted_twice_where_two_interfaces_show_the_same_packet():
     compared = 0
     for path in undamaged():
         once, doubled = (
-            records_of(LiveSource(Fake(chunks, ended="over"))) for chunks in (chunks_of(path), twice(chunks_of(path)))
+            records_of(LiveSource(Fake(chunks, ended="over"), clock=STANDS_STILL))
+            for chunks in (chunks_of(path), twice(chunks_of(path)))
         )
         frames = [
             [(r.stream, r.sender, r.cmd, r.id, r.write) for r in got if isinstance(r, FrameRecord)]
@@ -164,6 +170,24 @@ def test_what_came_before_the_end_is_read_and_what_came_behind_it_is_not():
     data = [event for batch in batches for event in batch if isinstance(event, Data)]
     assert b"".join(event.data for event in data) == b"x" * 5
     assert source.packets == 6
+
+
+def test_each_of_several_interfaces_is_read_to_the_end():
+    clock = Clock()
+    first = chunk(segment(NOW - 0.2, 1, b"x"))
+    late = chunk(segment(NOW + 0.2, 2, b"y"))
+    early, later = (
+        Chunk(one.buffer, one.packets, [Stamp(one.stamps[0].time, 1)])
+        for one in (chunk(segment(NOW - 0.1, 2, b"x")), chunk(segment(NOW + 0.2, 3, b"y")))
+    )
+    backend = Fake([first, late, early, late, later, early], clock)
+    backend.interfaces = ("fake0", "fake1")
+    source = LiveSource(backend, clock=clock, now=clock.now)
+    batches = iter(source)
+    next(batches)
+    source.stop()
+    assert b"".join(event.data for batch in batches for event in batch if isinstance(event, Data)) == b"x"
+    assert source.packets == 2
 
 
 def test_an_endless_flood_does_not_keep_it_from_its_end():

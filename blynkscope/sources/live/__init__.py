@@ -6,7 +6,6 @@ The packets of all ways of sniffing go the way that those of captures go. Nothin
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from blynkscope.errors import EnvironmentProblem
@@ -90,6 +89,7 @@ class LiveSource:
         self._counts: Counts | None = None
         self._closed = False
         self._unread = 0
+        self._look = 0.0
 
     def stop(self) -> None:
         """Come to an end with what has been sent so far. It may be called at any moment, by a signal handler too."""
@@ -184,11 +184,14 @@ class LiveSource:
                 chunks = backend.read(wait)
                 if chunks:
                     self._take(chunks)
+                    # By the clock of the packets: those that are missing may only wait to be read.
+                    newest = chunks[-1].packets
+                    self._look_around(newest[-1][0] if newest else 0.0)
                 elif backend.ended is not None:
                     self.broken = backend.ended
                     break
                 else:
-                    self._idle()
+                    self._look_around(self._now())
                 yield self._batch()
             yield from self._rest()
         finally:
@@ -200,18 +203,20 @@ class LiveSource:
         """What came before the end and was not read yet. Where there is too much of it, the rest is only counted."""
         last = self._last
         begin = quiet = self._clock()
+        beyond: set[int] = set()
+        """Interfaces that have come to packets behind the end; they are read independently of each other."""
         while last is not None and self.broken is None and (waited := self._clock() - begin) < 2 * DRAIN_MAX:
             chunks = self._backend.read(TICK)
             if chunks:
                 quiet = self._clock()
-                early = [cut for chunk in chunks if (cut := _until(chunk, last)).packets]
+                early = [_until(chunk, last, beyond) for chunk in chunks]
                 if waited < DRAIN_MAX:
                     self._take(early)
                     yield self._batch()
                 else:
                     self._unread += sum(len(chunk.packets) for chunk in early)
                     self._record(early)
-                if len(early) < len(chunks):
+                if len(beyond) >= len(self._backend.interfaces):
                     return
             elif self._backend.ended is not None or self._clock() - quiet >= QUIET:
                 return
@@ -229,8 +234,13 @@ class LiveSource:
             for chunk in chunks:
                 self._recorder.write(chunk)
 
-    def _idle(self) -> None:
-        expire(self._reader.flows, self._now())
+    def _look_around(self, now: float) -> None:
+        """Now and then: what waits for packets that do not come waits no longer, whatever else comes."""
+        clock = self._clock()
+        if clock < self._look:
+            return
+        self._look = clock + TICK
+        expire(self._reader.flows, now)
         if self._recorder is not None:
             self._recorder.idle()
 
@@ -241,13 +251,14 @@ class LiveSource:
         return batch
 
 
-def _until(chunk: Chunk, last: float) -> Chunk:
-    """The packets of a chunk up to a moment; they are in order but for what two processors stamped at once."""
-    packets = chunk.packets
-    if not packets or packets[-1][0] <= last:
+def _until(chunk: Chunk, last: float, beyond: set[int]) -> Chunk:
+    """The packets of a chunk up to a moment; the interfaces of those behind it go into `beyond`."""
+    late = [stamp.interface for packet, stamp in zip(chunk.packets, chunk.stamps, strict=True) if packet[0] > last]
+    if not late:
         return chunk
-    count = bisect_right(packets, last, key=lambda packet: packet[0])
-    return Chunk(chunk.buffer, packets[:count], chunk.stamps[:count])
+    beyond.update(late)
+    kept = [place for place, packet in enumerate(chunk.packets) if packet[0] <= last]
+    return Chunk(chunk.buffer, [chunk.packets[place] for place in kept], [chunk.stamps[place] for place in kept])
 
 
 def expire(flows: Flows, now: float) -> None:

@@ -130,7 +130,6 @@ class Opener:
         state.untold[direction] -= segment.records
         if state.mode in {Mode.NEW, Mode.HELD}:
             if segment.plain:
-                # Acknowledgements of the handshake concern no content.
                 self._open(number, state, segment.version)
             elif segment.closed:
                 state.mode = Mode.HELD
@@ -195,6 +194,9 @@ class Opener:
     def _open(self, number: int, state: _Stream, version: str) -> None:
         """Wireshark has the key: of what was held back only the beginning remains."""
         opened = [event for event in state.held if isinstance(event, Opened)]
+        for event in state.held:
+            if isinstance(event, Acked):
+                state.upto[event.direction] = event.upto
         self._release(state, Mode.OPEN)
         self._out += [
             Opened(
