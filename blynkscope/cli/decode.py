@@ -41,7 +41,8 @@ from blynkscope.render.formats import FORMATS
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.pcapng",
-    help="Also write what is shown as a capture: decrypted, reassembled, findings as comments; tokens are in it.",
+    help="Also write the conversation as a capture: decrypted, reassembled, with the findings as comments. It holds "
+    "tokens and passwords as the input does; blynkscope redact cleans it.",
 )
 @engine.options
 @options.common
@@ -108,10 +109,10 @@ def command(
         )  # fmt: skip
 
         def show(records: list[Any]) -> None:
+            if recorder is not None:
+                recorder.records(records)
             for shown, passed_over in selection.parts(records, SECRET_COMMANDS):
                 out.write(shown)
-                if recorder is not None:
-                    recorder.records(shown)
                 # What a login tells is hidden in what follows, shown or not.
                 if passed_over is not None:
                     redactor.learn_frame(passed_over)

@@ -118,7 +118,7 @@ def test_loss_is_counted_exactly(backend, interface):
         pause=True,
         to="lo" if interface == "lo" else "va",
     )
-    assert got["reported"] > 0
+    assert got["reported"] > 0, got["said"]
     assert got["seen"] > 0
     assert got["seen"] + got["reported"] == got["sent"], got["said"]
 
