@@ -196,7 +196,6 @@ local function follow(conversation, direction, frame)
     local answered
     if frame.cmd == RESPONSE then
         answered = answered_by_status(other, frame.id, frame.word)
-        if answered and answered.login and frame.word == SUCCESS then conversation.device = 3 - direction end
     elseif frame.cmd == HW then
         local op, pin = written_pin(frame.dialect, frame.raw)
         if op and (OPERATIONS[op] or {}).writes or op == "vm" then

@@ -16,7 +16,7 @@ from blynkscope.analysis.records import FrameRecord, SummaryRecord, spelled_out
 from blynkscope.sources import open_capture
 from blynkscope.sources.capture import read_capture
 from blynkscope.sources.live import Chunk, Counts, LiveSource, Stamp, open_backend
-from blynkscope.sources.live.dumpcap import Blocks, BrokenStreamError
+from blynkscope.sources.live.blocks import Blocks, BrokenStreamError
 from blynkscope.sources.live.model import QUIET, NoBackendError, NoInterfaceError, Wanted
 from blynkscope.sources.pcapng import PcapngWriter
 from blynkscope.wire.events import Data, Gap, Secrets

@@ -1,9 +1,11 @@
 """Which response answers which request, expert infos, and the Info column."""
 
+import craft
 import pytest
 import sharks
 import test_truth as truth
 from captures_of import CAPTURES
+from talk import TOKEN, frame, write
 
 pytestmark = pytest.mark.tshark
 
@@ -68,6 +70,25 @@ def test_experts_tell_of_errors(shark):
     assert all("0" in row["blynk.id"] for row in ids)
     bodies = shark.fields(CAPTURES / "13_bridge.pcap", "blynk.problem", only="blynk.expert.body")
     assert all(row["blynk.problem"][0] for row in bodies)
+
+
+def test_a_frame_beyond_the_announced_buffer_is_marked_and_names_follow_the_era(shark, tmp_path):
+    wire = craft.Wire()
+    wire.handshake()
+    info, large, clear = (
+        frame(17, 2, b"ver", b"1.0", b"buff-in", b"256"),
+        write(7, b"1", b"x" * 300),
+        frame(65, 8, b"e"),
+    )
+    login = frame(29, 1, TOKEN)
+    wire.send(0, 0, login + info)
+    wire.send(1, 0, large + clear)
+    path = tmp_path / "room.pcap"
+    path.write_bytes(craft.pcap(wire.packets))
+    assert len(shark.fields(path, "blynk.id", only="blynk.expert.oversized")) == 1
+    for era, name in (("Blynk IoT", "MSG_EVENT_CLEAR"), ("legacy", "MSG_HARDWARE_RESEND_FROM_BLUETOOTH")):
+        rows = shark.fields(path, "blynk.cmd_name", options=("-o", f"blynk.era:{era}"), only="blynk.cmd == 65")
+        assert rows[0]["blynk.cmd_name"][-1] == name
 
 
 def test_the_info_column_reads_a_frame(shark):
