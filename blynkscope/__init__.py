@@ -15,6 +15,8 @@ A capture, read into records:
     4 device MSG_INTERNAL ver 1 · h-beat 5 · buff-in 256 · dev test
     5 server MSG_RSP STA_SUCCESS
 
+Connections inside TLS are opened with `Analyser(keys=KeyLog(data))`, `data` being the key log.
+
 One message, from bytes and back:
 
     >>> frame = blynkscope.parse(bytes.fromhex("14 0003 0007 7677 00 31 00 3432"))
@@ -47,7 +49,10 @@ __all__ = [
     "Frame",
     "FrameRecord",
     "Framer",
+    "KeyLog",
+    "LinkRecord",
     "LogRecord",
+    "MessageRecord",
     "NotationError",
     "Observed",
     "Record",
@@ -74,7 +79,9 @@ if TYPE_CHECKING:
     from blynkscope.analysis.records import (
         FindingRecord,
         FrameRecord,
+        LinkRecord,
         LogRecord,
+        MessageRecord,
         Observed,
         Record,
         StreamRecord,
@@ -89,13 +96,14 @@ if TYPE_CHECKING:
     from blynkscope.protocol.statuses import STATUSES
     from blynkscope.sources import CaptureSource, open_capture, open_input
     from blynkscope.wire.framing import Framer
+    from blynkscope.wire.keylog import KeyLog
 else:
     _HOMES = {
         "blynkscope.analysis.analyser": ("Analyser",),
         "blynkscope.analysis.catalogue": ("CATALOGUE",),
         "blynkscope.analysis.records": (
-            "FindingRecord", "FrameRecord", "LogRecord", "Observed", "Record", "StreamRecord", "SummaryRecord",
-            "WriteRecord", "spelled_out",
+            "FindingRecord", "FrameRecord", "LinkRecord", "LogRecord", "MessageRecord", "Observed", "Record",
+            "StreamRecord", "SummaryRecord", "WriteRecord", "spelled_out",
         ),
         "blynkscope.errors": (
             "BlynkscopeError", "CaptureError", "EnvironmentProblem", "FilterError", "NotationError",
@@ -106,6 +114,7 @@ else:
         "blynkscope.protocol.statuses": ("STATUSES",),
         "blynkscope.sources": ("CaptureSource", "open_capture", "open_input"),
         "blynkscope.wire.framing": ("Framer",),
+        "blynkscope.wire.keylog": ("KeyLog",),
     }  # fmt: skip
 
     def __getattr__(name):

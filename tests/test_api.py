@@ -36,7 +36,7 @@ def test_what_the_package_exports_is_a_decision():
     assert blynkscope.__all__ == [
         "CATALOGUE", "COMMANDS", "STATUSES", "Analyser", "BlynkscopeError", "CaptureError", "CaptureSource", "Command",
         "Dialect", "EnvironmentProblem", "Era", "FilterError", "FindingRecord", "Frame", "FrameRecord", "Framer",
-        "LogRecord", "NotationError", "Observed", "Record", "Status", "StreamRecord", "SummaryRecord", "WriteRecord",
+        "KeyLog", "LinkRecord", "LogRecord", "MessageRecord", "NotationError", "Observed", "Record", "Status", "StreamRecord", "SummaryRecord", "WriteRecord",
         "__version__", "build", "find", "lookup", "open_capture", "open_input", "parse", "spelled_out",
     ]  # fmt: skip
     assert all(getattr(blynkscope, name) is not None for name in blynkscope.__all__)

@@ -55,8 +55,8 @@ WORDS: dict[str, str] = {
 _UNREAD = frozenset({"parts", "modes"})
 """Parts of schemas that no `fields` have under this name."""
 _PROJECTED = frozenset(
-    {"args", "bridge", "extra", "inflated", "json", "mode", "op", "pins", "problem", "streams", "subject", "target", "text", "to",
-     "values"}
+    {"args", "bridge", "extra", "inflated", "json", "mode", "op", "pins", "problem", "streams", "subject", "target",
+     "text", "to", "values"}
 )  # fmt: skip
 """Keys that bodies make of their parts, beside the names of the parts."""
 _DEVICE_KEYS = frozenset(

@@ -96,11 +96,14 @@ class CaptureSource:
         notes = []
         for link, count in self._packets.unused.unknown_link.items():
             known = ", ".join(sorted(set(LINK_TYPES.values())))
-            notes.append(f"{self.name}: {count} packets of link type {link}, which is not known (known: {known})")
+            notes.append(
+                f"{self.name}: {count} packets of link type {link}, which is not known (known: {known}); "
+                "--engine tshark knows more"
+            )
         if self._packets.unused.encrypted:
             notes.append(
-                f"{self.name}: {self._packets.unused.encrypted} encrypted 802.11 frames; open them with Wireshark and "
-                "its IEEE 802.11 decryption keys, or capture on the access point behind the encryption"
+                f"{self.name}: {self._packets.unused.encrypted} encrypted 802.11 frames; open them with "
+                "--engine tshark --wpa PASSPHRASE:SSID, or capture on the access point behind the encryption"
             )
         return notes
 

@@ -24,10 +24,10 @@ from blynkscope.protocol import commands, derived, limits
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
 
-_WEAK_BODY = 4
+WEAK_BODY = 4
 """A body shorter than this proves little: such a frame counts as found only when a believable header follows."""
 
-_EMPTY_BODIED = frozenset({commands.PING, commands.HW_SYNC})
+EMPTY_BODIED = frozenset({commands.PING, commands.HW_SYNC})
 """Commands that clients send without a body."""
 
 
@@ -77,9 +77,9 @@ Cut = tuple[int, int, int, bytes, int, float | None]
 """The values of a RawFrame, in order."""
 
 _AS_IS, _STRONG, _WEAK = range(3)
-_CHAIN_BODY = 4096
+CHAIN_BODY = 4096
 """Longest body of an unknown command behind another one: a run of them is held together up to this size each."""
-_PROVING = 512
+PROVING = 512
 """Bytes of a body that are parsed to tell whether it is one: all that a check looks at comes earlier in real bodies."""
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
 """Characters that no text of a device holds."""
@@ -381,9 +381,9 @@ class Framer:
         body = word if cmd else 0
         if not cmd and not self._answers:
             return
-        if body > limits.HARDWARE_BODY_MAX or (cmd and not body and cmd not in _EMPTY_BODIED):
+        if body > limits.HARDWARE_BODY_MAX or (cmd and not body and cmd not in EMPTY_BODIED):
             return
-        if body < _WEAK_BODY:
+        if body < WEAK_BODY:
             heapq.heappush(search.heap, (start + 2 * self._size + body, start, _WEAK, start))
         else:
             heapq.heappush(search.heap, (start + self._size + body, start, _STRONG, start))
@@ -402,7 +402,7 @@ class Framer:
         following, _, word = self._unpack(buffer, stop)
         if self._believable(following, word):
             return True
-        if kind == _AS_IS and following and self._longest[following] < 0 and word <= _CHAIN_BODY and self._search:
+        if kind == _AS_IS and following and self._longest[following] < 0 and word <= CHAIN_BODY and self._search:
             # Another unknown command: the run is held together until something known follows.
             behind = self._base + stop
             heapq.heappush(self._search.heap, (behind + 2 * size + word, start, _AS_IS, behind))
@@ -419,7 +419,7 @@ class Framer:
         if self.dialect is not Dialect.APP and _CONTROL.search(self._buffer, at, stop) is not None:
             return False
         row = commands.lookup(cmd, self.dialect)
-        return row is not None and row.body.problem(bytes(self._buffer[at : min(stop, at + _PROVING)])) is None
+        return row is not None and row.body.problem(bytes(self._buffer[at : min(stop, at + PROVING)])) is None
 
     def _skip(self, upto: int) -> list[Item]:
         """Give up the bytes below offset `upto`."""

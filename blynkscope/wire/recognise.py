@@ -43,9 +43,9 @@ APP = Guess("app", "Blynk, app dialect")
 
 _TLS_ADVICE = (
     "These are TLS records, not Blynk frames: the Blynk bytes are encrypted inside, and a key log opens them "
-    "(--keylog). In a program's own log it means that the program reads the socket underneath its TLS layer: wrap the socket "
-    "(ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped one, or use the plain port 80 "
-    "or 8080 without TLS."
+    "(--keylog). In a program's own log it means that the program reads the socket underneath its TLS layer: wrap the "
+    "socket (ssl.wrap_socket, WiFiClientSecure, the modem's SSL mode) and read from the wrapped one, or use the plain "
+    "port 80 or 8080 without TLS."
 )
 _ALERT_CUT_ADVICE = "One side ends the TLS connection; the byte that says why comes next and is not here."
 _HTTP_ADVICE = "This is HTTP: the REST API, a firmware download or a web page, not the device protocol."

@@ -171,9 +171,9 @@ def _constants() -> dict[str, lua.Value]:
         "PENDING_MAX": limits.PENDING_MAX,
         "RECENT_WRITES": acks.RECENT_WRITES, "SYNC_SECONDS": acks.SYNC_SECONDS,
         "SYNC_ALL_FACTOR": acks.SYNC_ALL_FACTOR, "SYNC_ALL_SLACK": acks.SYNC_ALL_SLACK, "SYNC_PINS": 256,
-        "TLS_RECORD_MAX": tls.RECORD_MAX, "WEAK_BODY": framing._WEAK_BODY, "CHAIN_BODY": framing._CHAIN_BODY,
-        "PROVING": framing._PROVING, "HEADER_SIZE": {dialect.value: size for dialect, size in HEADER_SIZE.items()},
-        "LOGINS": _flags(commands.LOGINS), "EMPTY_BODIED": _flags(framing._EMPTY_BODIED),
+        "TLS_RECORD_MAX": tls.RECORD_MAX, "WEAK_BODY": framing.WEAK_BODY, "CHAIN_BODY": framing.CHAIN_BODY,
+        "PROVING": framing.PROVING, "HEADER_SIZE": {dialect.value: size for dialect, size in HEADER_SIZE.items()},
+        "LOGINS": _flags(commands.LOGINS), "EMPTY_BODIED": _flags(framing.EMPTY_BODIED),
         "WHOLE_KEYS": _flags(bodies.WHOLE_KEYS), "ASKS_FOR_DATA": _flags(_ASKS_FOR_DATA),
         "PLAIN_PORTS": sorted(ports.DEVICE_PORTS), "TLS_PORTS": sorted(ports.TLS_PORTS),
     }  # fmt: skip
