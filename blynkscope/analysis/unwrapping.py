@@ -94,8 +94,11 @@ class Unwrapping(Recognition):
         """What TLS gives, which holds back until the keys are known: pieces of both directions."""
         for side, piece in pieces:
             lane = self._secured[side]
-            if lane.layers or isinstance(piece, Fact):
-                self._piece(lane, 0, piece)
+            level = next((level for level, layer in enumerate(lane.layers) if layer.kind == "tls"), None)
+            if level is not None:
+                self._piece(lane, level, piece)
+            elif isinstance(piece, Fact):
+                self._tell(lane, piece)
 
     def _piece(self, lane: Lane, level: int, piece: Piece) -> None:
         if isinstance(piece, Content):
@@ -133,7 +136,8 @@ class Unwrapping(Recognition):
         if len(lane.layers) >= LAYERS_MAX:
             return
         if guess.kind == "tls":
-            if not lane.layers and "tls" not in "".join(lane.via):
+            # Behind a CONNECT it is inside of HTTP; TLS inside of TLS is opened once.
+            if all(layer.kind == "http" for layer in lane.layers) and lane.via[-1:] == self.opened.via[-1:]:
                 self._open_tls(lane, guess)
         elif guess.detail.get("frames"):
             dialect = self.run.dialect or Dialect(guess.detail["frames"])

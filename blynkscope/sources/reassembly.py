@@ -421,6 +421,19 @@ class Flows:
             self._gap(half, time, missing, reason)
         self._drain(half)
 
+    def expire(self, now: float) -> None:
+        """Call lost what was waited for long enough, also on connections on which nothing more comes.
+
+        Args:
+            now: Seconds since the epoch.
+        """
+        if self._held_bytes <= 0:
+            return
+        for connection in list(self.connections.values()):
+            for half in connection.halves:
+                if half.held:
+                    self._check_hole(half, now)
+
     def _check_hole(self, half: Half, time: float, *, answered: bool = False) -> None:
         """Has the wait for missing bytes lasted long enough?"""
         assert half.next is not None

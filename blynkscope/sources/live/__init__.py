@@ -240,7 +240,7 @@ class LiveSource:
         if clock < self._look:
             return
         self._look = clock + TICK
-        expire(self._reader.flows, now)
+        self._reader.flows.expire(now)
         if self._recorder is not None:
             self._recorder.idle()
 
@@ -259,16 +259,6 @@ def _until(chunk: Chunk, last: float, beyond: set[int]) -> Chunk:
     beyond.update(late)
     kept = [place for place, packet in enumerate(chunk.packets) if packet[0] <= last]
     return Chunk(chunk.buffer, [chunk.packets[place] for place in kept], [chunk.stamps[place] for place in kept])
-
-
-def expire(flows: Flows, now: float) -> None:
-    """Call lost what was waited for long enough, on connections on which nothing more comes."""
-    if flows._held_bytes <= 0:
-        return
-    for connection in list(flows.connections.values()):
-        for half in connection.halves:
-            if half.held:
-                flows._check_hole(half, now)
 
 
 def _dumpcap(wanted: Wanted) -> Backend:
