@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import click
 
 from blynkscope.cli import CUT_SHORT, FOUND, INTERRUPTED, engine, options
 from blynkscope.cli.keys import key_log
+from blynkscope.cli.notes import say
 from blynkscope.cli.reading import Reading, merged
 from blynkscope.render.formats import FORMATS
 
@@ -88,18 +88,17 @@ def command(
     read = Reading(files, jobs, opener)
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
+    from blynkscope.cli.showing import Shown, collect_seldom
     from blynkscope.protocol.model import Dialect, Era
     from blynkscope.render.outputs import make
     from blynkscope.render.progress import Progress
-    from blynkscope.render.redact import SECRET_COMMANDS, Redactor
+    from blynkscope.render.redact import Redactor
 
     selection = Selection(filter_, streams)
     spoken, generation = Dialect(dialect) if dialect else None, Era(era) if era else None
     analyser = Analyser(spoken, generation, findings=findings, keys=key_log(keylog))
     merge = merged(log, files[0], Analyser(spoken, generation, findings=False, keys=key_log(keylog))) if log else None
-    # Frames and their parts hold no cycles; what does (closed streams) is collected in good time all the same.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    collect_seldom()
     status = 0
     with options.opened(output) as stream, recorded(record, files) as recorder:
         redactor = Redactor(show_secrets)
@@ -108,14 +107,12 @@ def command(
             inputs=files, fail_on=fail_on,
         )  # fmt: skip
 
+        shown = Shown(selection, out, redactor)
+
         def show(records: list[Any]) -> None:
             if recorder is not None:
                 recorder.records(records)
-            for shown, passed_over in selection.parts(records, SECRET_COMMANDS):
-                out.write(shown)
-                # What a login tells is hidden in what follows, shown or not.
-                if passed_over is not None:
-                    redactor.learn_frame(passed_over)
+            shown(records)
 
         if merge is not None:
             for cmd, body in merge.told:
@@ -136,8 +133,7 @@ def command(
         out.close()
     if missing := selection.unseen_streams:
         read.notes.append(f"there is no stream {', '.join(map(str, missing))} in the input")
-    for note in read.notes:
-        _say(note)
+    say(*read.notes)
     if not status and read.broken:
         status = CUT_SHORT
     if not status and fail_on is not None and analyser.run.worst_at_least(fail_on):
@@ -157,9 +153,3 @@ def recorded(path: Path | None, files: tuple[str, ...]) -> Iterator[Any]:
         recorder = Recorder(cast(BinaryIO, stream), name=files[0] if len(files) == 1 else f"{len(files)} files")
         yield recorder
         recorder.close()
-
-
-def _say(note: str) -> None:
-    from blynkscope.render.safe import safe
-
-    click.echo(safe(note), err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ import click
 
 from blynkscope.cli import CUT_SHORT, FOUND, INTERRUPTED, options
 from blynkscope.cli.keys import key_log
+from blynkscope.cli.notes import say
 from blynkscope.render.formats import FORMATS
 from blynkscope.sources.live import (
     BACKENDS,
@@ -133,7 +133,7 @@ def command(
             _print_interfaces(stream, format_)
         return
     if not wanted:
-        _say(*_listed(interfaces()))
+        say(*_listed(interfaces()))
         raise LiveUsageError("name an interface with -i")
     if write is None and (rotate_size or rotate_time or keep or force):
         raise click.UsageError("--rotate-size, --rotate-time, --keep and --force go with -w")
@@ -145,17 +145,17 @@ def command(
         raise click.UsageError("-w and --output name the same file")
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
+    from blynkscope.cli.showing import Shown, collect_seldom
     from blynkscope.protocol.model import Dialect, Era
     from blynkscope.render.outputs import make
-    from blynkscope.render.redact import SECRET_COMMANDS, Redactor
+    from blynkscope.render.redact import Redactor
 
     selection = Selection(filter_, streams)
     analyser = Analyser(
         Dialect(dialect) if dialect else None, Era(era) if era else None, findings=findings,
         keys=key_log(keylog, growing=True),
     )  # fmt: skip
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    collect_seldom()
     status = 0
     with options.opened(output) as stream:
         redactor = Redactor(show_secrets)
@@ -171,19 +171,13 @@ def command(
         )  # fmt: skip
         counted = _Counted(count)
 
-        def show(records: list[Record]) -> None:
-            for shown, passed_over in selection.parts(records, SECRET_COMMANDS):
-                out.write(counted.first(shown))
-                # What a login tells is hidden in what follows, shown or not.
-                if passed_over is not None:
-                    redactor.learn_frame(passed_over)
-
+        show = Shown(selection, out, redactor, counted.first)
         with contextlib.closing(source), _interruptible(source) as interrupted:
             # Whoever reads this may interrupt.
-            _say(f"{source.name}: capturing by {source.backend}; Ctrl-C ends it")
+            say(f"{source.name}: capturing by {source.backend}; Ctrl-C ends it")
             for events in source:
                 show(analyser.feed(events))
-                _say(*source.alerts())
+                say(*source.alerts())
                 if counted.full:
                     break
         if interrupted():
@@ -193,7 +187,7 @@ def command(
     notes = source.notes
     if missing := selection.unseen_streams:
         notes.append(f"there was no stream {', '.join(map(str, missing))}")
-    _say(*notes)
+    say(*notes)
     if not status and (source.broken is not None or source.unrecorded):
         status = CUT_SHORT
     if not status and fail_on is not None and analyser.run.worst_at_least(fail_on):
@@ -211,10 +205,10 @@ def _opened(wanted: Wanted, backend: str, duration: float | None, target: Target
     try:
         capturing = open_backend(wanted, backend)
     except NoInterfaceError:
-        _say(*_listed(interfaces()))
+        say(*_listed(interfaces()))
         raise
     except NoBackendError as error:
-        _say(*error.problems)
+        say(*error.problems)
         raise
     recorder = None
     if target is not None:
@@ -318,10 +312,3 @@ def _print_interfaces(stream: Any, format_: str) -> None:
     text = text_of(stream)
     text.write("".join(f"{safe(line)}\n" for line in _listed(found)[1:]))
     text.flush()
-
-
-def _say(*notes: str) -> None:
-    from blynkscope.render.safe import safe
-
-    for note in notes:
-        click.echo(safe(note), err=True)

@@ -180,9 +180,9 @@ def test_usage_errors(arguments, tmp_path, monkeypatch):
 RUN = """
 import sys
 sys.path[:0] = {paths!r}
-import test_live
+import test_live_command
 from blynkscope.cli import live, main
-live.open_backend = lambda wanted, name: test_live.Captured(wanted, ends=False)
+live.open_backend = lambda wanted, name: test_live_command.Captured(wanted, ends=False)
 main(["live", "-i", "eth0", *sys.argv[1:]])
 """
 
@@ -207,10 +207,10 @@ def test_an_interrupt_ends_with_the_summary(number):
 
 STUCK = """
 import time
-class Stuck(test_live.Captured):
+class Stuck(test_live_command.Captured):
     def read(self, timeout):
         time.sleep(0.01)
-        return super().read(timeout) or [test_live.Chunk(b"x", [(1.0, 1, 0, 1, 1)], [test_live.Stamp(1, 0)])]
+        return super().read(timeout) or [test_live_command.Chunk(b"x", [(1.0, 1, 0, 1, 1)], [test_live_command.Stamp(1, 0)])]
     def abandon(self):
         sys.stderr.write("abandoned")
         sys.stderr.flush()
