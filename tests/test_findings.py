@@ -129,6 +129,7 @@ TABLE = {
     "tls_alert_unknown_ca": "BS109 error 1;BS605 error 1",
     "tls_alert_unrecognized_name": "BS109 error 1",
     "tls_on_plain_port": "BS106 error 1",
+    "wifi_wpa2": "",
     "writes_states": "BS302 warning 1;BS301 note 1;BS322 warning 1;BS307 note 1;BS103 warning 1",
     "cpp_forty_writes_a_second": "BS301 note 1;BS308 warning 1",
     "cpp_nine_is_a_length": "BS318 note 1",

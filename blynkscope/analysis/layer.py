@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blynkscope.protocol import limits
-from blynkscope.wire.layers import Content, LayerReader
+from blynkscope.wire.layers import LayerReader
+
+if TYPE_CHECKING:
+    from blynkscope.wire.tls_side import Side
 
 
 class Layer:
@@ -15,6 +18,7 @@ class Layer:
     Args:
         kind: "tls", "http", "websocket" or "mqtt".
         reader: Reads it; None for TLS, whose two directions are read together.
+        side: This direction of TLS, for what it can give alone.
 
     Attributes:
         begun: True once something came out of it.
@@ -22,11 +26,12 @@ class Layer:
         known: What was agreed about it, for the layer that follows.
     """
 
-    __slots__ = ("_marks", "begun", "holed", "inner", "kind", "known", "reader")
+    __slots__ = ("_marks", "begun", "holed", "inner", "kind", "known", "reader", "side")
 
-    def __init__(self, kind: str, reader: LayerReader | None) -> None:
+    def __init__(self, kind: str, reader: LayerReader | None, side: Side | None = None) -> None:
         self.kind = kind
         self.reader = reader
+        self.side = side
         self.begun = False
         self.holed = False
         self.known: dict[str, Any] = {}
@@ -35,10 +40,10 @@ class Layer:
         # (offset in its own bytes, inner offset); where no acknowledgements are seen the oldest are forgotten.
         self._marks: deque[tuple[int, int]] = deque(maxlen=limits.MARKS_MAX)
 
-    def took(self, content: Content) -> None:
-        """Content came out of it."""
-        self.inner += len(content.data)
-        self._marks.append((content.behind, self.inner))
+    def took(self, size: int, behind: int) -> None:
+        """So much content came out of it; see `Content` for `behind`."""
+        self.inner = inner = self.inner + size
+        self._marks.append((behind, inner))
 
     def delivered(self, upto: int) -> int | None:
         """The inner offset that was delivered when all its own bytes below `upto` were; None where nothing new was."""

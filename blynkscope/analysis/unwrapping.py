@@ -55,6 +55,9 @@ class Unwrapping(Recognition):
         if layer.reader is not None:
             for piece in layer.reader.feed(data, time):
                 self._piece(lane, level, piece)
+        elif layer.side is not None and (plain := layer.side.whole(data)) is not None:
+            # The short way of what `feed` would give as one Content.
+            self._content(lane, level, plain, time, layer.side.at)
         elif self.tls is not None:
             self._secure(self.tls.feed(self._secured.index(lane), data, time))
 
@@ -102,17 +105,7 @@ class Unwrapping(Recognition):
 
     def _piece(self, lane: Lane, level: int, piece: Piece) -> None:
         if isinstance(piece, Content):
-            layer = lane.layers[level]
-            layer.took(piece)
-            if not layer.begun:
-                layer.begun = True
-                self._descend(lane, layer, piece.time)
-            if level + 1 < len(lane.layers):
-                self._through(lane, level + 1, piece.data, piece.time)
-            elif layer.kind == "websocket" and lane.dialect is Dialect.WEB:
-                self._items(lane, [web_message(piece.data, piece.time, layer.inner)])
-            else:
-                self._bytes(lane, piece.time, piece.data)
+            self._content(lane, level, piece.data, piece.time, piece.behind)
         elif isinstance(piece, Hole):
             if lane.layers[level].begun:
                 self._lacking(lane, level + 1, piece.missing, piece.time)
@@ -120,6 +113,20 @@ class Unwrapping(Recognition):
                 lane.layers[level].holed = True
         else:
             self._tell(lane, piece)
+
+    def _content(self, lane: Lane, level: int, data: bytes, time: float | None, behind: int) -> None:
+        """What came out of a layer, in the terms of `Content`: it goes into the next one, or is cut into frames."""
+        layer = lane.layers[level]
+        layer.took(len(data), behind)
+        if not layer.begun:
+            layer.begun = True
+            self._descend(lane, layer, time)
+        if level + 1 < len(lane.layers):
+            self._through(lane, level + 1, data, time)
+        elif layer.kind == "websocket" and lane.dialect is Dialect.WEB:
+            self._items(lane, [web_message(data, time, layer.inner)])
+        else:
+            self._bytes(lane, time, data)
 
     def _delivered(self, direction: int, upto: int, time: float | None) -> None:
         """The peer's TCP acknowledged bytes below `upto`: how far did it get inside?"""
@@ -165,7 +172,7 @@ class Unwrapping(Recognition):
             hello = guess.detail.get("handshake")
             client = lane if hello == "ClientHello" else lane.peer if hello == "ServerHello" else self.client
             self._secured = (client, client.peer)
-        self._put(lane, Layer("tls", None))
+        self._put(lane, Layer("tls", None, self.tls.side(self._secured.index(lane))))
 
     def _open_mqtt(self, lane: Lane) -> None:
         from blynkscope.analysis.mqtt import MqttTalk

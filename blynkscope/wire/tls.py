@@ -60,6 +60,10 @@ class TlsSession:
         """Was any application data decrypted?"""
         return self._shared.opened
 
+    def side(self, direction: int) -> Side:
+        """A direction by itself, for its `whole`."""
+        return self._sides[direction]
+
     def feed(self, direction: int, data: bytes, time: float | None) -> list[tuple[int, Piece]]:
         """The next bytes of a direction, 0 being that of the ClientHello; gives what they complete, in either one."""
         self._sides[direction].feed(data, time)

@@ -52,6 +52,43 @@ class Side(Opening):
         else:
             self._run(data, time)
 
+    def whole(self, data: bytes) -> bytes | None:
+        """The content of a segment that is one record of application data, to its last byte: most of all segments.
+
+        The fast lane of `feed`, which would give the same as one Content, with `at` as its `behind`. Where this gives
+        None nothing has changed, and `feed` must take the segment.
+        """
+        lock = self._lock
+        # A direction that has a lock does not wait, and one that searches has doubts.
+        if (
+            lock is None
+            or lock.doubt
+            or not self._flowing
+            or self._head
+            or self.over
+            or self.peer.blocked
+            or data[0] != tls.APPLICATION_DATA
+        ):
+            return None
+        size, opener = len(data), lock.opener
+        if (
+            size <= tls.HEADER_SIZE
+            or data[1] != 3
+            or (data[3] << 8 | data[4]) + tls.HEADER_SIZE != size
+            or size > tls.RECORD_MAX
+            or opener.chained
+        ):
+            return None
+        found = opener.open(tls.APPLICATION_DATA, data[2], data[tls.HEADER_SIZE :], lock.sequence)
+        if found is None:
+            return None
+        kind, plain = found
+        if kind != tls.APPLICATION_DATA or not plain:
+            return None
+        lock.sequence += 1
+        self.at += size
+        return plain
+
     def gap(self, missing: int | None, time: float | None) -> None:
         """Bytes are missing."""
         if self.blocked:
