@@ -25,6 +25,7 @@ from blynkscope.wire.events import (
     Opened,
     Overlap,
     Secrets,
+    Told,
 )
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class Analyser:
         for event in events:
             kind = type(event)
             if kind is Data:
-                find(event.stream + first).data(event.direction, event.time, event.data)  # type: ignore[union-attr]
+                find(event.stream + first).data(event.direction, event.time, event.data)  # type: ignore[union-attr,arg-type]
             elif kind is Acked:
-                find(event.stream + first).delivered(event.direction, event.upto, event.time)  # type: ignore[union-attr]
+                find(event.stream + first).delivered(event.direction, event.upto, event.time)  # type: ignore[union-attr,arg-type]
             else:
                 self._other(event, first)
         return self.take()
@@ -90,6 +91,8 @@ class Analyser:
             self._streams.pop(number).close(event)
         elif isinstance(event, Gap):
             self._streams[number].gap(event)
+        elif isinstance(event, Told):
+            self._streams[number].told(event)
         elif isinstance(event, Overlap):
             self._streams[number].overlap(event)
         elif isinstance(event, Message):

@@ -9,7 +9,8 @@ from blynkscope.analysis.session import Happening
 from blynkscope.analysis.unwrapping import Unwrapping
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect, Sender
-from blynkscope.wire.events import CLIENT, Closed, Gap, Line, Message, Opened, Overlap
+from blynkscope.wire.events import CLIENT, Closed, Gap, Line, Message, Opened, Overlap, Told
+from blynkscope.wire.facts import Fact
 
 if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
@@ -96,6 +97,11 @@ class Conversation(Unwrapping):
         """A retransmission carried other bytes."""
         lane = self.lanes[event.direction]
         self._say("overlap", event.time, lane, event.differing, {"offset": event.offset, "kept": "first"})
+
+    def told(self, event: Told) -> None:
+        """A fact that the source knows itself."""
+        lane = self.lanes[event.direction or CLIENT]
+        self._tell(lane, Fact(event.kind, event.time, event.detail), whole=event.direction is None)
 
     def close(self, event: Closed) -> None:
         """The stream is over."""

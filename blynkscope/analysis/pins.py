@@ -211,8 +211,10 @@ class Pins:
         if state is not write.said:
             self._out.append(WriteRecord(write.n, state, write.by, write.time))
         if not write.lane and state is not CONFIRMED:
-            states = pin.states
-            states[state] = states.get(state, 0) + 1
+            try:
+                pin.states[state] += 1
+            except KeyError:
+                pin.states[state] = 1
             if pin.room:
                 pin.room -= 1
                 pin.frames.append(write.n)

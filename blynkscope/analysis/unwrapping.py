@@ -121,7 +121,7 @@ class Unwrapping(Recognition):
         if not layer.begun:
             layer.begun = True
             self._descend(lane, layer, time)
-        if level + 1 < len(lane.layers):
+        if layer is not lane.layers[-1]:
             self._through(lane, level + 1, data, time)
         elif layer.kind == "websocket" and lane.dialect is Dialect.WEB:
             self._items(lane, [web_message(data, time, layer.inner)])
@@ -255,8 +255,14 @@ class Unwrapping(Recognition):
 
     # --- facts ---
 
-    def _tell(self, lane: Lane, fact: Fact) -> None:
-        """Something was said in another protocol: for the records, and for the rules."""
+    def _tell(self, lane: Lane, fact: Fact, *, whole: bool = False) -> None:
+        """Something was said in another protocol: for the records, and for the rules.
+
+        Args:
+            lane: The direction that said it.
+            fact: What was said.
+            whole: It concerns the stream, not one direction.
+        """
         kind, detail = fact.kind, fact.detail
         if kind == "tls-client-hello" and detail.get("sni") and self.host is None:
             self.called(str(detail["sni"]))
@@ -269,6 +275,8 @@ class Unwrapping(Recognition):
         if kind.startswith(("tls-", "ws-")) and kind not in _SILENT:
             family = {"tls-undecodable": "undecodable"}.get(kind, "tls" if kind.startswith("tls-") else "websocket")
             self._say(family, fact.time, lane, int(detail.get("size") or 0), {"fact": kind, **detail})
+        elif kind.startswith("proxy-"):
+            self._say("proxy", fact.time, None if whole else lane, 0, {"fact": kind, **detail})
         first = len(self.run.raised)
         for tell in self.hooks.told:
             tell(self, lane, fact)

@@ -140,4 +140,18 @@ class Secrets(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
     data: bytes
 
 
-Event = Opened | Data | Acked | Gap | Overlap | Closed | Message | Line | Datagram | Secrets
+class Told(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """A fact about a stream that its source knows itself: a proxy, which sees handshakes fail and applies rules.
+
+    `kind` and `detail` are those of a `facts.Fact`: `tls-…` as the TLS reader tells them, `proxy-…` for what a proxy
+    did. `direction` is None where it concerns both.
+    """
+
+    stream: int
+    direction: int | None
+    time: float | None
+    kind: str
+    detail: dict[str, Any] = {}
+
+
+Event = Opened | Data | Acked | Gap | Overlap | Closed | Message | Line | Datagram | Secrets | Told

@@ -7,6 +7,7 @@ answers with the type and the content that were protected, or None where the rec
 from __future__ import annotations
 
 import hmac
+import struct
 import warnings
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from blynkscope.wire.tls_keys import BLOCKS, Keys
 _TAGS = {"GCM": 16, "CCM": 16, "CCM_8": 8, "POLY1305": 16}
 _EXPLICIT = 8
 """Bytes of the nonce that TLS 1.2 puts in front of a GCM or CCM record."""
+_OLD_HEAD, _NEW_HEAD = struct.Struct(">QBBBH").pack, struct.Struct(">BBBH").pack
+"""What is authenticated with a record, before TLS 1.3 and since: (sequence number,) type, version, length."""
 
 
 class UnsupportedError(Exception):
@@ -76,7 +79,7 @@ class ExplicitNonce(_Aead):
         size = len(fragment) - self.smallest
         if size < 0:
             return None
-        head = (sequence << 40 | kind << 32 | 3 << 24 | minor << 16 | size).to_bytes(13, "big")
+        head = _OLD_HEAD(sequence, kind, 3, minor, size)
         try:
             return kind, self._decrypt(self._salt + fragment[:_EXPLICIT], fragment[_EXPLICIT:], head)
         except InvalidTag:
@@ -91,7 +94,7 @@ class ImplicitNonce(_Aead):
         size = len(fragment) - self._tag
         if size < 0:
             return None
-        head = (sequence << 40 | kind << 32 | 3 << 24 | minor << 16 | size).to_bytes(13, "big")
+        head = _OLD_HEAD(sequence, kind, 3, minor, size)
         try:
             return kind, self._decrypt((self._iv ^ sequence).to_bytes(12, "big"), fragment, head)
         except InvalidTag:
@@ -110,7 +113,7 @@ class Inner(_Aead):
         size = len(fragment)
         if size < self.smallest or kind != tls.APPLICATION_DATA:
             return None
-        head = (kind << 32 | 3 << 24 | minor << 16 | size).to_bytes(5, "big")
+        head = _NEW_HEAD(kind, 3, minor, size)
         try:
             plain = self._decrypt((self._iv ^ sequence).to_bytes(12, "big"), fragment, head)
         except InvalidTag:
@@ -128,7 +131,7 @@ class _Macced:
         self._mac = len(hmac.digest(key, b"", digest))
 
     def _genuine(self, kind: int, minor: int, content: bytes, mac: bytes, sequence: int) -> bool:
-        head = (sequence << 40 | kind << 32 | 3 << 24 | minor << 16 | len(content)).to_bytes(13, "big")
+        head = _OLD_HEAD(sequence, kind, 3, minor, len(content))
         return hmac.digest(self._key, head + content, self._digest) == mac
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections import deque
 
 from blynkscope.protocol import limits, tls
@@ -13,6 +14,9 @@ from blynkscope.wire.tls_messages import HEADER_SIZE
 from blynkscope.wire.tls_opening import Opening
 from blynkscope.wire.tls_shared import Shared
 
+_HEAD = struct.Struct(">HBH").unpack_from
+"""Type and major number, minor number, length."""
+_DATA_FRONT = tls.APPLICATION_DATA << 8 | 3
 _CLEAR, _SKIPPED, _OPENED = range(3)
 """What is done with a record: read as it is, passed over, decrypted."""
 
@@ -60,32 +64,22 @@ class Side(Opening):
         """
         lock = self._lock
         # A direction that has a lock does not wait, and one that searches has doubts.
-        if (
-            lock is None
-            or lock.doubt
-            or not self._flowing
-            or self._head
-            or self.over
-            or self.peer.blocked
-            or data[0] != tls.APPLICATION_DATA
-        ):
+        if lock is None or lock.doubt or self._head or not self._flowing or self.over or self.peer.blocked:
             return None
-        size, opener = len(data), lock.opener
-        if (
-            size <= tls.HEADER_SIZE
-            or data[1] != 3
-            or (data[3] << 8 | data[4]) + tls.HEADER_SIZE != size
-            or size > tls.RECORD_MAX
-            or opener.chained
-        ):
+        size = len(data)
+        if not tls.HEADER_SIZE < size <= tls.RECORD_MAX:
             return None
-        found = opener.open(tls.APPLICATION_DATA, data[2], data[tls.HEADER_SIZE :], lock.sequence)
+        front, minor, length = _HEAD(data)
+        if front != _DATA_FRONT or length != size - tls.HEADER_SIZE or lock.opener.chained:
+            return None
+        sequence = lock.sequence
+        found = lock.opener.open(tls.APPLICATION_DATA, minor, data[tls.HEADER_SIZE :], sequence)
         if found is None:
             return None
         kind, plain = found
         if kind != tls.APPLICATION_DATA or not plain:
             return None
-        lock.sequence += 1
+        lock.sequence = sequence + 1
         self.at += size
         return plain
 

@@ -1,0 +1,1 @@
+"""The certificate authority of this user, for connections that are looked into."""

@@ -1,0 +1,1 @@
+"""Rules and scenarios that break a conversation on purpose: what proxy and server share."""
