@@ -78,6 +78,19 @@ def pytest_runtest_setup(item):
             pytest.fail(f"{lacking}, or set {VARIABLE}={name} to leave out the tests that need it", pytrace=False)
 
 
+def pytest_sessionfinish(session):
+    """Where tests run in several processes, each tells the first one what it left out; all collect the same."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = {name: dict(files) for name, files in session.config.stash.get(left_out, {}).items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    told = getattr(node, "workeroutput", {}).get("left_out", {})
+    node.config.stash[left_out] = {name: Counter(files) for name, files in told.items()}
+
+
 def pytest_terminal_summary(terminalreporter, config):
     for name, files in config.stash.get(left_out, {}).items():
         terminalreporter.section(f"left out: {files.total()} tests that need {name}", yellow=True)

@@ -75,7 +75,8 @@ class Dialogue(Standing):
                     self._frames(lane, [cut])
                 return
             self._guess_roles(lane, *cuts[0][:2], cuts[0][3])
-        run, pins, facts, direction, targeted = self.run, self.pins, lane.facts, lane.direction, lane.targeted
+        run, pins, facts = self.run, self.pins, lane.facts
+        direction, targeted = lane.direction, lane.targeted
         assert facts is not None
         # All of them came with one segment, so they have one time.
         lane.tempo.take(len(cuts), cuts[0][5])

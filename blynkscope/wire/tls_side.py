@@ -66,22 +66,21 @@ class Side(Opening):
         # A direction that has a lock does not wait, and one that searches has doubts.
         if lock is None or lock.doubt or self._head or not self._flowing or self.over or self.peer.blocked:
             return None
-        size = len(data)
-        if not tls.HEADER_SIZE < size <= tls.RECORD_MAX:
+        head, opener = tls.HEADER_SIZE, lock.opener
+        size = len(data) - head
+        if size <= 0:
             return None
         front, minor, length = _HEAD(data)
-        if front != _DATA_FRONT or length != size - tls.HEADER_SIZE or lock.opener.chained:
+        if front != _DATA_FRONT or length != size or size > tls.RECORD_MAX or opener.chained:
             return None
-        sequence = lock.sequence
-        found = lock.opener.open(tls.APPLICATION_DATA, minor, data[tls.HEADER_SIZE :], sequence)
-        if found is None:
+        found = opener.open(tls.APPLICATION_DATA, minor, data[head:], lock.sequence)
+        if found is None or found[0] != tls.APPLICATION_DATA:
             return None
-        kind, plain = found
-        if kind != tls.APPLICATION_DATA or not plain:
-            return None
-        lock.sequence = sequence + 1
-        self.at += size
-        return plain
+        plain = found[1]
+        if plain:
+            lock.sequence += 1
+            self.at += head + size
+        return plain or None
 
     def gap(self, missing: int | None, time: float | None) -> None:
         """Bytes are missing."""
