@@ -1,6 +1,11 @@
-"""The generator of large captures writes what it says; nothing here measures time."""
+"""The generators of large captures write what they say, and the programs that are compared on them find the same.
 
+Nothing here measures time.
+"""
+
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -9,8 +14,10 @@ from struct import unpack_from
 
 import pytest
 
-GENERATOR = Path(__file__).parent / "bench" / "generate.py"
+BENCH = Path(__file__).parent / "bench"
+GENERATOR = BENCH / "generate.py"
 FRAMES = 2000
+FEW = 300
 
 
 def generate(folder, *options):
@@ -108,3 +115,60 @@ def test_same_seed_same_bytes(tmp_path):
     first = generate(tmp_path, "--seed", "7")
     assert generate(tmp_path, "--seed", "7") == first
     assert generate(tmp_path, "--seed", "8") != first
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """The script that measures, as a module."""
+    spec = importlib.util.spec_from_file_location("bench_run", BENCH / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_message_is_a_record_of_its_own_in_tls(tmp_path):
+    capture, keys = tmp_path / "made.pcap", tmp_path / "made.keys"
+    command = [sys.executable, BENCH / "generate_tls.py", "--frames", str(FEW), "--devices", "4"]
+    subprocess.run([*command, "-o", capture, "--keylog", keys], check=True, capture_output=True, timeout=60)
+    decode = [sys.executable, "-m", "blynkscope", "decode", "--format", "jsonl", "--keylog", keys, capture]
+    run = subprocess.run(decode, check=True, capture_output=True, timeout=60)
+    records = [json.loads(line) for line in run.stdout.splitlines()]
+    via = Counter(record["via"][-1] for record in records if record["record"] == "frame")
+    assert set(via) == {"tls1.2", "tls1.3"}
+    assert sum(via.values()) == FEW
+    data = 0
+    for _, stream in streams(packets_of_pcap(capture.read_bytes())):
+        at = 0
+        while at < len(stream):
+            data += stream[at] == 23
+            at += 5 + unpack_from(">H", stream, at + 3)[0]
+        assert at == len(stream), "half a record"
+    # TLS 1.3 has its handshake and its tickets in such records too.
+    assert FEW < data < 2 * FEW
+
+
+@pytest.mark.tshark
+def test_both_programs_open_every_frame_of_a_tls_capture(tmp_path, bench):
+    result = bench.secured(FEW, 1, tmp_path, shutil.which("tshark"))
+    assert set(result["decoded"].values()) == {FEW}
+    assert set(result["decoded"]) == {line["name"] for line in result["rows"]}
+    assert all({"times_tshark", "times_tshark_busy"} <= set(line) for line in result["rows"])
+
+
+def test_without_tshark_there_is_no_ratio(tmp_path, bench):
+    result = bench.secured(FEW, 1, tmp_path, None)
+    assert set(result["decoded"].values()) == {FEW}
+    assert not any("times_tshark" in line for line in result["rows"])
+
+
+def test_programs_that_disagree_are_not_compared(tmp_path, bench, monkeypatch):
+    monkeypatch.setattr(bench, "frames_in_jsonl", lambda path: FEW - 1)
+    with pytest.raises(bench.Failed, match=f"{FEW} frames were written"):
+        bench.secured(FEW, 1, tmp_path, None)
+
+
+def test_ratios_are_of_neighbours_in_time(bench):
+    ours = [bench.Run(1.0, 0.0, 2.0), bench.Run(2.0, 0.0, 2.0), bench.Run(4.0, 0.0, 2.0)]
+    theirs = [bench.Run(5.0, 0.0, 6.0), bench.Run(10.0, 0.0, 6.0), bench.Run(40.0, 0.0, 6.0)]
+    assert bench.ratio(ours, theirs) == 5.0
+    assert bench.busy_ratio(ours, theirs) == 3.0

@@ -79,7 +79,11 @@ class Recognition(Dialogue):
         if lane.direction == CLIENT and self.server_spoke_first is None:
             self.server_spoke_first = self.server.seen
         peer = lane.peer
-        if peer.guess is not None and peer.guess.kind == recognise.MQTT.kind:
+        if (
+            peer.guess is not None
+            and peer.guess.kind == recognise.MQTT.kind
+            and len(peer.layers) == len(lane.layers) + 1
+        ):
             # Its answers begin with a byte that could be anything: what they are is known by what was asked.
             lane.chunks.append((data, time))
             self._recognised(lane, recognise.MQTT, time)
@@ -103,7 +107,7 @@ class Recognition(Dialogue):
         prefix = bytes(lane.prefix)
         lane.prefix = bytearray()
         forced = self.run.dialect
-        if forced is not None and guess.kind not in _AROUND:
+        if forced is not None and forced is not Dialect.WEB and guess.kind not in _AROUND:
             framer = self._begin(lane, forced, joined=False, offset=lane.start)
             for data, seen in chunks:
                 self._items(lane, framer.feed(data, seen))
@@ -115,9 +119,10 @@ class Recognition(Dialogue):
             lane.hunter = Framer(Dialect.HARDWARE, joined=True, offset=lane.start)
             self._replay(lane, chunks)
         else:
+            level = len(lane.layers)
             self._foreign(lane, guess, time, recognise.decisive(prefix))
             for data, seen in chunks:
-                self._inside(lane, data, seen)
+                self._inside(lane, level, data, seen)
 
     def _replay(self, lane: Lane, chunks: list[tuple[bytes, float | None]]) -> None:
         for data, seen in chunks:
@@ -211,8 +216,8 @@ class Recognition(Dialogue):
     def _open_layer(self, lane: Lane, guess: recognise.Guess) -> None:
         """What goes on reading a direction that speaks another protocol, where there is something for it."""
 
-    def _inside(self, lane: Lane, data: bytes, time: float | None) -> None:
-        """Bytes of a direction that was recognised as another protocol, for what goes on reading it."""
+    def _inside(self, lane: Lane, level: int, data: bytes, time: float | None) -> None:
+        """Bytes of a direction that was recognised as another protocol, for what goes on reading it at this level."""
 
     def _begin(self, lane: Lane, dialect: Dialect, *, joined: bool, offset: int = 0) -> Framer:
         """From here on the direction is cut into frames."""

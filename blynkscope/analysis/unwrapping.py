@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from blynkscope.analysis.mqtt import MqttTalk
     from blynkscope.wire.tls import TlsSession
 
-LAYERS_MAX = 4
-"""TLS, HTTP, WebSocket and MQTT inside each other; nothing real is deeper."""
+LAYERS_MAX = 6
+"""A tunnel (CONNECT), TLS, HTTP, WebSocket and MQTT inside each other; nothing real is deeper."""
 _PATHS = {"/websockets": Dialect.HARDWARE, "/dashws": Dialect.WEB}
 _SILENT = frozenset({"tls-change-cipher", "tls-application-data", "ws-ping", "ws-pong"})
 """Facts that rules may want and no reader does."""
@@ -36,15 +36,15 @@ _SILENT = frozenset({"tls-change-cipher", "tls-application-data", "ws-ping", "ws
 class Unwrapping(Recognition):
     """Opens the layers around what is said on one stream."""
 
-    __slots__ = ("_mqtt", "_secured", "talk", "tls")
+    __slots__ = ("_mqtt", "_secured", "talks", "tls")
 
     def __init__(self, run: Run, opened: Opened) -> None:
         super().__init__(run, opened)
         self.tls: TlsSession | None = None
         self._secured: tuple[Lane, Lane] = self.lanes
         """The directions as TLS names them: that of the ClientHello first."""
-        self.talk: HttpTalk | MqttTalk | None = None
-        """Puts the messages of another protocol into words."""
+        self.talks: list[HttpTalk | MqttTalk] = []
+        """They put the messages of other protocols into words."""
         self._mqtt: Any = None
 
     # --- bytes ---
@@ -61,9 +61,9 @@ class Unwrapping(Recognition):
         elif self.tls is not None:
             self._secure(self.tls.feed(self._secured.index(lane), data, time))
 
-    def _inside(self, lane: Lane, data: bytes, time: float | None) -> None:
-        if lane.layers and not lane.layers[-1].begun:
-            self._through(lane, len(lane.layers) - 1, data, time)
+    def _inside(self, lane: Lane, level: int, data: bytes, time: float | None) -> None:
+        if level < len(lane.layers):
+            self._through(lane, level, data, time)
 
     def _lacking(self, lane: Lane, level: int, missing: int | None, time: float | None) -> None:
         """Bytes of a layer are missing."""
@@ -107,20 +107,25 @@ class Unwrapping(Recognition):
         if isinstance(piece, Content):
             self._content(lane, level, piece.data, piece.time, piece.behind)
         elif isinstance(piece, Hole):
-            if lane.layers[level].begun:
+            layer = lane.layers[level]
+            layer.inner += piece.missing or 0
+            if layer.begun:
                 self._lacking(lane, level + 1, piece.missing, piece.time)
             else:
-                lane.layers[level].holed = True
+                layer.holed = True
         else:
             self._tell(lane, piece)
 
     def _content(self, lane: Lane, level: int, data: bytes, time: float | None, behind: int) -> None:
         """What came out of a layer, in the terms of `Content`: it goes into the next one, or is cut into frames."""
-        layer = lane.layers[level]
-        layer.took(len(data), behind)
+        layer, start = lane.layers[level], lane.layers[level].inner
+        acked = layer.took(len(data), behind)
         if not layer.begun:
             layer.begun = True
-            self._descend(lane, layer, time)
+            self._descend(lane, layer, start, time)
+        if acked:
+            # Held back, or captured behind its own acknowledgement.
+            self._deliver(lane, level + 1, layer.inner, time)
         if layer is not lane.layers[-1]:
             self._through(lane, level + 1, data, time)
         elif layer.kind == "websocket" and lane.dialect is Dialect.WEB:
@@ -130,12 +135,16 @@ class Unwrapping(Recognition):
 
     def _delivered(self, direction: int, upto: int, time: float | None) -> None:
         """The peer's TCP acknowledged bytes below `upto`: how far did it get inside?"""
-        for layer in self.lanes[direction].layers:
+        self._deliver(self.lanes[direction], 0, upto, time)
+
+    def _deliver(self, lane: Lane, level: int, upto: int, time: float | None) -> None:
+        """The same from one level inwards."""
+        for layer in lane.layers[level:]:
             inner = layer.delivered(upto)
             if inner is None:
                 return
             upto = inner
-        self.pins.delivered(direction, upto, time)
+        self.pins.delivered(self.lanes.index(lane), upto, time)
 
     # --- layers ---
 
@@ -150,13 +159,8 @@ class Unwrapping(Recognition):
             dialect = self.run.dialect or Dialect(guess.detail["frames"])
             self._put_websocket(lane, dialect, None, joined=True)
         elif guess.kind in {"http", "websocket"}:
-            if all(layer.kind == "tls" for layer in lane.layers):
-                from blynkscope.analysis.http import HttpTalk
-                from blynkscope.wire.http import HttpReader
-
-                if self.talk is None:
-                    self.talk = HttpTalk(self)  # type: ignore[arg-type]
-                self._put(lane, Layer("http", HttpReader(lane.direction == CLIENT)))
+            if all(layer.kind in {"tls", "http"} for layer in lane.layers):
+                self._open_http(lane)
         elif guess.kind == "mqtt":
             self._open_mqtt(lane)
 
@@ -174,19 +178,27 @@ class Unwrapping(Recognition):
             self._secured = (client, client.peer)
         self._put(lane, Layer("tls", None, self.tls.side(self._secured.index(lane))))
 
+    def _open_http(self, lane: Lane) -> None:
+        from blynkscope.analysis.http import HttpTalk
+        from blynkscope.wire.http import HttpReader
+
+        if not any(isinstance(talk, HttpTalk) for talk in self.talks):
+            self.talks.append(HttpTalk(self))  # type: ignore[arg-type]
+        self._put(lane, Layer("http", HttpReader(lane.direction == CLIENT), linear=True))
+
     def _open_mqtt(self, lane: Lane) -> None:
         from blynkscope.analysis.mqtt import MqttTalk
         from blynkscope.wire.mqtt import MqttReader, MqttShared
 
         if self._mqtt is None:
             self._mqtt = MqttShared()
-        if not isinstance(self.talk, MqttTalk):
-            self.talk = MqttTalk(self)  # type: ignore[arg-type]
+        if not any(isinstance(talk, MqttTalk) for talk in self.talks):
+            self.talks.append(MqttTalk(self))  # type: ignore[arg-type]
         self._put(lane, Layer("mqtt", MqttReader(lane.direction == CLIENT, self._mqtt, joined=lane.joined)))
 
-    def _descend(self, lane: Lane, layer: Layer, time: float | None) -> None:
-        """The first content of a layer: what is it?"""
-        lane.guess, lane.prefix, lane.start = None, bytearray(), 0
+    def _descend(self, lane: Lane, layer: Layer, start: int, time: float | None) -> None:
+        """The first content of a layer, at inner offset `start`: what is it?"""
+        lane.guess, lane.prefix, lane.start = None, bytearray(), start
         lane.joined, lane.whole = layer.holed, not layer.holed
         if layer.kind == "tls":
             assert self.tls is not None
@@ -203,7 +215,7 @@ class Unwrapping(Recognition):
             elif dialect is Dialect.WEB:
                 self._speak_web(lane)
             elif dialect is not None:
-                self._begin(lane, dialect, joined=layer.holed)
+                self._begin(lane, dialect, joined=layer.holed, offset=start)
 
     def _inner(self, lane: Lane, name: str) -> None:
         lane.via = (*lane.via, name)
@@ -212,12 +224,8 @@ class Unwrapping(Recognition):
 
     def _upgrade(self, lane: Lane) -> str | None:
         """To which protocol did this HTTP connection change?"""
-        for one in (lane, lane.peer):
-            for layer in one.layers:
-                if layer.kind == "http" and layer.known:
-                    asked: str | None = layer.known.get("upgrade")
-                    return asked
-        return None
+        known = self._agreed(lane) or self._agreed(lane.peer)
+        return known.get("upgrade")
 
     def _open_websocket(self, lane: Lane, time: float | None) -> None:
         request, answer = self._agreed(self.client), self._agreed(self.server)
@@ -225,23 +233,26 @@ class Unwrapping(Recognition):
         protocol = str(answer.get("subprotocol") or request.get("subprotocol") or "")
         dialect: Any = "mqtt" if protocol.startswith("mqtt") or path == "/mqtt" else _PATHS.get(path)
         dialect = self.run.dialect or dialect
+        # Where nothing of the server is in the input, what the client offered may have been granted.
+        extensions = answer.get("extensions") if answer else request.get("extensions")
         if all(layer.kind != "websocket" for layer in lane.peer.layers):
-            agreed = {"path": path, "extensions": answer.get("extensions"), "dialect": dialect}
+            agreed = {"path": path, "extensions": extensions, "dialect": dialect}
             self._say("websocket", time, lane, 0, {"fact": "ws-upgraded", **agreed})
-        self._put_websocket(lane, dialect, answer.get("extensions"), joined=False)
+        self._put_websocket(lane, dialect, extensions, joined=False)
 
     def _put_websocket(self, lane: Lane, dialect: Any, extensions: str | None, *, joined: bool) -> None:
         from blynkscope.wire.websocket import WebSocketReader
 
         whole = dialect is Dialect.WEB
         reader = WebSocketReader(lane.direction == CLIENT, messages=whole, extensions=extensions, joined=joined)
-        layer = Layer("websocket", reader)
+        layer = Layer("websocket", reader, linear=extensions is None and not joined)
         layer.known = {"dialect": dialect}
         self._put(lane, layer)
 
     @staticmethod
     def _agreed(lane: Lane) -> dict[str, Any]:
-        return next((layer.known for layer in lane.layers if layer.kind == "http"), {})
+        """What the innermost HTTP connection of a direction said about an upgrade."""
+        return next((layer.known for layer in reversed(lane.layers) if layer.kind == "http"), {})
 
     def _speak_web(self, lane: Lane) -> None:
         """Each WebSocket message is a frame."""
@@ -280,21 +291,22 @@ class Unwrapping(Recognition):
         first = len(self.run.raised)
         for tell in self.hooks.told:
             tell(self, lane, fact)
-        if self.talk is not None:
+        if self.talks:
             ids = tuple(dict.fromkeys(made.id for made in self.run.raised[first:]))
-            self.run.out += self.talk.take(lane, fact, ids)
+            for talk in self.talks:
+                self.run.out += talk.take(lane, fact, ids)
         self._flush()
 
     def _remember(self, lane: Lane, fact: Fact) -> None:
         """What was agreed in an upgrade; the answer decides, and it says so before the first byte behind it."""
         if fact.kind == "http-response" and fact.detail.get("status") != 101:
             return
-        layer = next((one for one in lane.layers if one.kind == "http"), None)
+        layer = next((one for one in reversed(lane.layers) if one.kind == "http"), None)
         if layer is None:
             return
         keys = ("upgrade", "path", "extensions", "subprotocol")
         layer.known = {key: fact.detail[key] for key in keys if fact.detail.get(key) is not None}
 
     def _finish_talk(self, time: float | None) -> None:
-        if self.talk is not None:
-            self.run.out += self.talk.finish(time)
+        for talk in self.talks:
+            self.run.out += talk.finish(time)

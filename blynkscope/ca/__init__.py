@@ -1,1 +1,5 @@
 """The certificate authority of this user, for connections that are looked into."""
+
+from blynkscope.ca.authority import Authority
+
+__all__ = ["Authority"]

@@ -85,6 +85,10 @@ class Connection:
             self._owed[1 - side] = 0
             yield self._segment(side, ACK | PSH if ends else ACK, part)
 
+    def skip(self, side: int, size: int) -> None:
+        """So many bytes of a side are not there; readers see that segments are missing."""
+        self._next[side] = (self._next[side] + size) % _SEQUENCES
+
     def acknowledge(self, side: int) -> bytes:
         """The peer acknowledges all that this side has sent."""
         self._owed[side] = 0

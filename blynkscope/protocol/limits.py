@@ -124,3 +124,63 @@ KEYLOG_LINE_MAX = 8192
 
 TLS_HELD_MAX = 256 * 1024
 """Bytes of one direction of a TLS connection that wait for keys: programs write their key log during the handshake."""
+
+PROXY_CONNECTIONS_MAX = 8000
+"""Devices that are relayed at one time: what a GiB of memory holds of idle ones with TLS on both legs."""
+
+PROXY_PER_ADDRESS_MAX = 1024
+"""Connections of one client address: hundreds of devices may stand behind one router."""
+
+PROXY_FIRST_BYTE_SECONDS = 30.0
+"""Clients speak first, at once; a modem that dials may take some seconds. Legacy servers wait 15 s for a login."""
+
+PROXY_HANDSHAKE_SECONDS = 30.0
+"""An ESP8266 with an RSA chain of 4096 bits takes up to 10 s."""
+
+PROXY_CONNECT_SECONDS = 10.0
+"""To reach the upstream and finish TLS with it. Devices give up after 5 to 20 s, and then learn nothing."""
+
+PROXY_ATTEMPT_SECONDS = 0.25
+"""Head start of one address of the upstream before the next is tried (RFC 8305)."""
+
+PROXY_ADDRESSES_MAX = 8
+"""Addresses of the upstream's name that are tried."""
+
+PROXY_IDLE_SECONDS = 3600.0
+"""Heartbeats come each 10 to 60 s, at most every 20 minutes; what is silent for an hour was given up by its peer."""
+
+PROXY_HALF_CLOSED_SECONDS = 300.0
+"""Silence after which a connection is ended that one side has closed: the rest of an answer comes sooner."""
+
+PROXY_LINGER_SECONDS = 10.0
+"""To take the last bytes of a connection that is over; who does not read them is cut off."""
+
+PROXY_PARTIAL_SECONDS = 2.0
+"""How long rules hold the beginning of a frame whose rest does not come, before it goes on as it is."""
+
+PROXY_FRAME_MAX = 128 * 1024
+"""A frame above this goes on as it comes, past the rules: twice the greatest one of a device."""
+
+PROXY_HELLO_MAX = 32 * 1024
+"""A ClientHello has some 200 bytes to 2 KiB, with post-quantum keys; sixteen times that."""
+
+PROXY_FIRST_MAX = 64 * 1024
+"""Bytes of the device that wait for the upstream, before no more is read."""
+
+PROXY_WRITE_HIGH = 64 * 1024
+"""Bytes that wait to be written to one side before the other is read no more."""
+
+PROXY_READ_SIZE = 64 * 1024
+"""Bytes read at once, into one buffer that all connections share."""
+
+PROXY_CONTEXTS_MAX = 64
+"""TLS settings that are kept, one for each name, kind of key and protocol that devices ask for."""
+
+PROXY_TELLS_SECONDS = 10.0
+"""Refused connections of one address are told once in this time, with how many there were."""
+
+PROXY_TELLS_MAX = 1024
+"""Addresses whose refusals are counted."""
+
+PROXY_INJECT_MAX = 1024 * 1024
+"""Bytes that rules, or a person, may have waiting for one side; what is beyond it is dropped and told."""

@@ -1,5 +1,7 @@
 """Frames inside layers: TLS with and without its keys, WebSocket, and both together, as streams of events."""
 
+import zlib
+
 import msgspec
 import pytest
 from talk import TOKEN, frame, ping, status, sync, write
@@ -7,7 +9,14 @@ from tlstalk import TLS12, TLS13
 from tlstalk import Talk as TlsTalk
 
 from blynkscope.analysis.analyser import Analyser
-from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, WriteRecord, spelled_out
+from blynkscope.analysis.records import (
+    FindingRecord,
+    FrameRecord,
+    MessageRecord,
+    StreamRecord,
+    WriteRecord,
+    spelled_out,
+)
 from blynkscope.protocol.model import Dialect
 from blynkscope.wire.events import Acked, Closed, Data, Gap, Opened, Secrets
 from blynkscope.wire.keylog import KeyLog
@@ -248,3 +257,102 @@ def test_records_of_layers_can_be_written(secured):
     made, _ = secured
     for record in analysed(made.events, keys=made.keylog):
         assert msgspec.json.encode(record)
+
+
+# --- acknowledgements and holes, through layers ---
+
+REQUEST = b"GET /websockets HTTP/1.1\r\nHost: blynk.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+KEY = b"\x01\x02\x03\x04"
+
+
+def states(records):
+    """The final state of each write, by frame number."""
+    found = {one.n: one.write for one in of(FrameRecord, records) if one.write}
+    return found | {one.frame: one.state for one in of(WriteRecord, records)}
+
+
+def test_writes_behind_a_hole_of_known_size_are_delivered():
+    big, small = websocket(write(2, b"5", b"x" * 100), key=KEY), websocket(write(3, b"1", b"42"), key=KEY)
+    login = websocket(LOGIN, key=KEY)
+    events = [*upgraded(b"/websockets", []), (0, login), (0, big[:40]), Gap(1, 0, 101.0, len(big) - 50, "lost")]
+    size = len(REQUEST) + len(login) + len(big) + len(small)
+    events += [(0, big[-10:]), (0, small), Acked(1, 0, 102.0, size)]
+    assert states(analysed(events)) == {2: "delivered"}
+
+
+def test_an_acknowledgement_may_come_before_the_keys(secured):
+    made, _ = secured
+    analyser, offsets, parts, records = Analyser(), [0, 0], [], []
+    analyser = Analyser(keys=KeyLog(more=lambda: parts.pop() if parts else b""))
+    records += analyser.feed([Opened(1, 100.0, *ENDS, True)])
+    last = len(made.events) - 1
+    for place, (direction, data) in enumerate(made.events):
+        if place == last:
+            parts.append(made.keylog)
+        offsets[direction] += len(data)
+        told = [Data(1, direction, 100.0 + place, data), Acked(1, direction, 100.0 + place, offsets[direction])]
+        records += analyser.feed(told)
+    records += analyser.feed([Closed(1, 200.0, "reset", 1, (True, True))]) + analyser.finish()
+    assert "lost" not in states(spelled_out(records)).values()
+
+
+def test_a_part_of_a_segment_may_be_acknowledged():
+    first, second = websocket(write(2, b"1", b"42"), key=KEY), websocket(write(3, b"2", b"43"), key=KEY)
+    login = websocket(LOGIN, key=KEY)
+    start = len(REQUEST) + len(login)
+    events = [*upgraded(b"/websockets", []), (0, login), (0, first + second), Acked(1, 0, 102.0, start + len(first))]
+    assert states(analysed(events, closed=False)) == {2: "delivered", 3: "sent"}
+
+
+def test_tls_behind_a_tunnel(secured):
+    made, layer = secured
+    for phrase in (b"Connection established", b"OK"):
+        asked = (0, b"CONNECT blynk.test:443 HTTP/1.1\r\nHost: blynk.test:443\r\n\r\n")
+        events = [asked, (1, b"HTTP/1.1 200 " + phrase + b"\r\n\r\n"), *made.events]
+        records = analysed(events, keys=made.keylog)
+        assert frames(records) == FRAMES
+        assert {one.via for one in of(FrameRecord, records)} == {("tcp", layer)}
+        assert not {"BS106", "BS107", "BS111", "BS905", "BS906"} & set(ids(records))
+
+
+def test_websocket_behind_a_tunnel():
+    asked = (0, b"CONNECT blynk.test:8080 HTTP/1.1\r\nHost: blynk.test:8080\r\n\r\n")
+    said = upgraded(b"/websockets", SESSION)
+    records = analysed([asked, (1, b"HTTP/1.1 200 Connection established\r\n\r\n"), *said])
+    assert frames(records) == FRAMES
+
+
+@pytest.mark.parametrize("line", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_chunks_that_waited_go_to_the_layer_that_they_belong_to(line, joined):
+    events = [(side, data.replace(b"\r\n", line) if data[:1] in b"GH" else data) for side, data in
+              upgraded(b"/websockets", SESSION)]  # fmt: skip
+    if joined:
+        events = [(0, b"".join(data for side, data in events if not side)), *(one for one in events if one[0])]
+    assert sorted(frames(analysed(events))) == sorted(FRAMES)
+
+
+def test_mqtt_in_websocket_whatever_comes_first():
+    """The answer to an upgrade is none of MQTT, even where the client went on without waiting for it."""
+    connect = bytes.fromhex("101000044d5154540402002d000464657631")
+    ask, answer = upgraded(b"/mqtt", [])
+    events = [ask, (0, websocket(connect, key=KEY)), answer, (1, websocket(bytes.fromhex("20020000")))]
+    told = [one for one in analysed(events) if isinstance(one, MessageRecord)]
+    assert {(one.protocol, one.name) for one in told} == {("http", "GET"), ("mqtt", "CONNECT"), ("mqtt", "CONNACK")}
+    alone = [one for one in analysed([ask, (0, websocket(connect, key=KEY))]) if isinstance(one, MessageRecord)]
+    assert {one.protocol for one in alone} == {"http", "mqtt"}
+
+
+def test_one_direction_of_a_compressed_websocket():
+    deflate = zlib.compressobj(wbits=-15)
+    packed = deflate.compress(LOGIN) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    ask = REQUEST[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+    masked = bytearray(websocket(packed[:-4], key=KEY))
+    masked[0] |= 0x40
+    assert frames(analysed([(0, ask), (0, bytes(masked))])) == [(29, 1)]
+
+
+def test_the_web_dialect_cannot_be_forced_upon_a_byte_stream(secured):
+    made, _ = secured
+    assert frames(analysed(SESSION, dialect=Dialect.WEB)) == FRAMES
+    assert frames(analysed(made.events, keys=made.keylog, dialect=Dialect.WEB)) == FRAMES

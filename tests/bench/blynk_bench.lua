@@ -61,3 +61,4 @@ function blynk.dissector(buffer, packet, tree)
 end
 
 DissectorTable.get("tcp.port"):add(8080, blynk)
+DissectorTable.get("tls.port"):add(9443, blynk)

@@ -3,7 +3,7 @@
 Both programs of a comparison run turn and turn about within one run of this script, because machines change speed while
 they work: ratios of neighbours in time hold, absolute numbers do not. Nothing but the standard library is used.
 
-    python tests/bench/run.py --frames 100000 --frames 1000000 --runs 5
+    python tests/bench/run.py --frames 100000 --frames 1000000 --tls-frames 100000 --runs 5
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ TSHARK_FIELDS = (
     "frame.time_epoch", "ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", "tcp.stream", "blynk.cmd", "blynk.id",
     "blynk.length", "blynk.status", "blynk.body", "blynk.op", "blynk.pin", "blynk.value",
 )  # fmt: skip
+PEER = "tshark + Lua ek"
 MICRO_FRAMES = 20_000
 START_UPS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -36,10 +37,11 @@ START_UPS = {
 
 
 class Run(NamedTuple):
-    """What one child process cost."""
+    """What one child process cost: its wall time, its greatest memory, and the processor time of all its processes."""
 
     seconds: float
     peak_mib: float
+    busy: float = 0.0
 
 
 class Failed(Exception):
@@ -47,7 +49,7 @@ class Failed(Exception):
 
 
 def child(command: list[str], output: Path | None = None, accepted: tuple[int, ...] = (0,)) -> Run:
-    """Run a program to its end; its wall time and the greatest resident memory of that process alone."""
+    """Run a program to its end; what it cost, the greatest resident memory being that of its first process alone."""
     with (output or Path(os.devnull)).open("wb") as sink, tempfile.TemporaryFile() as errors:
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=errors)
@@ -60,7 +62,7 @@ def child(command: list[str], output: Path | None = None, accepted: tuple[int, .
             said = errors.read().decode(errors="replace").strip()[-400:]
             raise Failed(f"{' '.join(command)}: exit status {process.returncode}: {said}")
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return Run(seconds, usage.ru_maxrss / unit)
+    return Run(seconds, usage.ru_maxrss / unit, usage.ru_utime + usage.ru_stime)
 
 
 def interleaved(candidates: dict[str, Callable[[], Run]], runs: int) -> dict[str, list[Run]]:
@@ -77,6 +79,11 @@ def interleaved(candidates: dict[str, Callable[[], Run]], runs: int) -> dict[str
 def ratio(fast: list[Run], slow: list[Run]) -> float:
     """How many times faster: the median of the ratios of neighbours in time."""
     return statistics.median(b.seconds / a.seconds for a, b in zip(fast, slow, strict=True))
+
+
+def busy_ratio(lean: list[Run], costly: list[Run]) -> float:
+    """How many times less processor time: what remains of the ratio where processors are shared with others."""
+    return statistics.median(b.busy / a.busy for a, b in zip(lean, costly, strict=True))
 
 
 def row(name: str, runs: list[Run], frames: int) -> dict[str, Any]:
@@ -119,12 +126,8 @@ def captures(frames: int, runs: int, folder: Path, tshark: str | None) -> dict[s
     }
     if tshark:
         # Reassembly of late segments is off by default there; without it tshark loses each stream that had one.
-        peer = [
-            tshark, "-n", "-o", "tcp.reassemble_out_of_order:TRUE", "-X", f"lua_script:{HERE / 'blynk_bench.lua'}",
-            "-r", str(capture), "-Y", "blynk", "-T", "ek",
-        ]  # fmt: skip
-        peer += [word for field in TSHARK_FIELDS for word in ("-e", field)]
-        candidates["tshark + Lua ek"] = lambda: child(peer, ek)
+        peer = dissecting(tshark, capture, "tcp.reassemble_out_of_order:TRUE")
+        candidates[PEER] = lambda: child(peer, ek)
     candidates["blynkscope table"] = lambda: child([*decode, "--format", "table", "-o", str(table), str(capture)])
     measured = interleaved(candidates, runs)
     result: dict[str, Any] = {
@@ -133,10 +136,56 @@ def captures(frames: int, runs: int, folder: Path, tshark: str | None) -> dict[s
         "decoded": {"blynkscope jsonl": frames_in_jsonl(jsonl)},
     }
     if tshark:
-        result["decoded"]["tshark + Lua ek"] = frames_in_ek(ek)
-        for line in result["rows"]:
-            line["times_tshark"] = round(ratio(measured[line["name"]], measured["tshark + Lua ek"]), 2)
+        result["decoded"][PEER] = frames_in_ek(ek)
+        compare(result["rows"], measured)
     return result
+
+
+def dissecting(tshark: str, capture: Path, preference: str) -> list[str]:
+    """The command line of the peer: the light dissector, and the fields that a frame record holds."""
+    peer = [
+        tshark, "-n", "-o", preference, "-X", f"lua_script:{HERE / 'blynk_bench.lua'}", "-r", str(capture),
+        "-Y", "blynk", "-T", "ek",
+    ]  # fmt: skip
+    return peer + [word for field in TSHARK_FIELDS for word in ("-e", field)]
+
+
+def compare(rows: list[dict[str, Any]], measured: dict[str, list[Run]]) -> None:
+    """Put the ratios to the peer's into the rows."""
+    for line in rows:
+        runs = measured[line["name"]]
+        line["times_tshark"] = round(ratio(runs, measured[PEER]), 2)
+        line["times_tshark_busy"] = round(busy_ratio(runs, measured[PEER]), 2)
+
+
+def secured(frames: int, runs: int, folder: Path, tshark: str | None) -> dict[str, Any]:
+    """Whole programs on one generated TLS capture, opened with its key log.
+
+    Raises:
+        Failed: One of them did not find every frame: their times say nothing then.
+    """
+    capture, keys = folder / f"{frames}.pcap", folder / f"{frames}.keys"
+    made = [sys.executable, str(HERE / "generate_tls.py"), "--frames", str(frames), "-o", str(capture)]
+    child([*made, "--keylog", str(keys)])
+    jsonl, bare, ek = folder / "out.jsonl", folder / "bare.jsonl", folder / "out.ek"
+    decode = [*BLYNKSCOPE, "decode", "-q", "--color", "never", "--keylog", str(keys), "--format", "jsonl"]
+    candidates = {
+        "blynkscope jsonl": lambda: child([*decode, "-o", str(jsonl), str(capture)]),
+        "jsonl, no findings": lambda: child([*decode, "--no-findings", "-o", str(bare), str(capture)]),
+    }
+    if tshark:
+        peer = dissecting(tshark, capture, f"tls.keylog_file:{keys}")
+        candidates[PEER] = lambda: child(peer, ek)
+    measured = interleaved(candidates, runs)
+    decoded = {"blynkscope jsonl": frames_in_jsonl(jsonl), "jsonl, no findings": frames_in_jsonl(bare)}
+    if tshark:
+        decoded[PEER] = frames_in_ek(ek)
+    if set(decoded.values()) != {frames}:
+        raise Failed(f"{frames} frames were written, and decoded were {decoded}")
+    rows = [row(name, done, frames) for name, done in measured.items()]
+    if tshark:
+        compare(rows, measured)
+    return {"capture_mib": round(capture.stat().st_size / (1 << 20), 1), "rows": rows, "decoded": decoded}
 
 
 def sample_stream(frames: int) -> bytes:
@@ -278,25 +327,29 @@ def attempt(what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def lines_of(rows: list[dict[str, Any]]) -> list[str]:
     """Rows as text with fixed columns."""
-    text = [f"  {'':<20}{'frames/s: min':>14}{'median':>11}{'max':>11}{'peak MiB':>10}{'x tshark':>10}"]
+    text = [f"  {'':<20}{'frames/s: min':>14}{'median':>11}{'max':>11}{'peak MiB':>10}{'x tshark':>10}{'by CPU':>8}"]
     for line in rows:
         rate = line["frames_per_second"]
         times = f"{line['times_tshark']:.1f}" if "times_tshark" in line else "-"
+        busy = f"{line['times_tshark_busy']:.1f}" if "times_tshark_busy" in line else "-"
         peak = f"{line['peak_mib']:.0f}" if line["peak_mib"] else "-"
         numbers = f"{rate['min']:>14,}{rate['median']:>11,}{rate['max']:>11,}"
-        text.append(f"  {line['name']:<20}{numbers}{peak:>10}{times:>10}")
+        text.append(f"  {line['name']:<20}{numbers}{peak:>10}{times:>10}{busy:>8}")
     return text
 
 
 def report(result: dict[str, Any]) -> str:
     """The whole result as a compact table."""
     text = []
-    for frames, part in result["captures"].items():
+    parts = [(frames, "", part) for frames, part in result["captures"].items()]
+    parts += [(frames, " in TLS", part) for frames, part in result["tls"].items()]
+    for frames, where, part in parts:
         if "failed" in part:
-            text.append(f"{frames} frames: not measured")
+            text.append(f"{frames} frames{where}: not measured")
             continue
         seen = ", ".join(f"{name} {count:,}" for name, count in part["decoded"].items())
-        text += [f"{int(frames):,} frames, {part['capture_mib']} MiB; decoded: {seen}", *lines_of(part["rows"])]
+        head = f"{int(frames):,} frames{where}, {part['capture_mib']} MiB; decoded: {seen}"
+        text += [head, *lines_of(part["rows"])]
     if result["tshark"] is None:
         text.append("tshark was not found: there is no comparison with it")
     part = result["decoders"]
@@ -319,17 +372,22 @@ def report(result: dict[str, Any]) -> str:
 def main() -> int:
     """Command line entry."""
     parser = argparse.ArgumentParser(description="Measures blynkscope against tshark with a Lua dissector.")
-    parser.add_argument("--frames", type=int, action="append", help="size of a capture (may be repeated)")
+    parser.add_argument("--frames", type=int, action="append", help="size of a capture (may be repeated; 0 for none)")
+    parser.add_argument("--tls-frames", type=int, default=100_000, help="size of the TLS capture; 0 for none")
     parser.add_argument("--runs", type=int, default=5, help="measured turns (default 5)")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
     tshark = shutil.which("tshark")
-    result: dict[str, Any] = {"tshark": tshark and Path(tshark).name, "runs": options.runs, "captures": {}}
-    for frames in options.frames or [100_000, 1_000_000]:
+    result: dict[str, Any] = {"tshark": tshark and Path(tshark).name, "runs": options.runs, "captures": {}, "tls": {}}
+    for frames in filter(None, options.frames or [100_000, 1_000_000]):
         with tempfile.TemporaryDirectory(prefix="blynkscope-bench-") as folder:
             part = attempt(f"{frames} frames", lambda n=frames, at=folder: captures(n, options.runs, Path(at), tshark))
         result["captures"][str(frames)] = part
+    if count := options.tls_frames:
+        with tempfile.TemporaryDirectory(prefix="blynkscope-bench-") as folder:
+            part = attempt(f"{count} frames in TLS", lambda: secured(count, options.runs, Path(folder), tshark))
+        result["tls"][str(count)] = part
     result["decoders"] = attempt("decoders", lambda: decoders(options.runs))
     with tempfile.TemporaryDirectory(prefix="blynkscope-bench-") as folder:
         place = Path(folder)
@@ -340,7 +398,11 @@ def main() -> int:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     failed = any(
         "failed" in part
-        for part in [*result["captures"].values(), *(result[name] for name in ("decoders", "analysis", "start_up"))]
+        for part in [
+            *result["captures"].values(),
+            *result["tls"].values(),
+            *(result[name] for name in ("decoders", "analysis", "start_up")),
+        ]
     )
     return 1 if failed else 0
 

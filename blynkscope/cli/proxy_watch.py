@@ -1,0 +1,315 @@
+"""What the proxy's tap does with what it is shown: a thread of its own analyses, prints and records it.
+
+The event loop that relays only puts what it hears into a queue. Whatever takes time behind it (the analysis, a reader
+of the output that is slow, a disk) takes none of the relay's. Where it takes too long, bytes are skipped and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from blynkscope.analysis.analyser import Analyser
+from blynkscope.analysis.records import FindingRecord, Record, StreamRecord
+from blynkscope.export.streaming import DEVICE_LEG, UPSTREAM_LEG, StreamingRecorder
+from blynkscope.wire.events import CLIENT, SERVER, Acked, Closed, Data, Event, Gap, Opened, Told
+
+TICK = 0.05
+"""Seconds that what passes waits for more, so that it is worth waking a thread: nobody sees them."""
+QUEUE_MAX = 32 * 1024 * 1024
+"""Bytes, with what their keeping costs, that wait for the analysis: a second of a fast network."""
+_ITEM_COST = 256
+"""Bytes that keeping an item takes beside its data."""
+_BATCH_BYTES = 256 * 1024
+_BATCH_ITEMS = 2048
+"""What is analysed at once, so that lines appear steadily."""
+FAILURES_MAX = 10
+"""Batches on which the analysis may fail before it is given up."""
+OVERLOAD = "proxy overload"
+_OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL = range(7)
+
+Address = tuple[str, int]
+
+
+def address_text(address: Address | None) -> str:
+    """`192.0.2.1:8080`, `[2001:db8::1]:8080`."""
+    if address is None:
+        return ""
+    host = address[0].partition("%")[0]
+    return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
+
+
+class Watch:
+    """A tap. Its methods of that name are called by the event loop; all else happens in the thread.
+
+    The analysis judges the conversation as the device has it: what the device sent, and what was sent to it. That is
+    what both sides say themselves unless rules or a person edit it.
+
+    Args:
+        analyser: The analysis.
+        show: Takes its records to the outputs. What it raises ends the watch: see `broken`.
+        recorder: Records both legs.
+        edits: Frames may be edited in passing.
+        alert: Tells a person something; may be called from the thread.
+    """
+
+    def __init__(
+        self,
+        analyser: Analyser,
+        show: Callable[[list[Record]], None],
+        *,
+        recorder: StreamingRecorder | None = None,
+        edits: bool = False,
+        alert: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._analyser = analyser
+        self._show = show
+        self._recorder = recorder
+        self._edits = edits
+        self._alert = alert
+        self.wants_sent = edits or recorder is not None
+        self.on_broken: Callable[[], None] = lambda: None
+        """Called by the thread where the output cannot be written any more."""
+        self.broken: BaseException | None = None
+        """What the output failed with."""
+        self.skipped = 0
+        """Bytes that nobody analysed or recorded, as it went too fast."""
+        self.refused = 0
+        """Connections that the proxy did not take."""
+        self._items: deque[tuple[Any, ...]] = deque()
+        self._in = self._out = 0
+        # Of the event loop: connections that the thread was told of, and bytes of each that it was not.
+        self._open: set[int] = set()
+        self._missing: dict[tuple[int, int, int], int] = {}
+        # Of the thread: bytes of each direction so far.
+        self._heard: dict[tuple[int, int], int] = {}
+        self._failures = 0
+        self._unrecorded = False
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="analysis", daemon=True)
+
+    # --- the event loop ---
+
+    def opened(self, connection: int, time: float, client: Address, server: Address, secure: str | None) -> None:
+        """See `proxy.Tap`."""
+        if self._in - self._out > 2 * QUEUE_MAX:
+            return  # nothing is told of this connection
+        self._open.add(connection)
+        self._put((_OPEN, connection, time, client, server, secure), 0)
+
+    def data(self, connection: int, direction: int, time: float, data: bytes) -> None:
+        """See `proxy.Tap`."""
+        self._bytes(_DATA, connection, direction, time, data)
+
+    def sent(self, connection: int, direction: int, time: float, data: bytes) -> None:
+        """See `proxy.Tap`."""
+        self._bytes(_SENT, connection, direction, time, data)
+
+    def closed(self, connection: int, time: float, how: str, by: int | None) -> None:
+        """See `proxy.Tap`."""
+        if connection in self._open:
+            self._open.discard(connection)
+            if self._missing:
+                for kind, number, direction in [key for key in self._missing if key[1] == connection]:
+                    missing = self._missing.pop((kind, number, direction))
+                    self._put((_SKIPPED, connection, direction, time, kind, missing), 0)
+            self._put((_CLOSE, connection, time, how, by), 0)
+
+    def told(self, connection: int, direction: int | None, time: float, kind: str, detail: dict[str, object]) -> None:
+        """See `proxy.Tap`."""
+        if not connection:
+            self.refused += 1
+        if (connection in self._open or not connection) and self._in - self._out <= QUEUE_MAX:
+            self._put((_TOLD, connection, direction, time, kind, detail), 0)
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Let the thread call this, behind everything that was told until now."""
+        self._put((_CALL, function), 0)
+
+    def _bytes(self, kind: int, connection: int, direction: int, time: float, data: bytes) -> None:
+        if connection not in self._open:
+            self.skipped += len(data) if kind == _DATA else 0
+            return
+        key = kind, connection, direction
+        if self._in - self._out > QUEUE_MAX or (self._missing and self._in - self._out > QUEUE_MAX // 2):
+            if not self.skipped:
+                self._alert(
+                    "the analysis cannot keep up: bytes are skipped in what is shown and recorded, and are counted; "
+                    "the relay goes on"
+                )
+            self._missing[key] = self._missing.get(key, 0) + len(data)
+            self.skipped += len(data) if kind == _DATA else 0
+            return
+        if self._missing and (missing := self._missing.pop(key, 0)):
+            self._put((_SKIPPED, connection, direction, time, kind, missing), 0)
+        self._put((kind, connection, direction, time, data), len(data))
+
+    def _put(self, item: tuple[Any, ...], size: int) -> None:
+        self._in += size + _ITEM_COST
+        self._items.append(item)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    # --- its life ---
+
+    def start(self) -> None:
+        """Begin to look on."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Everything was told: wait until it is shown."""
+        self._ending.set()
+        self._wake.set()
+        self._thread.join()
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was not analysed, for the summary."""
+        return {"bytes_skipped_overload": self.skipped} if self.skipped else {}
+
+    # --- the thread ---
+
+    def _work(self) -> None:
+        while not self._ending.is_set() or self._items:
+            self._wake.wait()
+            if not self._ending.is_set():
+                self._ending.wait(TICK)
+            self._wake.clear()
+            while self._items:
+                self._batch()
+
+    def _batch(self) -> None:
+        events: list[Event] = []
+        acked: dict[tuple[int, int], float] = {}
+        closed: list[tuple[Any, ...]] = []
+        size = 0
+        for _ in range(_BATCH_ITEMS):
+            if not self._items or size > _BATCH_BYTES:
+                break
+            item = self._items.popleft()
+            if item[0] in {_DATA, _SENT}:
+                size += len(item[4])
+            if item[0] == _CALL:
+                self._analyse(events, acked, closed)
+                acked, closed = {}, []
+                self._out += _ITEM_COST
+                item[1]()
+                continue
+            self._take(item, events, acked, closed)
+        self._analyse(events, acked, closed)
+        # What is not taken yet keeps counting, so that the queue is never thought shorter than it is.
+        self._out += size
+
+    def _take(
+        self,
+        item: tuple[Any, ...],
+        events: list[Event],
+        acked: dict[tuple[int, int], float],
+        closed: list[tuple[Any, ...]],
+    ) -> None:
+        """An item as events, and as packets of the recording."""
+        self._out += _ITEM_COST
+        kind, connection = item[:2]
+        recorder = self._recorder
+        if kind in {_DATA, _SENT}:
+            _, _, direction, time, data = item
+            if recorder is not None:
+                # What a side sent is on its own leg; what was sent on is on the other one.
+                own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
+                recorder.data(connection, own if kind == _DATA else 1 - own, direction, time, data)
+            if self._judged(kind, direction):
+                events.append(Data(connection, direction, time, data))
+                key = connection, direction
+                self._heard[key] = self._heard.get(key, 0) + len(data)
+                acked[key] = time
+        elif kind == _OPEN:
+            _, _, time, client, server, secure = item
+            names = address_text(client), address_text(server)
+            via = ("tcp", secure) if secure else ("tcp",)
+            events.append(Opened(connection, time, *names, client[1], server[1], True, via))
+            if recorder is not None:
+                recorder.opened(connection, time, *names)
+        elif kind == _CLOSE:
+            _, _, time, how, by = item
+            # What was read is acknowledged: otherwise the writes in it would be taken for lost.
+            events += self._acknowledged({key: time for key in acked if key[0] == connection})
+            events.append(Closed(connection, time, how, by, (True, True)))
+            for direction in (CLIENT, SERVER):
+                acked.pop((connection, direction), None)
+                self._heard.pop((connection, direction), None)
+            closed.append(item)
+        elif kind == _SKIPPED:
+            _, _, direction, time, what, missing = item
+            if recorder is not None:
+                own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
+                recorder.missing(connection, own if what == _DATA else 1 - own, direction, missing, OVERLOAD)
+            if self._judged(what, direction):
+                events.append(Gap(connection, direction, time, missing, OVERLOAD))
+                self._heard[connection, direction] = self._heard.get((connection, direction), 0) + missing
+        elif connection:
+            _, _, direction, time, fact, detail = item
+            events.append(Told(connection, direction, time, fact, detail))
+        else:
+            self._refusal(item[4], item[5])
+
+    def _judged(self, kind: int, direction: int) -> bool:
+        """Is this the copy that the analysis gets?"""
+        return kind == (_SENT if self._edits and direction == SERVER else _DATA)
+
+    def _acknowledged(self, acked: dict[tuple[int, int], float]) -> list[Event]:
+        """The TCP of this machine has taken the bytes in: whoever sent them knows that."""
+        return [Acked(*key, time, self._heard.get(key, 0)) for key, time in acked.items()]
+
+    def _analyse(
+        self, events: list[Event], acked: dict[tuple[int, int], float], closed: list[tuple[Any, ...]]
+    ) -> None:
+        """Feed what was collected, show what comes of it, and end the recording of what was closed."""
+        events += self._acknowledged(acked)
+        records: list[Record] = []
+        if events and self._failures < FAILURES_MAX:
+            try:
+                records = self._analyser.feed(events)
+            except Exception as error:
+                self._failed(error)
+        events.clear()
+        self.record(records)
+        if self._recorder is not None:
+            for _, connection, time, how, by in closed:
+                self._recorder.closed(connection, time, how, by)
+            if self._recorder.failed is not None and not self._unrecorded:
+                self._unrecorded = True
+                self._alert(f"the recording ended: {self._recorder.failed}")
+        if records and self.broken is None:
+            try:
+                self._show(records)
+            except BaseException as error:
+                self.broken = error
+                self.on_broken()
+
+    def record(self, records: list[Record]) -> None:
+        """What the records say about connections becomes comments of the recording."""
+        if self._recorder is None:
+            return
+        from blynkscope.render.notices import said
+
+        for record in records:
+            if isinstance(record, FindingRecord):
+                self._recorder.note(record.stream, f"{record.id} {record.title}")
+            elif isinstance(record, StreamRecord) and record.kind == "proxy":
+                self._recorder.note(record.stream, said(record).text)
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            self._alert(f"the analysis failed ({type(error).__name__}: {error}); the relay goes on. Please report this.")
+        if self._failures >= FAILURES_MAX:
+            self._alert("the analysis failed too often and is given up; the relay goes on")
+
+    def _refusal(self, kind: str, detail: dict[str, Any]) -> None:
+        """A client that the proxy did not take belongs to no stream."""
+        from blynkscope.render.proxied import refusal
+
+        self._alert(refusal(kind, detail))
