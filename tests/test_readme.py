@@ -27,7 +27,7 @@ RUNS_THE_TESTS = "bash tests/run"
 ELISION = "…"
 
 TCPDUMP = f"""
-[ "$*" = "-i any -w - tcp port 8080" ] || {{ echo "tcpdump: other arguments: $*" >&2; exit 1; }}
+[ "$*" = "-i any -U -w - tcp port 8080" ] || {{ echo "tcpdump: other arguments: $*" >&2; exit 1; }}
 exec cat '{ROOT}/captures/01a_hw_plain_pyBlynkLib020.pcap'
 """
 

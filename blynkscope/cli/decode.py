@@ -71,7 +71,7 @@ def command(
     """Read captures and logs: say what was said and what went wrong.
 
     FILE is a capture (pcap or pcapng), a debug log or serial output as it was pasted, or raw bytes, each plain or gzip,
-    from a file, a pipe, or - for standard input (tcpdump -w - | blynkscope decode -), which is also read without FILE.
+    from a file, a pipe, or - for standard input (tcpdump -U -w - | blynkscope decode -), which is also read without FILE.
     Several files are one run.
     """
     if not files:
@@ -79,8 +79,9 @@ def command(
             raise click.UsageError("name a capture or a log, or - to read standard input")
         files = ("-",)
     inputs = (*files, *([log] if log else []))
-    options.spare_inputs(output, inputs)
-    options.spare_inputs(record, inputs)
+    if record is not None and str(record) == "-":
+        raise click.UsageError("--record needs the name of a file: standard output is for the records")
+    options.spare_inputs((output, record), (*inputs, *keylog))
     opener = engine.opener(engine_, wpa, decode_as, keylog)
     if log and (len(files) > 1 or files == ("-",)):
         raise click.UsageError("--log goes with one capture in a file: it is read twice")

@@ -52,7 +52,7 @@ def command(
     from blynkscope.render.redact import Redactor
     from blynkscope.render.safe import safe
 
-    options.spare_inputs(output, [source])
+    options.spare_inputs([output], [source])
     parsed = _parsed(source)
     for note in parsed.notes:
         click.echo(f"note: {safe(note)}", err=True)

@@ -141,8 +141,7 @@ def command(
         raise click.UsageError("--keep goes with --rotate-size or --rotate-time")
     if len(set(wanted)) < len(wanted):
         raise click.UsageError("an interface is named twice")
-    if write is not None and output is not None and write.absolute() == output.absolute():
-        raise click.UsageError("-w and --output name the same file")
+    options.spare_inputs((output, write), keylog)
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
     from blynkscope.cli.showing import Shown, collect_seldom

@@ -11,6 +11,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
+from blynkscope.cli import keys
 from blynkscope.errors import EnvironmentProblem
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,7 +26,7 @@ output = click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write to FILE, not to stdout.",
+    help="Write to FILE, not to stdout (which is - too).",
 )
 color = click.option(
     "--color", type=click.Choice(COLORS), default="auto", show_default=True, help="NO_COLOR counts as never."
@@ -63,17 +64,25 @@ def common(function: F) -> F:
     return function
 
 
-def spare_inputs(path: Path | None, inputs: Iterable[str]) -> None:
-    """Refuse to write over what is about to be read.
+def spare_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is about to be read, or into one file twice.
+
+    The key log that the environment names is an input too: keys cannot be made again.
 
     Raises:
-        UsageError: The output is one of the inputs.
+        UsageError: An output is one of the inputs, or two outputs are the same.
     """
-    if path is None or not path.is_file():
-        return
-    for name in inputs:
-        if os.path.isfile(name) and path.samefile(name):
-            raise click.UsageError(f"{name} is an input: choose another file for the output")
+    read = [*map(str, inputs), os.environ.get(keys.VARIABLE, "")]
+    written: set[str] = set()
+    for path in outputs:
+        if path is None or str(path) == "-":
+            continue
+        if os.path.realpath(path) in written:
+            raise click.UsageError(f"{path} is named for two outputs: choose another file for one of them")
+        written.add(os.path.realpath(path))
+        for name in read:
+            if os.path.isfile(name) and path.is_file() and path.samefile(name):
+                raise click.UsageError(f"{name} is an input: choose another file for the output")
 
 
 class TextOutput(click.File):
@@ -97,7 +106,7 @@ def opened(path: Path | None) -> Iterator[IO[Any]]:
     Raises:
         EnvironmentProblem: The file cannot be written.
     """
-    if path is None:
+    if path is None or str(path) == "-":
         yield sys.stdout
         return
     try:

@@ -80,7 +80,7 @@ def _refuse(source: str, output: str, format_: str) -> None:
             raise click.UsageError("the count as JSON goes to standard output: name a file for the capture")
         return
     path = Path(output)
-    options.spare_inputs(path, [source])
+    options.spare_inputs([path], [source])
     with suppress(OSError):
         if stat.S_ISCHR(path.stat().st_mode) and path.resolve() != Path(os.devnull).resolve():
             raise click.UsageError(f"{output} is a terminal or another device: name a file")
