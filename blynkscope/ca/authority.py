@@ -117,6 +117,11 @@ class Authority:
         return cls(folder, certificate, key, created=True, clock=clock)
 
     @property
+    def private_path(self) -> Path:
+        """The file with the key, which is shown to nobody."""
+        return self.folder / PRIVATE_FILE
+
+    @property
     def certificate_path(self) -> Path:
         """The file with the certificate (PEM), for programs that want a path."""
         return self.folder / PUBLIC_FILE

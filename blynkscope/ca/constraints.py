@@ -13,9 +13,9 @@ Who wants a limit on names too gives it when the CA is made (`blynkscope ca rene
 | mbedTLS 2.28 (ESP32) | root cannot be read, error -0x2562 | ignored | host names |
 | BearSSL 0.6 (ESP8266) | ignored: keeps name and key of a root only | ignored | host names |
 
-So it is not marked critical, against the letter of RFC 5280. And an address in writing counts as a host name as well, for
-the stacks of the last column. For a network that cannot be said in a constraint: with one, those stacks find no name that
-fits when the sketch has an address, where single addresses work everywhere.
+So it is not marked critical, against the letter of RFC 5280. And an address in writing counts as a host name as well,
+for the stacks of the last column. Of a whole network that cannot be said in a constraint: with one, those stacks find
+no name that fits when the sketch has an address, where single addresses work everywhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Certificates and keys as they are made: the root, and a leaf for the names of a server.
 
-One root with RSA 2048 signs both kinds of leaf, so that firmware needs one certificate and no more. Old stacks verify RSA
-only and could not use an EC root; for the few that are built without RSA there is `--cert` and `--key`. The RSA leaf
-serves all key exchanges from TLS 1.0 on, the EC leaf the suites with ECDSA.
+One root with RSA 2048 signs both kinds of leaf, so that firmware needs one certificate and no more. Old stacks verify
+RSA only and could not use an EC root; for the few that are built without RSA there is `--cert` and `--key`. The RSA
+leaf serves all key exchanges from TLS 1.0 on, the EC leaf the suites with ECDSA.
 """
 
 from __future__ import annotations

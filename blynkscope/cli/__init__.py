@@ -19,6 +19,7 @@ COMMANDS = {
     "hexdump": ("blynkscope.cli.hexdump", "Take pasted bytes apart, field by field."),
     "redact": ("blynkscope.cli.redact", "Write a capture or log for sharing, without its secrets."),
     "wireshark": ("blynkscope.cli.wireshark", "Write a dissector for Wireshark and tshark."),
+    "ca": ("blynkscope.cli.ca", "The certificate authority of the proxy, for firmware that is to trust it."),
     "codes": ("blynkscope.cli.codes", "List the commands and status codes of the protocol."),
     "explain": ("blynkscope.cli.explain", "A page on a command, a status, a number or a finding."),
     "filters": ("blynkscope.cli.filters", "The keys and words of filter expressions."),

@@ -41,7 +41,7 @@ from blynkscope.render.formats import FORMATS
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.pcapng",
-    help="Also write the conversation as a capture: decrypted, reassembled, with the findings as comments. It holds "
+    help="Also write the Blynk frames as a capture: decrypted, reassembled, with the findings as comments. It holds "
     "tokens and passwords as the input does; blynkscope redact cleans it.",
 )
 @engine.options
@@ -154,3 +154,5 @@ def recorded(path: Path | None, files: tuple[str, ...]) -> Iterator[Any]:
         recorder = Recorder(cast(BinaryIO, stream), name=files[0] if len(files) == 1 else f"{len(files)} files")
         yield recorder
         recorder.close()
+    without = f"; {recorder.left_out} messages of HTTP and MQTT are left out" if recorder.left_out else ""
+    say(f"{path}: {recorder.frames} Blynk frames recorded{without}")

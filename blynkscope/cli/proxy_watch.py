@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from blynkscope.analysis.analyser import Analyser
@@ -26,7 +26,9 @@ _BATCH_BYTES = 256 * 1024
 _BATCH_ITEMS = 2048
 """What is analysed at once, so that lines appear steadily."""
 FAILURES_MAX = 10
-"""Batches on which the analysis may fail before it is given up."""
+"""Connections on which the analysis may fail before it is given up."""
+REFUSALS_TOLD = 20
+"""Refused clients that are told one by one: a port scan has thousands."""
 OVERLOAD = "proxy overload"
 _OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL = range(7)
 
@@ -86,6 +88,9 @@ class Watch:
         # Of the thread: bytes of each direction so far.
         self._heard: dict[tuple[int, int], int] = {}
         self._failures = 0
+        self._fed = 0
+        self._spoilt: set[int] = set()
+        self._refusals = 0
         self._unrecorded = False
         self._wake = threading.Event()
         self._ending = threading.Event()
@@ -269,9 +274,11 @@ class Watch:
         """Feed what was collected, show what comes of it, and end the recording of what was closed."""
         events += self._acknowledged(acked)
         records: list[Record] = []
-        if events and self._failures < FAILURES_MAX:
+        waiting = iter(events)
+        while self._failures < FAILURES_MAX:
             try:
-                records = self._analyser.feed(events)
+                records += self._analyser.feed(self._sound(waiting))
+                break
             except Exception as error:
                 self._failed(error)
         events.clear()
@@ -301,10 +308,21 @@ class Watch:
             elif isinstance(record, StreamRecord) and record.kind == "proxy":
                 self._recorder.note(record.stream, said(record).text)
 
+    def _sound(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The events of connections on which the analysis did not fail yet."""
+        for event in events:
+            self._fed = getattr(event, "stream", 0)
+            if self._fed not in self._spoilt:
+                yield event
+
     def _failed(self, error: Exception) -> None:
+        # Its text may hold what was on the wire.
         self._failures += 1
-        if self._failures == 1:
-            self._alert(f"the analysis failed ({type(error).__name__}: {error}); the relay goes on. Please report this.")
+        self._spoilt.add(self._fed)
+        self._alert(
+            f"the analysis of connection {self._fed} failed ({type(error).__name__}) and is given up; the relay goes on. "
+            "Please report this."
+        )
         if self._failures >= FAILURES_MAX:
             self._alert("the analysis failed too often and is given up; the relay goes on")
 
@@ -312,4 +330,8 @@ class Watch:
         """A client that the proxy did not take belongs to no stream."""
         from blynkscope.render.proxied import refusal
 
-        self._alert(refusal(kind, detail))
+        self._refusals += 1
+        if self._refusals <= REFUSALS_TOLD:
+            self._alert(refusal(kind, detail))
+            if self._refusals == REFUSALS_TOLD:
+                self._alert("further refused clients are counted only")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import BinaryIO
 
-from blynkscope.analysis.records import FindingRecord, FrameRecord, Observed, Record, StreamRecord
+from blynkscope.analysis.records import FindingRecord, FrameRecord, MessageRecord, Observed, Record, StreamRecord
 from blynkscope.export.synthetic import CLIENT, SERVER, Connection, Endpoint, endpoint
 from blynkscope.export.wrapping import WEB_PATH, frame_bytes, upgrade_answer, upgrade_request, web_message
 from blynkscope.protocol import limits
@@ -107,6 +107,8 @@ class Recorder:
         self._now = 0.0
         self.frames = 0
         """Frames that were recorded."""
+        self.left_out = 0
+        """Messages of other protocols, which are not recorded."""
 
     def records(self, records: Sequence[Record]) -> None:
         """Take a batch of the analysis in: all records of the run, unfiltered, in their order."""
@@ -117,6 +119,8 @@ class Recorder:
                 self._happened(record)
             elif isinstance(record, FindingRecord):
                 self._finding(record)
+            elif isinstance(record, MessageRecord):
+                self.left_out += 1
         while self._held and (self._bytes > HELD_BYTES_MAX or len(self._held) > HELD_MAX):
             self._write(self._held.popleft())
 
