@@ -126,12 +126,7 @@ class Analyser:
 
     def _secrets(self, event: Secrets) -> None:
         """Key log lines in the capture itself."""
-        run = self.run
-        if run.keys is None:
-            from blynkscope.wire.keylog import KeyLog
-
-            run.keys = KeyLog()
-        run.keys.add(event.data)
+        self.run.keys.add(event.data)
 
     def next_source(self) -> None:
         """A further source follows, whose streams are numbered from 1 again; in the records they go on."""

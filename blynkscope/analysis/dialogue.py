@@ -144,11 +144,11 @@ class Dialogue(Standing):
             if targeted:
                 key = target + b"\0" + key
             state = SENT if end > acked else DELIVERED
-            write = Write(n, message_id, end, time, direction, key, values, state, state, None, None, False)
+            pin = find_pin(key) or pins.new_pin(key)
+            write = Write(n, message_id, end, time, direction, pin.key, values, state, state, None, None, False)
             if not direction or not self._roles_known:
                 remember(write)
             wait_for_ack(write)
-            pin = find_pin(key) or pins.new_pin(key)
             last, pin.last = pin.last, write
             if raised:
                 add(Observed(facts, n, time, _HW, message_id, word, body, None, None, state, _ids(raised)))

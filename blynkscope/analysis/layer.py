@@ -69,8 +69,7 @@ class Layer:
 
     def delivered(self, upto: int) -> int | None:
         """The inner offset that was delivered when all its own bytes below `upto` were; None where nothing new was."""
-        if upto > self._acked:
-            self._acked = upto
+        self._acked = max(self._acked, upto)
         marks, inner = self._marks, None
         while marks and marks[0][0] <= upto:
             inner = marks.popleft()[1]

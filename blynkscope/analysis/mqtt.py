@@ -179,6 +179,7 @@ class MqttTalk:
         if lane.direction == CLIENT or not self._blynk:
             return
         self._stream.session.login_answered(INVALID_TOKEN if fields["code"] else SUCCESS, time)
+        self._stream.evidence.server(Era.IOT, FAIR, "the server answers a login by MQTT, as Blynk IoT alone does")
         beat = fields.get("properties", {}).get("server_keep_alive")
         if beat and not fields["code"]:
             self._stream.heartbeat.announced = float(beat)

@@ -61,13 +61,15 @@ class Write(msgspec.Struct, gc=False, eq=False):
 class Pin:
     """One pin of a stream: its last write while that is open, and the client's writes that were not confirmed.
 
+    `key` names it; the writes that are remembered share it instead of holding one each.
     `states` counts those by final state, `frames` lists the first of them. `writes` counts the writes of both
     sides that are final; `settled` is the last of these.
     """
 
-    __slots__ = ("frames", "last", "room", "settled", "states", "writes")
+    __slots__ = ("frames", "key", "last", "room", "settled", "states", "writes")
 
-    def __init__(self) -> None:
+    def __init__(self, key: bytes) -> None:
+        self.key = key
         self.last: Write | None = None
         self.states: dict[str, int] = {}
         self.frames: list[int] = []
@@ -113,11 +115,11 @@ class Pins:
             gone = pins.pop(oldest)
             if gone.last is not None:
                 self.finish(gone, gone.last)
-            rest = pins.setdefault(b"", Pin())
+            rest = pins.setdefault(b"", Pin(b""))
             for state, count in gone.states.items():
                 rest.states[state] = rest.states.get(state, 0) + count
             rest.frames = (rest.frames + gone.frames)[: limits.PROVING_FRAMES_MAX]
-        pin = pins[key] = Pin()
+        pin = pins[key] = Pin(key)
         return pin
 
     def delivered(self, lane: int, upto: int, time: float | None) -> None:

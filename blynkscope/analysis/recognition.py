@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from blynkscope.analysis.dialogue import Dialogue
@@ -45,7 +46,7 @@ class Recognition(Dialogue):
         if rest is not None:
             self._items(lane, framer.feed_rest(rest, time))
             if framer.buffered > limits.HEAVY_BUFFER:
-                self.run.weigh(self, lane)
+                self.run.weigh(framer, partial(self.drop_buffer, lane, time))
 
     def _missing(self, lane: Lane, missing: int | None, time: float | None) -> None:
         """Innermost bytes are missing; None where nobody knows how many."""

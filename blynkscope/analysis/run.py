@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from blynkscope.analysis.catalogue import CATALOGUE, RANK, Severity
 from blynkscope.analysis.devices import Devices
@@ -15,11 +15,15 @@ from blynkscope.analysis.relays import Relays
 from blynkscope.analysis.rule import Hooks
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect, Era
+from blynkscope.wire.keylog import KeyLog
 
-if TYPE_CHECKING:
-    from blynkscope.analysis.lane import Lane
-    from blynkscope.analysis.recognition import Recognition
-    from blynkscope.wire.keylog import KeyLog
+
+class Holder(Protocol):
+    """Holds bytes of what is incomplete: a framer, the reader of a layer."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are held."""
 
 
 class Run:
@@ -33,8 +37,8 @@ class Run:
     def __init__(self, dialect: Dialect | None, era: Era | None, keys: KeyLog | None = None) -> None:
         self.dialect = dialect
         self.era = era
-        self.keys = keys
-        """What opens TLS; None where no key log was given."""
+        self.keys = keys if keys is not None else KeyLog(given=False)
+        """What opens TLS: the key log that was given, and secrets that the input carries."""
         self.frames = 0
         self.messages = 0
         """Messages of other protocols so far."""
@@ -54,7 +58,7 @@ class Run:
         self.severities: Counter[str] = Counter()
         self.told: Counter[str] = Counter()
         """Findings so far, by id."""
-        self._heavy: dict[Lane, tuple[Recognition, int]] = {}
+        self._heavy: dict[Holder, Callable[[], None]] = {}
 
     def finding(
         self, name: str, *, stream: int | None, frames: Iterable[int], count: int, detail: str, fix: str | None = None,
@@ -86,19 +90,21 @@ class Run:
         least = RANK[Severity(severity)]
         return any(count and RANK[Severity(name)] >= least for name, count in self.severities.items())
 
-    def weigh(self, stream: Recognition, lane: Lane) -> None:
-        """A direction holds a large incomplete frame: keep all of them together within the limit."""
+    def weigh(self, holder: Holder, drop: Callable[[], None]) -> None:
+        """Something holds much that is incomplete: keep all of them together within the limit.
+
+        Args:
+            holder: What holds it.
+            drop: Makes it give that up.
+        """
         heavy = self._heavy
-        heavy[lane] = (stream, lane.framer.buffered if lane.framer else 0)
+        heavy[holder] = drop
         total = 0
-        for one, (owner, _) in list(heavy.items()):
-            size = one.framer.buffered if one.framer else 0
+        for one in list(heavy):
+            size = one.buffered
             if size <= limits.HEAVY_BUFFER:
                 del heavy[one]
-            else:
-                heavy[one] = (owner, size)
-                total += size
+            total += size
         if total > limits.TOTAL_BUFFER_MAX:
-            victim, (owner, _) = max(heavy.items(), key=lambda entry: entry[1][1])
-            del heavy[victim]
-            owner.drop_buffer(victim, None)
+            victim = max(heavy, key=lambda one: one.buffered)
+            heavy.pop(victim)()

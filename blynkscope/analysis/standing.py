@@ -134,7 +134,7 @@ class Standing:
         self.run.devices.logged_in(self, token, n)  # type: ignore[arg-type]
         if lane.dialect is Dialect.HARDWARE and not self.direct:
             era = era_of_token(token)
-            form = "hex digits only" if era is Era.LEGACY else "letters of both cases"
+            form = "hex digits only" if era is Era.LEGACY else "not only hex digits"
             self.evidence.device(era, WEAK, f"the token's form ({form})")
             if cmd == commands.LOGIN:
                 self.evidence.device(Era.LEGACY, WEAK, "the device logs in with MSG_LOGIN, as old libraries do")

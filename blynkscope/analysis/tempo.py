@@ -59,13 +59,21 @@ class Tempo:
 
     def _settle(self) -> None:
         """The seconds go to the buckets, all but the last one, which is still being counted."""
-        seconds = self._seconds
+        seconds, buckets = self._seconds, self._buckets
         last = max(seconds)
         for second, count in sorted(seconds.items()):
-            if second != last:
-                if count > self._peak[0]:
-                    self._peak = count, second
-                self._buckets, self.bucket = _put(self._buckets, self.bucket, max(second, 0), count)
+            if second == last:
+                continue
+            if count > self._peak[0]:
+                self._peak = count, second
+            place = second // self.bucket if second > 0 else 0
+            if place < len(buckets):
+                buckets[place] += count
+            elif place == len(buckets) < BUCKETS:
+                buckets.append(count)
+            else:
+                buckets, self.bucket = _put(buckets, self.bucket, max(second, 0), count)
+        self._buckets = buckets
         self._seconds = {last: seconds[last]}
 
     @property

@@ -6,12 +6,14 @@ first bytes of a connection, and goes to the next layer or is cut into frames.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.lane import Lane
 from blynkscope.analysis.layer import Layer
 from blynkscope.analysis.recognition import Recognition
 from blynkscope.analysis.run import Run
+from blynkscope.protocol import limits, paths
 from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT, Opened
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 LAYERS_MAX = 6
 """A tunnel (CONNECT), TLS, HTTP, WebSocket and MQTT inside each other; nothing real is deeper."""
-_PATHS = {"/websockets": Dialect.HARDWARE, "/dashws": Dialect.WEB}
 _SILENT = frozenset({"tls-change-cipher", "tls-application-data", "ws-ping", "ws-pong"})
 """Facts that rules may want and no reader does."""
 
@@ -36,7 +37,7 @@ _SILENT = frozenset({"tls-change-cipher", "tls-application-data", "ws-ping", "ws
 class Unwrapping(Recognition):
     """Opens the layers around what is said on one stream."""
 
-    __slots__ = ("_mqtt", "_secured", "talks", "tls")
+    __slots__ = ("_http", "_mqtt", "_secured", "talks", "tls")
 
     def __init__(self, run: Run, opened: Opened) -> None:
         super().__init__(run, opened)
@@ -45,6 +46,8 @@ class Unwrapping(Recognition):
         """The directions as TLS names them: that of the ClientHello first."""
         self.talks: list[HttpTalk | MqttTalk] = []
         """They put the messages of other protocols into words."""
+        self._http: list[Any] = []
+        """What the two directions of an HTTP connection tell each other, for each tunnel that is inside another."""
         self._mqtt: Any = None
 
     # --- bytes ---
@@ -55,11 +58,20 @@ class Unwrapping(Recognition):
         if layer.reader is not None:
             for piece in layer.reader.feed(data, time):
                 self._piece(lane, level, piece)
+            if layer.reader.buffered > limits.HEAVY_BUFFER:
+                self.run.weigh(layer.reader, partial(self._drop, lane, level, time))
         elif layer.side is not None and (plain := layer.side.whole(data)) is not None:
             # The short way of what `feed` would give as one Content.
             self._content(lane, level, plain, time, layer.side.at)
         elif self.tls is not None:
             self._secure(self.tls.feed(self._secured.index(lane), data, time))
+
+    def _drop(self, lane: Lane, level: int, time: float | None) -> None:
+        """Give up what the reader of a layer holds, because all together hold too much."""
+        reader = lane.layers[level].reader
+        assert reader is not None
+        for piece in reader.drop(time):
+            self._piece(lane, level, piece)
 
     def _inside(self, lane: Lane, level: int, data: bytes, time: float | None) -> None:
         if level < len(lane.layers):
@@ -180,11 +192,14 @@ class Unwrapping(Recognition):
 
     def _open_http(self, lane: Lane) -> None:
         from blynkscope.analysis.http import HttpTalk
-        from blynkscope.wire.http import HttpReader
+        from blynkscope.wire.http import HttpReader, HttpShared
 
+        depth = sum(layer.kind == "http" for layer in lane.layers)
+        if depth == len(self._http):
+            self._http.append(HttpShared())
         if not any(isinstance(talk, HttpTalk) for talk in self.talks):
             self.talks.append(HttpTalk(self))  # type: ignore[arg-type]
-        self._put(lane, Layer("http", HttpReader(lane.direction == CLIENT), linear=True))
+        self._put(lane, Layer("http", HttpReader(lane.direction == CLIENT, self._http[depth]), linear=True))
 
     def _open_mqtt(self, lane: Lane) -> None:
         from blynkscope.analysis.mqtt import MqttTalk
@@ -209,7 +224,7 @@ class Unwrapping(Recognition):
         elif layer.kind == "websocket":
             self._inner(lane, "websocket")
             dialect = layer.known["dialect"]
-            if dialect == "mqtt":
+            if dialect == paths.MQTT:
                 lane.guess = recognise.MQTT
                 self._open_mqtt(lane)
             elif dialect is Dialect.WEB:
@@ -231,8 +246,7 @@ class Unwrapping(Recognition):
         request, answer = self._agreed(self.client), self._agreed(self.server)
         path = str(request.get("path") or "").rstrip("/")
         protocol = str(answer.get("subprotocol") or request.get("subprotocol") or "")
-        dialect: Any = "mqtt" if protocol.startswith("mqtt") or path == "/mqtt" else _PATHS.get(path)
-        dialect = self.run.dialect or dialect
+        dialect = self.run.dialect or paths.spoken(path, protocol)
         # Where nothing of the server is in the input, what the client offered may have been granted.
         extensions = answer.get("extensions") if answer else request.get("extensions")
         if all(layer.kind != "websocket" for layer in lane.peer.layers):

@@ -147,6 +147,11 @@ class Authority:
         return self.certificate.fingerprint(hashes.SHA1()).hex(":").upper()  # noqa: S303 - a name, no protection
 
     @property
+    def bits(self) -> int:
+        """Size of the root's RSA key."""
+        return self._key.key_size
+
+    @property
     def not_before(self) -> datetime:
         """When the root begins to be valid."""
         return self.certificate.not_valid_before_utc

@@ -28,6 +28,7 @@ _WRITE_FLAGS = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_FOLDER_MODE = 0o700
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -61,16 +62,18 @@ class Store:
                     f"{shown} is a symbolic link, which is not followed: remove it, then `blynkscope ca renew`"
                 ) from error
             raise EnvironmentProblem(f"cannot read {shown}: {error.strerror or error}") from error
-        with os.fdopen(handle, "rb") as stream:
+        try:
             about = os.fstat(handle)
             if not stat.S_ISREG(about.st_mode):
                 raise EnvironmentProblem(f"{shown} is no file: remove it, then `blynkscope ca renew`")
             if private and _POSIX:
                 self._keep_private(handle, about, shown)
-            try:
+            with os.fdopen(handle, "rb", closefd=False) as stream:
                 return stream.read(FILE_MAX)
-            except OSError as error:
-                raise EnvironmentProblem(f"cannot read {shown}: {error.strerror or error}") from error
+        except OSError as error:
+            raise EnvironmentProblem(f"cannot read {shown}: {error.strerror or error}") from error
+        finally:
+            os.close(handle)
 
     def _keep_private(self, handle: int, about: os.stat_result, shown: Path) -> None:
         if about.st_uid not in {self._owner, os.geteuid()}:
@@ -92,9 +95,7 @@ class Store:
         """
         with self._beside(name, data, mode) as made:
             try:
-                os.link(
-                    made, self._name(name), src_dir_fd=self._handle, dst_dir_fd=self._handle, follow_symlinks=False
-                ) if _POSIX else os.rename(made, self._name(name))
+                self._link(made, name)
             except FileExistsError:
                 return False
             except OSError as error:
@@ -103,6 +104,13 @@ class Store:
                     raise EnvironmentProblem(self._cannot_write(name, error)) from error
                 os.replace(made, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
             return True
+
+    def _link(self, made: str, name: str) -> None:
+        """Give a file its name, unless that is taken: the one step that only one of several processes can do."""
+        if _POSIX:
+            os.link(made, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        else:
+            os.rename(made, self._name(name))
 
     def replace(self, name: str, data: bytes, *, mode: int) -> None:
         """Write a file, over one that may be there.
@@ -153,9 +161,9 @@ def opened(path: Path) -> Iterator[Store]:
         EnvironmentProblem: It cannot be made or is refused; the text says what to do.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
+            path.mkdir(mode=_FOLDER_MODE)
         if not _POSIX:
             # Windows: the user's configuration is the user's by the rights that its profile folder has.
             if not path.is_dir() or path.is_symlink():
@@ -164,20 +172,25 @@ def opened(path: Path) -> Iterator[Store]:
             return
         handle = os.open(path, _FOLDER_FLAGS)
     except OSError as error:
-        if path.is_symlink():
+        if os.path.islink(path):
             text = f"{path} is a symbolic link, which is not followed: remove it, or make it a folder of mode 700"
-        elif path.exists() and not path.is_dir():
+        elif os.path.exists(path) and not os.path.isdir(path):
             text = f"{path} is no folder: remove it, the CA is made there"
         else:
             text = f"cannot open the folder of the CA, {path}: {error.strerror or error}"
         raise EnvironmentProblem(text) from error
     try:
-        yield _checked(path, handle)
+        store, is_private = _checked(path, handle)
+        yield store
+        # Only now: who is told that others could read the key has to be told again until that is settled.
+        if not is_private:
+            _close(path, handle)
     finally:
         os.close(handle)
 
 
-def _checked(path: Path, handle: int) -> Store:
+def _checked(path: Path, handle: int) -> tuple[Store, bool]:
+    """The store, and whether its folder has the mode that it should have."""
     about = os.fstat(handle)
     if about.st_uid != os.geteuid() and os.geteuid() != 0:
         raise EnvironmentProblem(
@@ -190,10 +203,12 @@ def _checked(path: Path, handle: int) -> Store:
             " `blynkscope ca renew`"
         )
     store = Store(path, handle, about.st_uid)
-    if about.st_mode & _OPEN_TO_OTHERS:
-        store.was_open = bool(about.st_mode & (stat.S_IXGRP | stat.S_IXOTH))
-        try:
-            os.fchmod(handle, 0o700)
-        except OSError as error:
-            raise EnvironmentProblem(f"cannot close {path} to others: {error.strerror or error}") from error
-    return store
+    store.was_open = bool(about.st_mode & (stat.S_IXGRP | stat.S_IXOTH))
+    return store, stat.S_IMODE(about.st_mode) == _FOLDER_MODE
+
+
+def _close(path: Path, handle: int) -> None:
+    try:
+        os.fchmod(handle, _FOLDER_MODE)
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot close {path} to others: {error.strerror or error}") from error

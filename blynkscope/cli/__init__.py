@@ -16,6 +16,7 @@ from blynkscope.errors import BlynkscopeError, EnvironmentProblem, FilterError
 COMMANDS = {
     "decode": ("blynkscope.cli.decode", "Read captures: annotated frames and findings."),
     "live": ("blynkscope.cli.live", "Sniff behind a network interface: the same, as it happens."),
+    "proxy": ("blynkscope.cli.proxy", "Sit between a device and its server: show, hold, change, break frames."),
     "hexdump": ("blynkscope.cli.hexdump", "Take pasted bytes apart, field by field."),
     "redact": ("blynkscope.cli.redact", "Write a capture or log for sharing, without its secrets."),
     "wireshark": ("blynkscope.cli.wireshark", "Write a dissector for Wireshark and tshark."),

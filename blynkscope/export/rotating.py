@@ -30,10 +30,15 @@ class Rotating:
         path: Where to.
         force: Write over a file that exists; a link is taken away, not followed.
 
+    Attributes:
+        mode: As that of a binary stream, which it can stand for.
+
     Raises:
         ExistsError: The file exists.
         EnvironmentProblem: It cannot be written.
     """
+
+    mode = "wb"
 
     def __init__(self, path: Path, *, force: bool = False) -> None:
         self._first = path

@@ -75,6 +75,10 @@ class StreamingRecorder:
 
     # --- what happens ---
 
+    def listens(self, proxy: str) -> None:
+        """Where the proxy listens, where that was not known yet."""
+        self._proxy = endpoint(proxy)
+
     def opened(self, number: int, time: float, client: str, server: str) -> None:
         """A connection begins.
 

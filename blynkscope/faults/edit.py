@@ -9,9 +9,10 @@ import construct as con
 
 from blynkscope.faults.model import Corrupt, Edit, Replace, SetBody, SetStatus
 from blynkscope.protocol import commands
-from blynkscope.protocol.bodies import OPERATIONS, WHOLE_KEYS
+from blynkscope.protocol.bodies import EMAIL, OPERATIONS, WHOLE_KEYS
 from blynkscope.protocol.frames import Frame, build
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.schema import Body
 
 _PROPERTY_LETTER = "V"
 _MAIL_PARTS = ("to", "subject", "text")
@@ -125,7 +126,7 @@ def replaced(dialect: Dialect, cmd: int, body: bytes, edit: Replace) -> bytes:
         raise Unfit(f"command {cmd} is not known, so its body has no fields: use body")
     try:
         parsed = row.body.parse(body)
-        checks = [_put(parsed, name, values) for name, values in edit.fields]
+        checks = [_put(row.body, parsed, name, values) for name, values in edit.fields]
         made = row.body.build(parsed)
         again = row.body.parse(made)
         if all(_held(again, inner, key) == wanted for inner, key, wanted in checks):
@@ -139,12 +140,13 @@ def _held(parsed: Any, inner: bool, key: str) -> Any:
     return (parsed.detail if inner else parsed)[key]
 
 
-def _put(parsed: Any, name: str, values: tuple[str, ...]) -> tuple[bool, str, Any]:
+def _put(body: Body, parsed: Any, name: str, values: tuple[str, ...]) -> tuple[bool, str, Any]:
     """Set one field of a parsed body; returns where, and what must be there when the body is read again."""
     name = name.removeprefix("fields.")
     raw = [value.encode() for value in values]
     if "parts" in parsed:
-        parsed["parts"] = _in_parts(parsed["parts"], name, raw)
+        change = _in_mail if body is EMAIL else _in_pairs
+        parsed["parts"] = change(parsed["parts"], name, raw)
         return False, "parts", list(parsed["parts"])
     detail = parsed.get("detail")
     for inner, holder in ((True, detail), (False, parsed)):
@@ -166,7 +168,7 @@ def _located(
         pins = [_pin(value, letter) for value in values]
         if inner and "pins" in holder:
             return "pins", pins
-        if "pin" in holder and (inner or detailless(parsed)):
+        if "pin" in holder and (inner or "detail" not in parsed):
             return "pin", _single(pins, name)
         return "", None
     if name == "mode":
@@ -187,11 +189,6 @@ def _located(
     return "", None
 
 
-def detailless(parsed: Any) -> bool:
-    """Is the pin of this body its own, and not that of a bridge?"""
-    return "detail" not in parsed
-
-
 def _single(values: list[bytes], name: str) -> bytes:
     if len(values) != 1:
         raise Unfit(f"its body has one {name}, not {len(values)}")
@@ -205,8 +202,8 @@ def _pin(text: str, letter: str) -> bytes:
     return number.encode()
 
 
-def _in_parts(parts: list[bytes], name: str, values: list[bytes]) -> list[bytes]:
-    """A row of keys and values, or a mail, with another value for one of them."""
+def _in_pairs(parts: list[bytes], name: str, values: list[bytes]) -> list[bytes]:
+    """A row of keys and values with another value for one of them."""
     key = name.encode()
     if parts and parts[0] == key and name in WHOLE_KEYS:
         return [key, *values]
@@ -216,8 +213,10 @@ def _in_parts(parts: list[bytes], name: str, values: list[bytes]) -> list[bytes]
     raise Unfit(f"its body has no {name}")
 
 
-def mail_parts(parts: list[bytes], name: str, values: list[bytes]) -> list[bytes]:
+def _in_mail(parts: list[bytes], name: str, values: list[bytes]) -> list[bytes]:
     """The parts of a mail with another recipient, subject or text."""
+    if name not in _MAIL_PARTS:
+        raise Unfit(f"its body has no {name}")
     index = _MAIL_PARTS.index(name) - (0 if len(parts) >= len(_MAIL_PARTS) else 1)
     if not 0 <= index < len(parts):
         raise Unfit(f"its body has no {name}")

@@ -4,7 +4,8 @@ Rules are asked in the order of their file, about the frame as it was received. 
 the earlier ones left of it, until one lets it pass, drops it, answers it or ends the connection. A rule's parts are
 carried out in this order: edits (`status`, `body`, `replace`, `truncate`, `corrupt`, as they are written), the answer,
 the stall, the sending on (`delay`, `duplicate`, `split`, `merge`, `reorder`), the end (`close`, `reset`). `delay`
-is in front of all of them but the edits.
+is in front of all of them but the edits. A rule that asks for what a frame lacks (a status of what is no RESPONSE)
+leaves it as it is, and says so.
 
 What is sent on in one direction keeps its order: behind a frame that is delayed, later ones wait, unless `reorder` asks
 for it. A frame that no rule touches is passed on verbatim, at once or behind what waits.
@@ -13,8 +14,6 @@ for it. A frame that no rule touches is passed on verbatim, at once or behind wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import blake2s
-from random import Random
 
 from blynkscope.analysis.records import Facts, FrameRecord, Observed
 from blynkscope.faults.asked import Asked, Request
@@ -41,41 +40,13 @@ from blynkscope.faults.model import (
     StallFor,
     Truncate,
 )
+from blynkscope.faults.turn import Turn
 from blynkscope.protocol.model import Dialect, Sender
 
 SPLIT_MAX = 4096
 """Writes into which one frame is split; what is left follows as one. Frames of devices have some ten bytes."""
 
 _EDITS = {Replace: "replace", SetBody: "body", SetStatus: "status", Corrupt: "corrupt", Truncate: "truncate"}
-
-
-class _Turn:
-    """What one rule has seen of this connection: its counters and its chance."""
-
-    __slots__ = ("done", "random", "rule", "seen")
-
-    def __init__(self, rule: Rule, seed: int, connection: int) -> None:
-        self.rule = rule
-        digest = blake2s(f"{seed}\0{connection}\0{rule.name}".encode()).digest()
-        self.random = Random(int.from_bytes(digest))
-        self.seen = 0
-        self.done = 0
-
-    @property
-    def spent(self) -> bool:
-        """Can it never apply again?"""
-        return self.rule.count is not None and self.done >= self.rule.count
-
-    def falls(self) -> bool:
-        """One more frame matches: is it one of those that the rule is for?"""
-        rule = self.rule
-        self.seen += 1
-        if self.seen <= rule.after or (self.seen - rule.after - 1) % rule.every:
-            return False
-        if rule.probability < 1.0 and self.random.random() >= rule.probability:
-            return False
-        self.done += 1
-        return True
 
 
 class _Plan:
@@ -119,7 +90,7 @@ class Injector:
         self.lanes = (Lane(self, TO_SERVER), Lane(self, TO_DEVICE))
         self._opened = opened
         turns = [
-            _Turn(rule, chosen, connection)
+            Turn(rule, chosen, connection)
             for rule in rules.rules
             if rule.connections is None or connection in rule.connections
         ]
@@ -158,19 +129,16 @@ class Injector:
             turns = self._turns[direction]
             answers = self._asked[1 - direction].answered(cmd, id, dialect)
             self._asked[direction].ask(self._frames, cmd, id, self.now)
-            if turns:
-                since = self.now - self._opened
-                record = self._record(direction, plan.draft, answers)
-                for turn in turns:
-                    if (
-                        not turn.spent
-                        and _in_time(turn.rule, since)
-                        and (turn.rule.answers is None or (answers is not None and answers.cmd in turn.rule.answers))
-                        and (turn.rule.match is None or turn.rule.match(record))
-                        and turn.falls()
-                        and not self._apply(turn, direction, plan)
-                    ):
-                        break
+            since, record = self.now - self._opened, None
+            for turn in turns:
+                if not turn.concerns(since, answers.cmd if answers else None):
+                    continue
+                if turn.rule.match is not None:
+                    record = record or self._record(direction, plan.draft, answers)
+                    if not turn.rule.match(record):
+                        continue
+                if turn.falls() and not self._apply(turn, direction, plan):
+                    break
             self._send_on(direction, plan, wire)
         return self._end()
 
@@ -253,7 +221,7 @@ class Injector:
     def _tell(self, rule: Rule, action: str, direction: int, detail: str, *, failed: bool = False) -> None:
         self.out.append(Applied(rule.name, action, direction, detail, failed))
 
-    def _apply(self, turn: _Turn, direction: int, plan: _Plan) -> bool:
+    def _apply(self, turn: Turn, direction: int, plan: _Plan) -> bool:
         """Do what one rule wants; False where no further rule is to be asked."""
         rule, draft = turn.rule, plan.draft
         if rule.passes:
@@ -332,10 +300,6 @@ class Injector:
         if plan.ending is not None:
             # Behind the answer, where there is one.
             (self.lanes[1 - direction] if plan.answered else lane).put(plan.ending, plan.delay)
-
-
-def _in_time(rule: Rule, since: float) -> bool:
-    return since >= rule.begin and (rule.until is None or since < rule.until)
 
 
 def _pieces(data: bytes, size: int) -> list[bytes]:

@@ -58,7 +58,18 @@ class Lane:
         direction: 0 or 1.
     """
 
-    __slots__ = ("_told", "direction", "held", "late", "merging", "owner", "queue", "stalled_until", "timer", "timer_at")
+    __slots__ = (
+        "_told",
+        "direction",
+        "held",
+        "late",
+        "merging",
+        "owner",
+        "queue",
+        "stalled_until",
+        "timer",
+        "timer_at",
+    )
 
     def __init__(self, owner: Injector, direction: int) -> None:
         self.owner = owner
@@ -102,6 +113,9 @@ class Lane:
             own: They are the very bytes of the frame in hand, so that passing it is enough.
         """
         self.flush()
+        if isinstance(payload, Close | Reset):
+            for late in list(self.late):
+                self._join(late)
         self._put(payload, self.owner.now + delay, own=own)
 
     def frame(self, pieces: list[bytes], gap: float, delay: float, *, own: bool) -> None:
@@ -189,7 +203,7 @@ class Lane:
             self._put(piece, self.owner.now + late.delay + since)
 
     def _put(self, payload: Payload, due: float, *, own: bool = False) -> None:
-        if self.dead or self.owner.over:
+        if self._shut():
             return
         now = self.owner.now
         if not self.queue and due <= now and self.stalled_until <= now:
@@ -203,7 +217,7 @@ class Lane:
             self._tell_limit("more waits than may be held: the oldest was sent on early")
             while self.queue and (self.held + size > QUEUE_BYTES_MAX or len(self.queue) >= QUEUE_ITEMS_MAX):
                 self._shift()
-                if self.dead or self.owner.over:
+                if self._shut():
                     return
             if size > QUEUE_BYTES_MAX:
                 self._do(payload)
@@ -213,6 +227,10 @@ class Lane:
         self.queue.append((due, payload))
         self.held += size
         self._arm()
+
+    def _shut(self) -> bool:
+        """Is nothing sent here any more?"""
+        return self.dead or self.owner.over
 
     def _shift(self) -> None:
         _, payload = self.queue.popleft()

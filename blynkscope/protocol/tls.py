@@ -45,6 +45,9 @@ GROUPS = {
 }  # fmt: skip
 """Supported groups, as the IANA registry names them; curves that no one offers any more are left out."""
 
+SIGNALS = frozenset({"TLS_EMPTY_RENEGOTIATION_INFO_SCSV", "TLS_FALLBACK_SCSV"})
+"""Entries in the list of cipher suites that are none: signals to the server (RFC 5746, RFC 7507)."""
+
 LEVELS = {1: "warning", 2: "fatal"}
 ALERTS = {
     0: "close_notify",
@@ -93,8 +96,8 @@ CAUSES = {
     " name of the server.",
     48: "The device does not trust the CA that signed the server's certificate: put the current root certificate into"
     " the firmware.",
-    70: "The device offers only old TLS versions that the server refuses: it takes TLS 1.2 or later, so update the"
-    " board package or the firmware of the modem.",
+    70: "The two sides share no TLS version: a device that offers TLS 1.1 at most needs another board package or modem"
+    " firmware; one that offers TLS 1.2 meets a server that takes TLS 1.3 only, or older versions only.",
     71: "The device offers only ciphers that are too weak for the server: update its TLS library.",
     80: "The side that sent this failed inside, on a small device mostly by lack of memory: free some before"
     " connecting, or give the TLS library larger buffers.",
@@ -102,6 +105,12 @@ CAUSES = {
     " by IP address; connect by the name that the certificate holds.",
 }
 """The likely cause on a Blynk device, for the alerts that devices really meet."""
+
+OLD_VERSIONS = (
+    "The device offers only old TLS versions that the server refuses: it takes TLS 1.2 or later, so update the board"
+    " package or the firmware of the modem."
+)
+"""The cause of protocol_version where the highest version offered is below TLS 1.2."""
 
 _UNKNOWN_CAUSE = "One side ended the TLS connection for this reason; the log of the TLS library on that side says more."
 

@@ -29,9 +29,7 @@ def takes_rsa(hello: ClientHello | None) -> bool:
     """Can the client do with an RSA certificate? Old stacks can do with nothing else, so it is the first choice."""
     if hello is None:
         return True
-    if hello.signatures and not any(
-        number & 0xFF == 1 or number in _RSA_SIGNATURES for number in hello.signatures
-    ):
+    if hello.signatures and not any(number & 0xFF == 1 or number in _RSA_SIGNATURES for number in hello.signatures):
         return False
     names = [suite_name(number) for number in hello.ciphers]
     suites = [name for name in names if name.startswith("TLS_")]
@@ -99,6 +97,15 @@ class Contexts:
         """Is there any certificate for the device leg?"""
         return self._settings.certificate is not None or self._authority is not None
 
+    def kept(self, hello: ClientHello | None, address: str, alpn: str | None) -> ssl.SSLContext | None:
+        """What `server` would give, where it is there already."""
+        return self._servers.get(self._key(hello, address, alpn))
+
+    def _key(self, hello: ClientHello | None, address: str, alpn: str | None) -> tuple[str | None, bool, str | None]:
+        if self._settings.certificate is not None:
+            return None, True, alpn
+        return server_name(hello) or address, takes_rsa(hello), alpn
+
     def server(self, hello: ClientHello | None, address: str, alpn: str | None) -> ssl.SSLContext:
         """Settings for the device leg. May take a while: keys are made. Safe in threads.
 
@@ -110,20 +117,16 @@ class Contexts:
         Raises:
             ssl.SSLError, ValueError, OSError, BlynkscopeError: It cannot be made.
         """
-        own = self._settings.certificate is not None
-        name = None if own else server_name(hello) or address
-        rsa = takes_rsa(hello)
-        key = (name, rsa, alpn)
+        name, rsa, _ = key = self._key(hello, address, alpn)
         with self._lock:
             found = self._servers.get(key)
             if found is not None:
                 return found
             context = self._server(alpn)
-            if own:
+            if name is None:
                 self._load_own(context)
             else:
                 assert self._authority is not None
-                assert name is not None
                 _load(context, *self._authority.leaf([name], rsa=rsa))
             self._servers.put(key, context)
             return context

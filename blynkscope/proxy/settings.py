@@ -26,7 +26,10 @@ AUTO_PORT = 443
 HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*+", re.IGNORECASE)
 """A host name, as one label or several."""
 _HOST_MAX = 253
-_TARGET = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?:\[(?P<six>[0-9a-f:.]+(?:%\w+)?)\]|(?P<host>[^:\[\]/]+))(?::(?P<port>\d{1,5}))?/?", re.I)
+_TARGET = re.compile(
+    r"(?:(?P<scheme>[a-z]+)://)?(?:\[(?P<six>[0-9a-f:.]+(?:%\w+)?)\]|(?P<host>[^:\[\]/]+))(?::(?P<port>\d{1,5}))?/?",
+    re.I,
+)
 _SCHEMES = {"tls": True, "ssl": True, "wss": True, "https": True, "tcp": False, "ws": False, "http": False}
 
 

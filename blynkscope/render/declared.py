@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote_plus
 
 from blynkscope.analysis.records import MessageRecord
 from blynkscope.protocol.limits import TOKEN_LENGTH
+from blynkscope.protocol.secrets import is_password, is_secret
 from blynkscope.render import patterns
 
 _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "ntlm", "token"})
@@ -19,6 +20,11 @@ _TARGET_MAX = 16 * 1024
 CONTENTS = frozenset({"request_content", "response_content", "payload", "text", *_URLS})
 """Members of a detail that quote what was sent: nobody knows what may stand there, so they are masked as logs are."""
 HEX = "payload_hex"
+VALUES = frozenset({"value", "values", "payload"})
+"""Members of a detail that hold what a message carries."""
+_NAMING = ("datastream", "property", "field", "event")
+"""Members that name what that is."""
+_CUT = "…"
 
 
 def secret_kind(protocol: str, name: str, value: object) -> str | None:
@@ -32,12 +38,12 @@ def secret_kind(protocol: str, name: str, value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     name = name.lower()
-    named = name in patterns.SECRET_NAMES or (name == "user" and protocol == "http")
+    named = is_secret(name) or (name == "user" and protocol == "http")
     if not named or is_scheme(name, value):
         return None
     if patterns.MAIL.fullmatch(value):
         return patterns.MAIL_ADDRESS
-    if name == "user" or (name in patterns.PASSWORD_NAMES and not _has_token_form(value)):
+    if name == "user" or (is_password(name) and not _has_token_form(value)):
         return patterns.PASSWORD
     return patterns.TOKEN
 
@@ -59,7 +65,35 @@ def secrets_of(record: MessageRecord) -> list[tuple[str, str]]:
         kind = secret_kind(record.protocol, str(name), value)
         if kind is not None:
             found.append((value, kind))
+        elif isinstance(value, dict):
+            pairs = ((item, secret_kind(record.protocol, str(key), item)) for key, item in value.items())
+            found += [(item, sort) for item, sort in pairs if sort is not None]
+    named = carried_kind(record)
+    if named is not None:
+        values = [record.detail.get("value"), *(record.detail.get("values") or ()), record.detail.get("payload")]
+        found += [(value, named) for value in values if isinstance(value, str) and value]
     return found
+
+
+def carried_kind(record: MessageRecord) -> str | None:
+    """What a message carries where the name of its datastream, property or field tells that it is secret."""
+    for member in _NAMING:
+        name = record.detail.get(member)
+        if isinstance(name, str) and is_secret(name):
+            return patterns.PASSWORD if is_password(name) else patterns.TOKEN
+    return None
+
+
+def quoted_kind(value: str, quoted: Mapping[str, str]) -> str | None:
+    """What a value is of which the message's line shows all, or the beginning, as a secret.
+
+    Args:
+        value: What the message carries.
+        quoted: The secrets of its line, each with its kind.
+    """
+    if value in quoted:
+        return quoted[value]
+    return next((kind for said, kind in quoted.items() if said.endswith(_CUT) and value.startswith(said[:-1])), None)
 
 
 def written_forms(record: MessageRecord, secrets: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -80,4 +114,4 @@ def written_forms(record: MessageRecord, secrets: Iterable[str]) -> Iterator[tup
 
 def short_places(secret: str) -> re.Pattern[str]:
     """Where a secret stands that is too short to be looked for everywhere: in a URL, or behind its name."""
-    return re.compile(rf"(?:(?<=[/=])|(?<=token )|(?<=user )|(?<=password )){re.escape(secret)}(?![\w-])")
+    return re.compile(rf"(?:(?<=[/=])|(?<== )|(?<=token )|(?<=user )|(?<=password )){re.escape(secret)}(?![\w-])")

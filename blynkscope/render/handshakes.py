@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from blynkscope.analysis.records import StreamRecord
 from blynkscope.protocol import limits
+from blynkscope.protocol.tls import SIGNALS
 from blynkscope.render.safe import safe_line
 
 _VALUE_MAX = 200
@@ -97,16 +98,21 @@ def _protocol(fact: str) -> str:
 def _client_hello(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
     if "error" in detail:
         return Told(f"TLS: the hello of {who} cannot be read: {_text(detail['error'])}", calm=False)
-    suites = _names(detail.get("ciphers"))
+    suites = _suites(detail)
     lists = [f"cipher suites: {_text(', '.join(suites), _LIST_MAX)}"] if suites else []
     groups = _names(detail.get("groups"))
     lists += [f"groups: {_text(', '.join(groups), _LIST_MAX)}"] if groups else []
     return Told(f"TLS: {who} offers {_offer(detail)}", lists=tuple(lists))
 
 
+def _suites(detail: Mapping[str, Any]) -> list[str]:
+    """The cipher suites that are offered, without the signals that stand among them."""
+    return [name for name in _names(detail.get("ciphers")) if name not in SIGNALS]
+
+
 def _offer(detail: Mapping[str, Any]) -> str:
     versions = ", ".join(_names(detail.get("versions"))) or str(detail.get("version") or "no version")
-    count = len(_names(detail.get("ciphers")))
+    count = len(_suites(detail))
     facts = [_text(versions), f"{count} cipher suite{'' if count == 1 else 's'}"]
     sni = detail.get("sni")
     facts.append(f"SNI {_text(sni, _NAME_MAX)}" if sni else "no SNI")
@@ -335,7 +341,7 @@ class Offers:
         """Take a record in; what was offered in vain, where this record is the end of a handshake, else ""."""
         fact = fact_of(record)
         if fact == "tls-client-hello":
-            suites = _names(record.detail.get("ciphers"))
+            suites = _suites(record.detail)
             if suites and len(self._open) < limits.STREAMS_MAX:
                 self._open[record.stream] = f"offered in vain: {_text(', '.join(suites), _LIST_MAX)}"
         elif fact == "tls-server-hello" and not record.detail.get("retry"):

@@ -19,6 +19,7 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.render import proxied
 from blynkscope.render.calls import failed, number_of, reading_of, title_of, took
 from blynkscope.render.console import MARKS, wrapped
 from blynkscope.render.handshakes import fact_of, in_words
@@ -198,6 +199,8 @@ class Mermaid:
             line = f"Note over {self._over(record.stream)}: {record.bytes} bytes are not in the input"
             if self._arrows < ARROWS_MAX and self._fits(line, _FOR_NOTES):
                 self._add(line)
+        elif record.kind == "proxy":
+            self._note(record.stream, safe_line(proxied.in_words(record).text, _NOTE_MAX))
         elif fact_of(record) in _NOTED or record.kind == "undecodable":
             told = in_words(record)
             if told is not None and not told.extra:

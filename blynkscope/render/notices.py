@@ -7,6 +7,7 @@ from typing import Any
 
 from blynkscope.analysis.records import FindingRecord, LinkRecord, LogRecord, StreamRecord, WriteRecord
 from blynkscope.protocol import limits
+from blynkscope.render import proxied
 from blynkscope.render.calls import link_text
 from blynkscope.render.console import MARKS, fit, wrapped
 from blynkscope.render.handshakes import Offers, Told, in_words
@@ -149,6 +150,8 @@ class Notices:
 
 def said(record: StreamRecord) -> Told:
     """A stream record in words: a fact of TLS or WebSocket, or something that happened to the stream."""
+    if record.kind == "proxy":
+        return proxied.in_words(record)
     told = in_words(record)
     if told is not None:
         return told

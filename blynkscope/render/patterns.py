@@ -10,22 +10,16 @@ import re
 from collections.abc import Iterator
 from typing import AnyStr, Generic, NamedTuple
 
+from blynkscope.protocol import secrets
 from blynkscope.protocol.limits import TOKEN_LENGTH
 
-SECRET_NAMES = (
-    "token", "auth", "auth_token", "auth-token", "authtoken", "shared_token", "sharedtoken", "share_token",
-    "access_token", "id_token", "password", "passwd", "pass", "pwd", "password_hash", "hash", "secret", "psk",
-    "wifi_pass", "wifi-pass", "ota_token", "otatoken", "authorization", "cookie", "set-cookie",
-)  # fmt: skip
-"""Names of members, parameters and parts whose value is secret, in lower case."""
-PASSWORD_NAMES = frozenset(
-    {"password", "passwd", "pass", "pwd", "password_hash", "hash", "psk", "wifi_pass", "wifi-pass", "secret"}
-)
+SECRET_NAMES = secrets.SPELLINGS
+"""Names of members, parameters and parts whose value is secret, as they are commonly spelled, in lower case."""
 
 TOKEN, PASSWORD, MAIL_ADDRESS, CREDENTIALS, SSID = "token", "password", "email", "credentials", "ssid"
 """What a secret is. The name of a Wi-Fi network is secret in files for sharing only."""
 
-_NAMES = "|".join(sorted((re.escape(name) for name in SECRET_NAMES), key=len, reverse=True))
+_NAMES = r"(?:x[_-])?(?:" + "|".join(name.replace("_", "[_-]?") for name in sorted(secrets.NAMES, key=len)[::-1]) + ")"
 _RUN_CHAR = r"[A-Za-z0-9_-]"
 _LOCAL = r"[\w.+%~\-]"
 _DOMAIN = r"[\w-]"
@@ -42,7 +36,7 @@ MEMBER = re.compile(
 PARAMETER = re.compile(rf"""(?<![\w-])({_NAMES})=((?:[^\s&"'<>;\\\0]|\\(?!["']))++)""", re.IGNORECASE)
 """`token=…`. Groups: name, value."""
 _HEADER = re.compile(
-    r"(?<![\w-])(?:authorization|cookie|set-cookie):[ \t]*+((?:basic|bearer)[ \t]++[^\s\0]++|[^\r\n\0]++)",
+    r"(?<![\w-])(?:authorization|cookie|set-cookie|x-api-key|x-auth-token):[ \t]*+((?:basic|bearer)[ \t]++[^\s\0]++|[^\r\n\0]++)",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(
@@ -144,7 +138,7 @@ class Shape(NamedTuple):
 _PASS_WORDS = ("pass", "pwd", "psk", "wifi")
 _AUTH_WORDS = ("auth", "token")
 SHAPES = (
-    Shape(CREDENTIALS, ("authorization:", "cookie:"), _HEADER, 1),
+    Shape(CREDENTIALS, ("authorization:", "cookie:", "x-api-key:", "x-auth-token:"), _HEADER, 1),
     Shape(TOKEN, ("token",), _SPOKEN, 1),
     Shape(TOKEN, ("/",), _PATH, 1),
     Shape(PASSWORD, ("://",), _USERINFO, 1),
@@ -165,8 +159,8 @@ SHAPES = (
 )
 NAMED = ((MEMBER, 4), (PARAMETER, 2))
 """Values behind the name of a secret, which tells what it is: expression, group of the value; group 1 is the name."""
-SECRET_WORDS = tuple(sorted({name[:4] for name in SECRET_NAMES}))
-"""Beginnings of those names; a search for words is many times quicker than an expression."""
+SECRET_WORDS = secrets.ROOTS
+"""Words of which each of those names holds one."""
 
 _WORTH = re.compile(
     "|".join(sorted({re.escape(word) for shape in SHAPES for word in shape.words} | {*map(re.escape, SECRET_WORDS)}))
@@ -176,7 +170,7 @@ _WORTH = re.compile(
 
 def kind_of(name: str) -> str:
     """What stands behind the name of a secret: a password, or something like a token."""
-    return PASSWORD if name.lower() in PASSWORD_NAMES else TOKEN
+    return PASSWORD if secrets.is_password(name) else TOKEN
 
 
 def found(text: str) -> Iterator[tuple[int, int, str]]:

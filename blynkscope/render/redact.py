@@ -30,8 +30,20 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.protocol import bodies, commands, limits
 from blynkscope.protocol.schema import Body, BoundedZlib, Fields, Part, Span, readable
+from blynkscope.protocol.secrets import is_password, is_secret
 from blynkscope.render import patterns
-from blynkscope.render.declared import CONTENTS, HEX, is_scheme, secret_kind, secrets_of, short_places, written_forms
+from blynkscope.render.declared import (
+    CONTENTS,
+    HEX,
+    VALUES,
+    carried_kind,
+    is_scheme,
+    quoted_kind,
+    secret_kind,
+    secrets_of,
+    short_places,
+    written_forms,
+)
 from blynkscope.render.fields import command_of
 from blynkscope.render.known import SHORTEST, Known, spelled
 from blynkscope.render.masking import LONG, MASK, is_hex, like_token, masked, occurrences
@@ -279,13 +291,35 @@ class Redactor:
             if len(self._aliases) < limits.ADDRESSES_MAX:
                 self._aliases[form] = secret
                 self._remember(form, declared[secret])
+        # What the line hides is hidden in the values that it was taken from.
+        spots = self._spots_of_line(record.text, True) if VALUES & record.detail.keys() else []
+        quoted = {record.text[start:end]: kind for start, end, kind in spots if kind in _KINDS}
+        carried = carried_kind(record)
         detail = {
-            self._key(str(name)): self._shown(kind, str(value))
+            self._key(str(name)): self._carried(value, carried, quoted, declared)
+            if name in VALUES and (quoted or carried)
+            else self._shown(kind, str(value))
             if (kind := secret_kind(record.protocol, str(name), value))
             else self._fact(str(name), value, declared)
             for name, value in record.detail.items()
         }
         return msgspec.structs.replace(record, detail=detail, text=self._content(record.text, declared))
+
+    def _carried(self, value: Any, kind: str | None, quoted: Mapping[str, str], declared: Mapping[str, str]) -> Any:
+        """What a message carries, where it is secret or its line hides some of it."""
+        if isinstance(value, list):
+            return [self._carried(item, kind, quoted, declared) for item in value]
+        if isinstance(value, dict):
+            return {
+                self._key(str(key)): self._by_name(key, item)
+                if isinstance(item, str) and item and is_secret(key)
+                else self._carried(item, None, quoted, declared)
+                for key, item in value.items()
+            }
+        if not isinstance(value, str) or not value:
+            return value
+        found = kind or quoted_kind(value, quoted)
+        return self._shown(found, value) if found else self._content(value, {**quoted, **declared})
 
     def _fact(self, name: str, value: Any, declared: Mapping[str, str]) -> Any:
         if not isinstance(value, str):
@@ -376,11 +410,10 @@ class Redactor:
 
     def _by_name(self, key: str, value: str) -> str | None:
         """The placeholder of a value whose name tells that it is secret."""
-        name = key.lower()
-        if not value or name not in patterns.SECRET_NAMES:
+        if not value or not is_secret(key):
             return None
         self._found.append(value)
-        return self._nth("pass", value) if name in patterns.PASSWORD_NAMES else token_name(value)
+        return self._nth("pass", value) if is_password(key) else token_name(value)
 
     def _key(self, name: str) -> str:
         return self.text(name) if len(name) >= SHORTEST else name

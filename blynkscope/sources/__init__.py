@@ -171,7 +171,7 @@ def open_input(path: str | os.PathLike[str]) -> Source:
     """The events of a capture, or of a log, a paste of bytes or the bytes themselves, told apart by content.
 
     Raises:
-        CaptureError: It cannot be opened, or there is nothing in it.
+        CaptureError: It cannot be opened, there is nothing in it, or it is a key log, a certificate or a key.
     """
     name = os.fspath(path)
     stream: BinaryIO = sys.stdin.buffer
@@ -185,6 +185,7 @@ def open_input(path: str | os.PathLike[str]) -> Source:
             return CaptureSource(stream, name, reader=CaptureReader(source, first, name))
         if not first:
             raise CaptureError(f"{name}: empty: there is neither a capture nor a log in it")
+        from blynkscope.sources.misplaced import what_it_is
         from blynkscope.sources.text import INPUT_MAX, TextSource
 
         data = first + source.read(INPUT_MAX + 1)
@@ -194,6 +195,8 @@ def open_input(path: str | os.PathLike[str]) -> Source:
         raise CaptureError(f"{name}: damaged gzip data ({error})") from None
     if stream is not sys.stdin.buffer:
         stream.close()
+    if (mistaken := what_it_is(data)) is not None:
+        raise CaptureError(f"{name}: {mistaken}")
     return TextSource(data, name)
 
 

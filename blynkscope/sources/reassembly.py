@@ -245,8 +245,10 @@ class Flows:
             self._data(half, seq, data, missing, time)
         if flags & RST:
             refused = connection.syn is not None and not connection.answered and half.direction == SERVER
-            both = half.fin is not None and peer.fin is not None
-            self._close(connection, time, "refused" if refused else "fin" if both else "reset", half.direction)
+            # A kernel whose program has closed answers late bytes with RST: the end was its FIN.
+            ended = half.fin is not None
+            by = connection.closer if ended else half.direction
+            self._close(connection, time, "refused" if refused else "fin" if ended else "reset", by)
             return
         if flags & FIN and half.next is not None:
             self._fin(half, seq, len(data) + missing)

@@ -1,22 +1,26 @@
 """One direction of an HTTP/1 connection, read passively: heads and the extent of bodies.
 
-A start line says itself whether it begins a request or an answer. Whoever only listens to one direction does not know
-what an answer answers: one to HEAD, which has no body, is told by the status line that follows where the body would be.
+A start line says itself whether it begins a request or an answer. What an answer answers is known where the readers of
+both directions share what they know; else one to HEAD, which has no body, is told by the status line that follows where
+the body would be.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum, auto
 from hashlib import sha256
 from typing import Any
 
 from blynkscope.wire.facts import Fact
 from blynkscope.wire.http_bodies import Sample
-from blynkscope.wire.http_heads import Head, read_head, starts
+from blynkscope.wire.http_heads import SWITCHING, Head, read_head, starts
 from blynkscope.wire.layers import Content, Hole, Piece
 
 HEAD_MAX = 32 * 1024
 """Bytes of a head, and of the trailers of a chunked body: four times what servers take."""
+HEAD_LINES_MAX = 256
+"""Lines of a head: servers take some hundred fields. Taken apart, each line costs many times its bytes."""
 LINE_MAX = 1024
 """Bytes of the line that begins a chunk; real ones have less than ten."""
 MULTIPART_WINDOW = 64 * 1024
@@ -25,6 +29,10 @@ _TELLING = 2
 """Bytes that tell a request from a WebSocket frame: every method begins with two letters, no client's frame does."""
 _FILENAME = b"filename="
 _NEXT_ANSWER = b"HTTP/1."
+TOO_MANY = "too many incomplete messages at once"
+"""Why something was given up that may have been whole."""
+PIPELINED_MAX = 64
+"""Requests of one connection that wait for an answer: browsers and scripts have one, benchmarks some ten."""
 
 
 class _State(Enum):
@@ -48,6 +56,59 @@ class _State(Enum):
     OVER = auto()
 
 
+class HttpShared:
+    """What the two directions of a connection tell each other. One object for both, on each level of tunnels.
+
+    Attributes:
+        granted: What became of the last request for another protocol (an upgrade, CONNECT): None while that is open, or
+            where nobody knows.
+    """
+
+    __slots__ = ("_sure", "_waiting", "granted")
+
+    def __init__(self) -> None:
+        self.granted: bool | None = None
+        self._waiting: deque[tuple[str, bool]] = deque()
+        """Methods of the requests without an answer, each with: does it ask for another protocol?"""
+        self._sure = True
+        """Were all requests seen, so that the next answer is that to the first of them?"""
+
+    def asks(self, method: str, another: bool) -> None:
+        """The client sent a request; `another`: it asks for another protocol."""
+        self._waiting.append((method, another))
+        if another:
+            self.granted = None
+        if len(self._waiting) > PIPELINED_MAX:
+            self._waiting.popleft()
+            self._sure = False
+
+    def lost(self) -> None:
+        """Bytes of the client are missing, and requests may be among them."""
+        self._sure = False
+
+    def answers(self, status: int, after_gap: bool) -> str | None:
+        """The server answers: the method of the request that it answers; None where nobody knows.
+
+        Args:
+            status: Of the answer, which is no interim one.
+            after_gap: Bytes of the server are missing in front of it, and answers may be among them.
+        """
+        while after_gap and len(self._waiting) > 1:
+            # Nobody knows which answers are missing; that to the last request is the likeliest to be this one.
+            self._waiting.popleft()
+        if not self._waiting:
+            return None
+        method, another = self._waiting.popleft()
+        if another:
+            self.granted = status == SWITCHING or (method == "CONNECT" and 200 <= status < 300)
+        if not self._waiting and not after_gap:
+            # A client that waits for its last answer is in step again, whatever was lost before.
+            sure, self._sure = self._sure, True
+        else:
+            sure = self._sure and not after_gap
+        return method if sure or method == "CONNECT" else None
+
+
 class HttpReader:
     """Reads one direction. A `LayerReader`: behind an upgrade or CONNECT it gives what travels inside.
 
@@ -62,6 +123,7 @@ class HttpReader:
             multipart_file (does a part carry a file, by the first 64 KiB of the body; None where the body is not
             multipart), content (the beginning of the body, decompressed, where that is text: see `Sample`).
         `http-skipped`, at the end: bytes that belonged to no message that could be read.
+        `http-dropped`: bytes, reason; what was kept of a message that is not complete was given up.
     Absent facts are None. A head has `head_cut` where its end was not seen, `skipped` with the bytes in front of it
     that belonged to no message, `after_gap` where bytes were missing there. `multipart_file` of a request is always
     None: only its body tells, which comes later. A body that ends with the connection counts as complete.
@@ -69,13 +131,18 @@ class HttpReader:
 
     Args:
         client: True for the direction of the client: where a head has to be looked for, it is a request's.
+        shared: One object for both directions of a connection.
     """
 
-    def __init__(self, client: bool) -> None:
+    def __init__(self, client: bool, shared: HttpShared | None = None) -> None:
         self._client = client
+        self._shared = shared or HttpShared()
         self._state = _State.START
         self._line = bytearray()
-        self._lines: list[bytes] = []
+        self._kept = bytearray()
+        """The lines of a head so far."""
+        self._count = 0
+        """Their number."""
         self._size = 0
         self._skipped = 0
         self._after_gap = False
@@ -85,6 +152,29 @@ class HttpReader:
         """Bytes that were fed, and missing ones."""
         self._coding: str | None = None
         self._begin_body(None, None)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are kept of what is not complete."""
+        return len(self._line) + len(self._kept) + len(self._sample)
+
+    def drop(self, time: float | None) -> list[Piece]:
+        """Give up what is kept: of a head that is not complete, what came of it is told. Bodies stay in step."""
+        size = self.buffered
+        if size:
+            if self._state is _State.PEEK:
+                self._settle_peek(time)
+            if self._state in _IN_BODY or self._state is _State.CLOSE:
+                self._sample.drop()
+                if self._line:
+                    self._broken(time)
+            elif self._state in {_State.START, _State.SEARCH}:
+                self._skipped += len(self._line)
+                self._state, self._line, self._size = _State.SEARCH, bytearray(), HEAD_MAX
+            else:
+                self._broken(time)
+            self._facts.append(Fact("http-dropped", time, {"bytes": size, "reason": TOO_MANY}))
+        return self._take()
 
     def feed(self, data: bytes, time: float | None) -> list[Piece]:
         """The next bytes."""
@@ -127,6 +217,8 @@ class HttpReader:
         else:
             self._broken(time)
             self._after_gap = True
+            if self._client:
+                self._shared.lost()
         return self._take()
 
     def finish(self, time: float | None) -> list[Piece]:
@@ -159,6 +251,9 @@ class HttpReader:
         """Take a line, or a piece of one."""
         state = self._state
         if state is _State.START and self._upgraded and len(self._line) < _TELLING:
+            if self._shared.granted and not self._line:
+                self._state = _State.THROUGH
+                return at
             begins = bytes(self._line) + data[at : at + _TELLING - len(self._line)]
             if not _may_begin(begins):
                 self._state = _State.THROUGH
@@ -197,14 +292,17 @@ class HttpReader:
             if not text:
                 self._body_over(time, complete=not self._missing)
         elif self._state is _State.HEAD:
-            if text:
-                self._lines.append(text)
-            else:
+            if not text:
                 self._head(time)
+            elif self._count < HEAD_LINES_MAX:
+                self._kept += line
+                self._count += 1
+            else:
+                self._too_long(time)
         elif self._state is _State.START and not text:
             self._size = 0
         elif self._begins(text):
-            self._state, self._lines, self._size = _State.HEAD, [text], len(line)
+            self._state, self._kept, self._count, self._size = _State.HEAD, bytearray(line), 1, len(line)
         else:
             self._state, self._size = _State.SEARCH, 0
             self._skipped += len(line)
@@ -233,8 +331,9 @@ class HttpReader:
     # --- heads ---
 
     def _head(self, time: float | None, *, cut: bool = False) -> None:
-        head = read_head(self._lines)
-        self._lines, self._size, self._line = [], 0, bytearray()
+        lines = [text for line in self._kept.split(b"\n") if (text := bytes(line).strip(b"\r\n"))]
+        head = read_head(lines, self._answers)
+        self._kept, self._count, self._size, self._line = bytearray(), 0, 0, bytearray()
         assert head is not None
         self._say_head(head, time, cut=cut)
         if cut:
@@ -254,7 +353,14 @@ class HttpReader:
             self._left = head.length
             self._state = _State.LENGTH if head.is_request else _State.PEEK
 
+    def _answers(self, status: int) -> str | None:
+        if self._client or (status < 200 and status != SWITCHING):
+            return None
+        return self._shared.answers(status, self._after_gap)
+
     def _say_head(self, head: Head, time: float | None, *, cut: bool) -> None:
+        if head.is_request and self._client:
+            self._shared.asks(head.detail["method"], head.upgraded)
         detail = dict(head.detail)
         if cut:
             detail["head_cut"] = True

@@ -32,6 +32,14 @@ class Sample:
         if len(piece) > room:
             self._cut = True
 
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def drop(self) -> None:
+        """Keep nothing of this body."""
+        self._data = bytearray()
+        self._cut = True
+
     def cut(self) -> None:
         """Bytes are missing: what comes is no beginning any more."""
         self._cut = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from blynkscope.protocol.limits import TOKEN_LENGTH
+from blynkscope.protocol.secrets import DEVICE_TOKENS, spelled
 
 _METHOD = re.compile(rb"[A-Z]{3,16}")
 _VERSION = re.compile(rb"HTTP/\d(?:\.\d)?")
@@ -20,14 +22,13 @@ _LENGTH_DIGITS_MAX = 15
 """Digits of a Content-Length: a petabyte. More are no length."""
 _DEFAULT_CREDENTIALS = frozenset({b"admin:admin", b"admin@blynk.cc:admin"})
 """What the legacy server sets up for its administrator."""
-_TOKEN_PARAMETERS = ("token", "auth_token")
 _FREE_SPACE = ("x-esp8266-free-space", "x-esp32-free-space")
 SWITCHING = 101
 """The status behind which the server speaks the protocol that it was asked for."""
 _BODILESS = frozenset({204, 304})
 """These have no body whatever they announce."""
 _TUNNEL = "connection established"
-"""What proxies answer to CONNECT. Whoever only hears the answer knows it by nothing else."""
+"""What most proxies answer to CONNECT. Whoever only hears the answer knows it by nothing else."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -69,11 +70,12 @@ def _request_line(line: bytes) -> tuple[str, str] | None:
     return (method.decode("ascii"), _text(target)) if target else None
 
 
-def read_head(lines: list[bytes]) -> Head | None:
+def read_head(lines: list[bytes], answers: Callable[[int], str | None] | None = None) -> Head | None:
     """Read a head.
 
     Args:
         lines: Its lines without their ends and without the empty one.
+        answers: Gives the method of the request that an answer of this status is for; None where nobody knows.
 
     Returns:
         What it says, or None where the first line begins no message. Secrets in the detail are raw: target, token.
@@ -85,7 +87,9 @@ def read_head(lines: list[bytes]) -> Head | None:
     length = None if chunked else _length(fields.get("content-length"))
     answer = _RESPONSE.fullmatch(lines[0])
     if answer is not None:
-        return _response(int(answer[1]), _text(answer[2] or b"").strip(), fields, length, chunked)
+        status = int(answer[1])
+        method = answers(status) if answers is not None else None
+        return _response(status, _text(answer[2] or b"").strip(), fields, length, chunked, method)
     request = _request_line(lines[0])
     return None if request is None else _request(*request, fields, length, chunked)
 
@@ -122,7 +126,9 @@ def _request(method: str, target: str, fields: dict[str, str], length: int | Non
     return Head(True, detail, has_body, length, chunked, multipart, coding, asks or method == "CONNECT", False)
 
 
-def _response(status: int, reason: str, fields: dict[str, str], length: int | None, chunked: bool) -> Head:
+def _response(
+    status: int, reason: str, fields: dict[str, str], length: int | None, chunked: bool, method: str | None
+) -> Head:
     detail = {
         "status": status,
         "reason": reason,
@@ -134,8 +140,11 @@ def _response(status: int, reason: str, fields: dict[str, str], length: int | No
         "server": fields.get("server"),
         **_common(fields),
     }
-    has_body = announces_body(status, length, chunked)
-    tunnel = status == 200 and length is None and not chunked and reason.lower().startswith(_TUNNEL)
+    has_body = announces_body(status, length, chunked) and method != "HEAD"
+    # The reason phrase is free text, and whatever length is announced means nothing (RFC 9110, 9.3.6).
+    tunnel = method == "CONNECT" and 200 <= status < 300
+    if method is None:
+        tunnel = status == 200 and length is None and not chunked and reason.lower().startswith(_TUNNEL)
     over = status == SWITCHING or tunnel
     return Head(False, detail, has_body, length, chunked, False, detail["content_encoding"], False, over)
 
@@ -207,7 +216,7 @@ def _token(path: str, query: str) -> str | None:
     """The device token in a URL: a parameter of the cloud's API, or the first segment of the legacy server's path."""
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        if value and name.lower() in _TOKEN_PARAMETERS:
+        if value and spelled(name) in DEVICE_TOKENS:
             return unquote(value)
     first = path[1:].partition("/")[0]
     return first if _TOKEN.fullmatch(first) else None

@@ -7,9 +7,11 @@ of the encrypted premaster secret, and `RSA Session-ID:… Master-Key:…` of Op
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 from blynkscope.protocol import limits, tls
+from blynkscope.wire.tls_budget import Budget
 
 CLIENT_RANDOM, PREMASTER, RSA, SESSION = "CLIENT_RANDOM", "PMS_CLIENT_RANDOM", "RSA", "RSA Session-ID"
 _LABELS = frozenset(
@@ -23,9 +25,22 @@ _BEGINS = re.compile(rb"[#\r\n]|(?:CLIENT|SERVER|EXPORTER|EARLY|PMS)_|RSA[ \t]")
 _MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 """Byte order marks, which editors and shells of Windows put at the front."""
 _ENCRYPTED_SIZE = 8
+LOOK_SECONDS = 0.1
+"""Between two looks at files that grow: opening one takes longer than a record, and programs write keys seldom."""
 
 Key = tuple[str, bytes, bytes]
 """Label, what it is found by (mostly a client's random), secret."""
+
+
+class _Tail:
+    """The last line of one file, which is not whole yet."""
+
+    __slots__ = ("overlong", "rest", "usable")
+
+    def __init__(self) -> None:
+        self.rest = b""
+        self.usable = False
+        self.overlong = False
 
 
 class KeyLog:
@@ -33,69 +48,99 @@ class KeyLog:
 
     Args:
         data: Lines; the last one need not be whole.
-        more: Gives what was written since the last call (a file that is followed); raises nothing.
+        more: Gives what was written behind `data` since the last call (a file that is followed); raises nothing.
+        given: False where nobody named a key log: lines come from the capture itself, if any do.
+        clock: Seconds that only ever rise.
 
     Attributes:
-        lines: Usable key lines.
         unusable: Lines that are none; comments and blank lines are neither.
-        edition: Rises with each new line.
+        edition: Rises with each new secret.
         premasters: Whether any line holds a premaster secret.
-        held: Bytes of all connections that wait for keys of this log.
+        given: Did the user name a key log?
+        budget: Counts what all connections with this log hold, where they are given no other.
     """
 
-    def __init__(self, data: bytes = b"", *, more: Callable[[], bytes] | None = None) -> None:
-        self._more = more
+    def __init__(
+        self, data: bytes = b"", *, more: Callable[[], bytes] | None = None, given: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._found: dict[bytes, dict[str, bytes]] = {}
         self._count = 0
         self._complete = 0
-        self._rest = b""
-        self._rest_usable = False
-        self._overlong = False
+        self._own = _Tail()
+        self._followed: list[tuple[Callable[[], bytes], _Tail]] = []
+        self._clock = clock
+        self._looked: float | None = None
         self.unusable = 0
         self.edition = 0
         self.premasters = False
-        self.held = 0
+        self.given = given
+        self.budget = Budget()
         if data:
             self.add(data)
+        if more is not None:
+            self._followed.append((more, self._own))
 
     @property
     def lines(self) -> int:
         """Usable key lines."""
-        return self._complete + self._rest_usable
+        usable = sum(tail.usable for _, tail in self._followed if tail is not self._own)
+        return self._complete + self._own.usable + usable
 
     @property
     def growing(self) -> bool:
-        """May keys come later?"""
-        return self._more is not None
+        """May keys be written later, which are worth waiting for?"""
+        return bool(self._followed)
 
-    def refresh(self) -> bool:
-        """Take what was written since; True where it holds a key."""
-        if self._more is None:
+    def follow(self, more: Callable[[], bytes]) -> None:
+        """Take the lines of one more file, now and as it grows; what `more` gives must raise nothing.
+
+        Each file has a last line of its own: one that is written half does not run into those of other files.
+        """
+        tail = _Tail()
+        self._followed.append((more, tail))
+        self._take(tail, more())
+
+    def refresh(self, *, at_once: bool = False) -> bool:
+        """Take what was written since, but look at most every `LOOK_SECONDS`; True where it holds a key.
+
+        Args:
+            at_once: Look in any case.
+        """
+        if not self._followed:
             return False
-        data = self._more()
+        now = self._clock()
+        if not at_once and self._looked is not None and 0 <= now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = now
         before = self.edition
-        if data:
-            self.add(data)
+        for more, tail in self._followed:
+            self._take(tail, more())
         return self.edition != before
 
     def add(self, data: bytes) -> None:
         """Take more lines; a last one that is not whole is used as far as it can be, and goes on with the next ones."""
+        self._take(self._own, data)
+
+    def _take(self, tail: _Tail, data: bytes) -> None:
+        if not data:
+            return
         # Text in UTF-16, as shells of Windows write it, is the same text with a zero beside each character.
         data = data.replace(b"\0", b"")
-        if self._rest_usable and _BEGINS.match(data):
+        if tail.usable and _BEGINS.match(data):
             data = b"\n" + data
-        lines = (self._rest + data).split(b"\n")
-        self._rest, self._rest_usable = lines.pop(), False
+        lines = (tail.rest + data).split(b"\n")
+        tail.rest, tail.usable = lines.pop(), False
         for line in lines:
-            if self._overlong:
-                self._overlong = False
+            if tail.overlong:
+                tail.overlong = False
                 self.unusable += 1
                 continue
             self._line(line)
-        if len(self._rest) > limits.KEYLOG_LINE_MAX:
-            self._rest, self._overlong = b"", True
-        elif not self._overlong and (key := _key(self._rest)) is not None:
-            self._rest_usable = True
+        if len(tail.rest) > limits.KEYLOG_LINE_MAX:
+            tail.rest, tail.overlong = b"", True
+        elif not tail.overlong and (key := _key(tail.rest)) is not None:
+            tail.usable = True
             self._store(key)
 
     def _line(self, line: bytes) -> None:
@@ -129,7 +174,9 @@ class KeyLog:
 
     def remember(self, session: bytes, master: bytes) -> None:
         """Keep the master secret of a session that may be resumed by its number, of which no line need tell again."""
-        self._keep((SESSION, session, master))
+        if self.secret(SESSION, session) != master:
+            self.edition += 1
+            self._keep((SESSION, session, master))
 
     def knows(self, random: bytes) -> bool:
         """Does any line have this random?"""

@@ -49,3 +49,10 @@ class LayerReader(Protocol):
 
     def finish(self, time: float | None) -> list[Piece]:
         """The direction is over; give what only the end tells."""
+
+    def drop(self, time: float | None) -> list[Piece]:
+        """Give up what is held of something incomplete; what follows is read on, as far as its beginning is known."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are held of what is incomplete."""

@@ -11,6 +11,8 @@ from blynkscope.wire.facts import Fact
 from blynkscope.wire.layers import Piece
 from blynkscope.wire.mqtt_search import Search
 
+TOO_MANY = "too many incomplete messages at once"
+"""Why a packet was given up that may have been whole."""
 BODY_KEPT = 16 * 1024
 """Bytes of a packet's body that are kept: values have up to 1024 bytes and the buffers of devices a few KiB, while the
 standard allows 256 MiB. Of a longer PUBLISH the topic and the beginning of the payload are told."""
@@ -68,6 +70,8 @@ class MqttReader:
         self._have = 0
         """Bytes of the body that went by, missing ones too."""
         self._missing = 0
+        self._dropped = False
+        """The packet was given up, and what is left of it is passed over."""
         self._begin = 0
         self._offset = 0
         self._bad = 0
@@ -82,6 +86,17 @@ class MqttReader:
     def buffered(self) -> int:
         """Bytes that are kept of the packet that is not complete."""
         return len(self._head) + len(self._body) + (len(self._search.window) if self._search is not None else 0)
+
+    def drop(self, time: float | None) -> list[Piece]:
+        """Give up the packet that is not complete, or what a search looks at; the reading goes on behind it."""
+        if self._search is not None:
+            if self._search.window:
+                self._say("mqtt-lost", time, {"reason": TOO_MANY, "offset": self._offset, "final": False})
+            self._search.gap(0)
+        elif self._body:
+            self._cut(TOO_MANY, time)
+            self._body, self._dropped = bytearray(), True
+        return self._take()
 
     def feed(self, data: bytes, time: float | None) -> list[Piece]:
         """The next bytes."""
@@ -104,7 +119,7 @@ class MqttReader:
                 continue
             part = min(self._need - self._have, end - at)
             room = BODY_KEPT - len(self._body)
-            if room > 0 and not self._missing:
+            if room > 0 and not self._missing and not self._dropped:
                 self._body += data[at : at + min(part, room)]
             at += part
             self._have += part
@@ -120,7 +135,7 @@ class MqttReader:
             self._search.gap(missing or 0)
             return []
         if missing is None or self._need < 0 or missing > self._need - self._have:
-            if self._head:
+            if self._head and not self._dropped:
                 self._cut("bytes are missing from the recording", time)
             self._lose("bytes are missing from the recording", time, final=False)
             self._search = Search(self._client)
@@ -134,7 +149,7 @@ class MqttReader:
 
     def finish(self, time: float | None) -> list[Piece]:
         """The direction is over."""
-        if not self._over and self._head:
+        if not self._over and self._head and not self._dropped:
             self._cut("the connection ends inside it", time)
         self._over = True
         return self._take()
@@ -154,7 +169,7 @@ class MqttReader:
     def _reset(self) -> None:
         self._head.clear()
         self._body = bytearray()
-        self._need, self._have, self._missing = -1, 0, 0
+        self._need, self._have, self._missing, self._dropped = -1, 0, 0, False
 
     def _start(self, data: bytes, at: int, time: float | None) -> int:
         """One more byte of a packet's head: its type, and one to four bytes of its length."""
@@ -183,6 +198,9 @@ class MqttReader:
     # --- packets ---
 
     def _complete(self, time: float | None) -> None:
+        if self._dropped:
+            self._reset()
+            return
         kind, flags = self._head[0] >> 4, self._head[0] & 0x0F
         name = codes.PACKETS[kind]
         size = len(self._head) + self._need

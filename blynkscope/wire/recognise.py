@@ -62,6 +62,8 @@ _REQUEST = re.compile(
     rb"[A-Z]{3,16} [^\r\n]{1,4000}? HTTP/\d|(?:GET|PUT|POST|HEAD|DELETE|OPTIONS|PATCH|CONNECT|TRACE) "
 )
 _UPGRADE = re.compile(rb"\r?\nupgrade:[ \t]*websocket", re.IGNORECASE)
+_HEAD_END = re.compile(rb"\n\r?\n")
+"""Firmware written by hand ends lines with LF alone."""
 _HEAD_MAX = 4096
 _PRINTABLE = frozenset(b"\t\r\n" + bytes(range(0x20, 0x7F)))
 _TEXT_PROOF = 8
@@ -120,12 +122,10 @@ def _maybe_tls(prefix: bytes, final: bool) -> Guess | bool | None:
 
 
 def _http(prefix: bytes, final: bool) -> Guess | None:
-    end = prefix.find(b"\r\n\r\n", 0, _HEAD_MAX)
-    if end < 0:
-        if len(prefix) < _HEAD_MAX and not final:
-            return None
-        end = min(len(prefix), _HEAD_MAX)
-    head = prefix[:end]
+    found = _HEAD_END.search(prefix, 0, _HEAD_MAX)
+    if found is None and len(prefix) < _HEAD_MAX and not final:
+        return None
+    head = prefix[: found.start() if found is not None else _HEAD_MAX]
     line = head.split(b"\n", 1)[0].strip().decode("ascii", "backslashreplace")
     answer = head.startswith(b"HTTP/")
     upgrade = _UPGRADE.search(head) is not None

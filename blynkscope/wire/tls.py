@@ -5,10 +5,13 @@ from __future__ import annotations
 from blynkscope.protocol import tls
 from blynkscope.wire.keylog import KeyLog
 from blynkscope.wire.layers import Piece
+from blynkscope.wire.tls_budget import Budget
 from blynkscope.wire.tls_shared import Shared
 from blynkscope.wire.tls_side import Side
 
 _LAYERS = {version: name.lower().replace(" ", "") for version, name in tls.VERSIONS.items()}
+ROUNDS_MAX = 8
+"""Sessions that one direction of a connection may be ahead of the other."""
 
 
 class TlsSession:
@@ -23,42 +26,37 @@ class TlsSession:
         `tls-alert`: encrypted; where that is False level, number, name and cause, and decrypted where it was opened.
         `tls-lost`: reason; the records cannot be followed any more.
         `tls-resumed`: how ("id", "ticket", "psk").
-        `tls-keys`: state, where there is application data; "opened" (version, cipher, source), "none" (no key log),
-            "unmatched" (lines, server_random), "partial" (missing), "wrong" (cipher), "unsupported" (why), "late" (the
-            handshake is not in the capture). Directions that differ tell each their own. Where the key log still
-            grows, "opened" may follow on another state.
+        `tls-keys`: state, where there is application data; "opened" (version, cipher, source), "none" (no key; `given`,
+            where a key log was named all the same), "unmatched" (lines, server_random), "partial" (missing), "wrong"
+            (cipher), "unsupported" (why), "late" (the handshake is not in the capture). Directions that differ tell
+            each their own. Where keys come later, "opened" may follow on another state.
         `tls-undecodable`: reason, sequence, size and offset of a record that does not open; with `count`, how many more
             did not.
         `tls-renegotiation`: by, followed. `tls-key-update`: generation, requested (of the peer, too).
         `tls-early-data`: accepted (None where nobody knows), decrypted.
-    A hello that cannot be read has `error` alone. Without keys nothing is buffered but handshake messages.
+    A hello that cannot be read has `error` alone. Without keys nothing is buffered but handshake messages. A key that
+    comes later, with the capture, opens what follows it. Where a session ends and another one begins behind it on the
+    same connection, that one is told like the first.
 
     Args:
         keys: The key log, None where there is none.
+        budget: Counts what all connections hold; without it that of the key log does.
     """
 
-    def __init__(self, keys: KeyLog | None) -> None:
-        self._shared = Shared(keys)
+    def __init__(self, keys: KeyLog | None, budget: Budget | None = None) -> None:
         self._keys = keys
-        one, other = self._sides = (Side(self._shared, 0), Side(self._shared, 1))
-        one.peer, other.peer = other, one
-
-    @property
-    def version(self) -> str | None:
-        """`TLS 1.2`, once the ServerHello was seen."""
-        servers = self._shared.servers
-        return tls.version_name(servers[0].version) if servers else None
+        self._budget = budget or (Budget() if keys is None else keys.budget)
+        self._rounds = [_Round(keys, self._budget)]
+        self._sides = list(self._rounds[0].sides)
 
     @property
     def layer(self) -> str:
         """What the connection is called in a stack of layers: `tls1.2`, `tls` while the version is not known."""
-        servers = self._shared.servers
-        return _LAYERS.get(servers[0].version & 0xFF, "tls") if servers and servers[0].version >> 8 == 3 else "tls"
-
-    @property
-    def opened(self) -> bool:
-        """Was any application data decrypted?"""
-        return self._shared.opened
+        for one in reversed(self._rounds):
+            if one.shared.servers:
+                version = one.shared.servers[0].version
+                return _LAYERS.get(version & 0xFF, "tls") if version >> 8 == 3 else "tls"
+        return "tls"
 
     def side(self, direction: int) -> Side:
         """A direction by itself, for its `whole`."""
@@ -76,21 +74,78 @@ class TlsSession:
 
     def finish(self, direction: int, time: float | None) -> list[tuple[int, Piece]]:
         """A direction is over."""
-        self._sides[direction].finish(time)
-        return self._take()
+        if self._keys is not None and (self._sides[0].blocked or self._sides[1].blocked):
+            # The last chance of keys that were written a moment ago.
+            self._keys.refresh(at_once=True)
+        pieces = self._take()
+        side = None
+        while side is not self._sides[direction]:
+            side = self._sides[direction]
+            side.finish(time)
+            pieces += self._take()
+        for ahead in self._rounds:
+            # What the other direction began without this one has no more to wait for.
+            if not ahead.sides[direction].over:
+                ahead.sides[direction].finish(time)
+        return pieces + self._take()
 
     def _take(self) -> list[tuple[int, Piece]]:
+        pieces = self._settle()
+        while self._sides[0].anew or self._sides[1].anew:
+            self._renew()
+            pieces += self._settle()
+        return pieces
+
+    def _settle(self) -> list[tuple[int, Piece]]:
+        """Try again what waits, and give what there is."""
         one, other = self._sides
-        shared, waited = self._shared, False
+        waited = False
         if one.blocked or other.blocked:
             if self._keys is not None:
                 self._keys.refresh()
             moved = True
             while moved and (one.blocked or other.blocked):
-                moved = (one.blocked and one.resume()) | (other.blocked and other.resume())
+                moved = one.retry() | other.retry()
                 waited = waited or moved
-        pieces, shared.out = shared.out, []
+        rounds = self._rounds
+        pieces = rounds[0].shared.taken()
+        for ahead in rounds[1:]:
+            pieces += ahead.shared.taken()
         if waited and all(piece.time is not None for _, piece in pieces):
             # Each direction gave all that waited: between the two, what was said first comes first.
             pieces.sort(key=lambda told: told[1].time or 0.0)
         return pieces
+
+    def _renew(self) -> None:
+        """Another session begins in a direction; the other one may still be in the last session, or already ahead."""
+        rounds = self._rounds
+        for direction, side in enumerate(self._sides):
+            items, side.anew = side.anew, [] if side.anew else side.anew
+            if not items:
+                continue
+            place = next(number for number, one in enumerate(rounds) if one.sides[direction] is side) + 1
+            if place >= ROUNDS_MAX:
+                side.give_up("too many TLS sessions in one direction alone", items[0][1])
+                continue
+            if place == len(rounds):
+                rounds.append(_Round(self._keys, self._budget))
+            fresh = self._sides[direction] = rounds[place].sides[direction]
+            fresh.begin(side.at)
+            for data, time in items:
+                if isinstance(data, bytes):
+                    fresh.feed(data, time)
+                else:
+                    fresh.gap(data, time)
+        while all(side not in rounds[0].sides for side in self._sides) and not rounds[0].shared.out:
+            del rounds[0]
+
+
+class _Round:
+    """One session of a connection."""
+
+    __slots__ = ("shared", "sides")
+
+    def __init__(self, keys: KeyLog | None, budget: Budget) -> None:
+        self.shared = Shared(keys, budget)
+        one, other = self.sides = (Side(self.shared, 0), Side(self.shared, 1))
+        one.peer, other.peer = other, one

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from blynkscope.protocol import tls
 from blynkscope.wire import tls_keying
 from blynkscope.wire.certificates import describe
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 
 CERTIFICATES_MAX = 12
 """Certificates of one chain that are told; real chains hold two to four."""
+TRANSCRIPT_MAX = 48 * 1024
+"""Bytes of handshake messages of one direction that are kept for the extended master secret."""
+_DECIDING = frozenset({tls.EXT_TRUNCATED_HMAC, tls.EXT_ENCRYPT_THEN_MAC, tls.EXT_EXTENDED_MASTER_SECRET})
+"""Extensions on which the keys depend."""
+_EXCHANGE_KEPT = 16
+"""Of a ClientKeyExchange: the length and the front of the encrypted premaster secret, by which key logs name it."""
 
 
 class Handshake:
@@ -49,6 +57,7 @@ class Handshake:
         self._phase = APPLICATION
         self._lock: Lock | None = None
         self._generation = 0
+        self._closed = False
 
     def _lose(self, reason: str, time: float | None) -> None:
         """The records cannot be followed any more."""
@@ -77,6 +86,7 @@ class Handshake:
 
     def _alert(self, record: bytes, time: float | None, *, decrypted: bool = False) -> None:
         level, number = tls.alert_of(record) or (0, None)
+        self._closed = not number
         if number is None:
             self._say("tls-alert", time, {"encrypted": True})
             return
@@ -92,6 +102,7 @@ class Handshake:
     def _handshake(self, content: bytes, time: float | None, *, opened: bool = False) -> None:
         """The content of a record: messages, of which the last may go on in the next record."""
         nonsense = False
+        self._messages.every = self._remembers
         try:
             messages = self._messages.feed(content)
         except NoMessageError as error:
@@ -115,21 +126,28 @@ class Handshake:
         elif kind == tls.SERVER_HELLO_DONE:
             self._certified = True
         elif kind == tls.CLIENT_KEY_EXCHANGE and self._client:
-            shared.exchange = body
+            shared.exchange = body[:_EXCHANGE_KEPT]
         elif opened:
             self._understand_opened(kind, body, time)
         self._remember(kind, body)
 
-    def _remember(self, kind: int, body: bytes) -> None:
-        """Keep what the extended master secret is made from, where a premaster secret may be in the key log."""
+    @property
+    def _remembers(self) -> bool:
+        """May a premaster secret be in the key log, which needs the messages for the extended master secret?"""
         keys = self._shared.keys
-        if keys is None or not (keys.premasters or keys.growing) or self._shared.is_new:
+        return keys is not None and (keys.premasters or keys.growing) and not self._shared.is_new
+
+    def _remember(self, kind: int, body: bytes) -> None:
+        """Keep what the extended master secret is made from."""
+        if not self._remembers:
             return
         kept = self._shared.transcripts[self._direction]
         if kind in {tls.CLIENT_HELLO, tls.SERVER_HELLO}:
             kept.clear()
         ends = (tls.SERVER_HELLO_DONE, tls.CLIENT_KEY_EXCHANGE)
-        if kind != tls.HELLO_REQUEST and len(kept) < HANDSHAKES_MAX and not (kept and kept[-1][0] in ends):
+        if kind == tls.HELLO_REQUEST or len(kept) >= HANDSHAKES_MAX or (kept and kept[-1][0] in ends):
+            return
+        if sum(map(len, kept)) + len(body) <= TRANSCRIPT_MAX:
             kept.append(bytes([kind]) + len(body).to_bytes(HEADER_SIZE - 1, "big") + body)
 
     def _client_hello(self, body: bytes, time: float | None, *, opened: bool) -> None:
@@ -140,11 +158,16 @@ class Handshake:
         self._say("tls-client-hello", time, client_detail(hello))
         if not self._client:
             return
+        early = hello.early
+        # What only the fact and JA4 need may be long.
+        hello = msgspec.structs.replace(
+            hello, ciphers=[], extensions=[], versions=[], groups=[], signatures=[], alpn=[], sni=None
+        )
         clients = self._shared.clients
         if opened:
             self._say("tls-renegotiation", time, {"by": "client", "followed": True})
         if not opened:
-            self._shared.early_offered |= hello.early
+            self._shared.early_offered |= early
             self._phase = EARLY if self._shared.early_offered else HANDSHAKE
             clients[:] = [hello]
         elif len(clients) < HANDSHAKES_MAX:
@@ -160,6 +183,7 @@ class Handshake:
         self._say("tls-server-hello", time, server_detail(hello))
         if self._client:
             return
+        hello = msgspec.structs.replace(hello, extensions=[kind for kind in hello.extensions if kind in _DECIDING])
         if hello.retry:
             shared.retried = True
         elif not opened:
@@ -191,3 +215,4 @@ class Handshake:
             later = tls_keying.later_opener(shared.servers[0], self._lock.found.secret)
             if isinstance(later, Found):
                 self._lock = Lock(later, APPLICATION, self._spares)
+                self._lock.proven = True

@@ -59,7 +59,17 @@ def _suite(server: ServerHello) -> Suite | Lack:
     return Lack({"state": "unsupported", "why": why}, final=True)
 
 
+def no_keys(keys: KeyLog | None) -> Lack:
+    """There is no key at all."""
+    detail: dict[str, Any] = {"state": "none"}
+    if keys is not None and keys.given:
+        detail["given"] = True
+    return Lack(detail, final=keys is None)
+
+
 def _unmatched(keys: KeyLog, client: ClientHello, server: ServerHello, missing: list[str]) -> Lack:
+    if not keys.lines:
+        return no_keys(keys)
     if keys.knows(client.random):
         return Lack({"state": "partial", "missing": missing})
     server_random = keys.knows(server.random)
@@ -145,8 +155,6 @@ def _master(
         extended = tls.EXT_EXTENDED_MASTER_SECRET in server.extensions
         randoms = client.random + server.random
         return master_secret(server.version, suite, premaster, randoms, transcript if extended else None), source
-    for session in (server.session, client.session):
-        found = keys.secret(keylog.SESSION, session) if session else None
-        if found is not None:
-            return found, keylog.SESSION
-    return None
+    # A session that is only offered says nothing: where the server takes it up, it repeats its number.
+    found = keys.secret(keylog.SESSION, server.session) if server.session else None
+    return None if found is None else (found, keylog.SESSION)

@@ -30,15 +30,18 @@ class Lock:
     Attributes:
         sequence: Number of the next record.
         doubt: Some records were lost or did not open, so that the next number, or even the key, is not certain.
+        proven: Some record had opened before the last doubt began: the key is the right one.
     """
 
-    __slots__ = ("_high", "_low", "_spares", "_tries", "_tryable", "doubt", "found", "opener", "phase", "sequence")
+    __slots__ = (
+        "_high", "_low", "_spares", "_tries", "_tryable", "doubt", "found", "opener", "phase", "proven", "sequence",
+    )  # fmt: skip
 
     def __init__(self, found: Found, phase: str, spares: Callable[[str, Found], list[Spare]]) -> None:
         self.found, self.phase = found, phase
         self.opener = found.opener
         self.sequence = self._low = self._high = 0
-        self.doubt = False
+        self.doubt = self.proven = False
         self._spares = spares
         self._tryable: list[Spare] | None = None
         self._tries = TRIES_MAX
@@ -58,7 +61,7 @@ class Lock:
         if result is None:
             self.lost(1)
         else:
-            self._proved()
+            self.proved()
         return result
 
     def search(self, kind: int, minor: int, fragment: bytes) -> tuple[int, bytes] | None:
@@ -86,10 +89,8 @@ class Lock:
         return None
 
     def proved(self) -> None:
-        """What `search` opened is the next record."""
-        self._proved()
-
-    def _proved(self) -> None:
+        """The next record was opened."""
+        self.proven = True
         self.sequence += 1
         if self.doubt:
             self.doubt, self._tryable, self._tries = False, None, TRIES_MAX
@@ -102,11 +103,20 @@ class Lock:
             exactly: False where that is only the most that there can have been.
         """
         if not self.doubt:
+            # The number rises without doubt only by records that opened.
+            self.proven = self.proven or self.sequence > 0
             self._low = self._high = self.sequence
             self.doubt = True
         self._high += records
         if exactly:
             self.sequence += records
+
+
+    def joined(self, records: int) -> None:
+        """The keys came late, behind this many records, of which some may have had other keys."""
+        self.doubt = True
+        self.sequence = self._high = records
+        self._low = max(0, records - SEQUENCES_MAX)
 
 
 class Search:
@@ -173,6 +183,11 @@ class Search:
         self.base += len(self._held) + missing
         self._held.clear()
         self._at = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept."""
+        return len(self._held)
 
     @property
     def seen(self) -> int:

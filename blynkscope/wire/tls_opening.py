@@ -37,10 +37,14 @@ class Opening(Handshake):
         self._record_lost = False
         self._lack: Lack | None = None
         self._unsure = 0
+        self._shut_at: int | None = None
+        self._passed = 0
+        self._blind = False
         self._early_note: dict[str, Any] | None = None
         self._opened = False
         self._flowing = False
         self._failed: dict[str, Any] | None = None
+        self._untold = False
         self._failures = 0
         self._hole_due = False
 
@@ -52,7 +56,7 @@ class Opening(Handshake):
     def _resolve(self, time: float | None) -> bool | None:
         """Find what opens the direction from here on; None where that has to wait."""
         shared = self._shared
-        lack = shared.hopeless
+        lack, self._lack = shared.hopeless, None
         epoch = self._epoch
         found: Found | Lack | None = lack
         if lack is None:
@@ -73,11 +77,22 @@ class Opening(Handshake):
             if keys is not None and keys.growing and not found.final and not self._final:
                 return None
             self.shut = True
+            self._shut_at = None if found.final or keys is None else keys.edition
             if epoch and self._opened:
                 self._lose("renegotiation with keys that are not known", time)
             return False
         self._lock = Lock(found, self._phase, self._spares)
+        if self._passed:
+            # The keys came late: from here on.
+            self._lock.joined(self._passed)
+            self._unsure, self._hole_due, self._blind = 0, True, found.opener.chained
         return True
+
+    def _reopen(self) -> None:
+        """Look again where keys came since the direction was shut."""
+        keys = self._shared.keys
+        if self._shut_at is not None and keys is not None and keys.edition != self._shut_at:
+            self.shut, self._shut_at = False, None
 
     def _look_up(self) -> Found | Lack | None:
         shared = self._shared
@@ -85,7 +100,13 @@ class Opening(Handshake):
         assert keys is not None
         if not server.is_new:
             pair = shared.pair(self._epoch)
-            return pair if isinstance(pair, Lack) else pair[self._direction]
+            if isinstance(pair, Lack):
+                return pair
+            if self._passed and pair[self._direction].opener.once:
+                return Lack({"state": "unsupported", "why": "keys of a stream cipher that came too late"}, final=True)
+            return pair[self._direction]
+        if self._passed > UNSURE_MAX:
+            self._phase = APPLICATION
         if self._phase == EARLY:
             found = self._look_up_early()
             if found is None or isinstance(found, Found):
@@ -140,7 +161,8 @@ class Opening(Handshake):
         assert lock is not None
         kind, size = head[0], head[3] << 8 | head[4]
         opener = lock.opener
-        if self._record_lost:
+        if self._record_lost or self._blind:
+            self._blind = False
             if opener.chained:
                 opener.follow(fragment)
             lock.lost(1)
@@ -183,7 +205,7 @@ class Opening(Handshake):
         """A record was lost: a hole in the content, where it held any."""
         lock = self._lock
         assert lock is not None
-        if not self._opened or lock.phase != APPLICATION:
+        if not lock.proven or lock.phase != APPLICATION:
             self._hole_due = True
             return
         new = self._shared.is_new
@@ -193,15 +215,19 @@ class Opening(Handshake):
             self._hole(None, time)
 
     def _fail(self, kind: int, detail: dict[str, Any], time: float | None) -> None:
+        lock = self._lock
+        assert lock is not None
         detail["offset"] = self.at - detail["size"] - tls.HEADER_SIZE
         self._failures += 1
         if self._failed is None:
-            self._failed = detail
-            if self._opened:
+            self._failed, self._untold = detail, not lock.proven
+            if lock.proven:
                 self._say("tls-undecodable", time, detail)
-        if not self._opened and self._failures >= WRONG_AFTER:
+        if not lock.proven and self._failures >= (UNSURE_MAX if self._passed and self._shared.is_new else WRONG_AFTER):
             self._tell_wrong(time)
             self._lock, self.shut, self._failed, self._failures = None, True, None, 0
+            if self._flowing:
+                self._hole(None, time)
             return
         self._missed(kind, detail["size"], time)
 
@@ -215,8 +241,13 @@ class Opening(Handshake):
         """A record was opened."""
         lock = self._lock
         assert lock is not None
-        if not self._opened and self._failed is not None:
-            self._say("tls-undecodable", time, self._failed)
+        if self._untold and self._failed is not None:
+            self._untold = False
+            if not self._passed:
+                self._say("tls-undecodable", time, self._failed)
+            else:  # records of the handshake, behind which the keys came
+                self._failed = None
+        self._passed = 0
         self._recovered(time)
         self._phase = lock.phase
         if self._hole_due and self._phase == APPLICATION:
@@ -242,7 +273,7 @@ class Opening(Handshake):
 
     def _recovered(self, time: float | None, *, ended: bool = False) -> None:
         """Tell how many records did not open behind the first of them."""
-        if self._failed is not None and self._failures > 1 and (self._opened or not ended):
+        if self._failed is not None and self._failures > 1 and not (ended and self._untold):
             self._say("tls-undecodable", time, {"reason": self._failed["reason"], "count": self._failures - 1})
         self._failed, self._failures = None, 0
 
@@ -250,7 +281,7 @@ class Opening(Handshake):
         """What a record held."""
         if kind == tls.APPLICATION_DATA:
             if plain:
-                self._flowing = self._shared.opened = True
+                self._flowing = True
                 self._shared.out.append((self._direction, Content(plain, time, self.at)))
         elif kind == tls.HANDSHAKE:
             self._handshake(plain, time, opened=True)

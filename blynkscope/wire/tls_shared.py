@@ -10,7 +10,8 @@ from blynkscope.wire.facts import Fact
 from blynkscope.wire.hellos import ClientHello, ServerHello
 from blynkscope.wire.keylog import KeyLog
 from blynkscope.wire.layers import Piece
-from blynkscope.wire.tls_keying import Found, Lack, old_openers
+from blynkscope.wire.tls_budget import Budget
+from blynkscope.wire.tls_keying import Found, Lack, no_keys, old_openers
 
 HANDSHAKES_MAX = 16
 """Handshakes on one connection that are followed; renegotiation happens once, if ever."""
@@ -21,18 +22,17 @@ _FINISHED_MIN = 24
 class Shared:
     """The hellos, the keys and what was said about them. `out` are the pieces that wait to be given."""
 
-    def __init__(self, keys: KeyLog | None) -> None:
+    def __init__(self, keys: KeyLog | None, budget: Budget) -> None:
         self.keys = keys
+        self.budget = budget
         self.clients: list[ClientHello] = []
         self.servers: list[ServerHello] = []
         self.retried = False
         self.early_offered = False
         self.early_accepted: bool | None = None
-        self.resumed: str | None = None
         self.transcripts: tuple[list[bytes], list[bytes]] = ([], [])
         self.exchange = b""
         self.out: list[tuple[int, Piece]] = []
-        self.opened = False
         self._told: list[dict[str, Any]] = []
         self._pairs: dict[int, tuple[Found, Found]] = {}
         self._client_finished = False
@@ -47,15 +47,17 @@ class Shared:
     @property
     def hopeless(self) -> Lack | None:
         """Why nothing can be opened, whatever the hellos say."""
-        if self.keys is None:
-            return Lack({"state": "none"}, final=True)
-        if not self.keys.lines and not self.keys.growing:
-            return Lack({"state": "unmatched", "lines": 0, "server_random": False}, final=True)
-        return None
+        keys = self.keys
+        return no_keys(keys) if keys is None or not (keys.lines or keys.growing) else None
 
     def say(self, direction: int, kind: str, time: float | None, detail: dict[str, Any]) -> None:
         """Give a fact."""
         self.out.append((direction, Fact(kind, time, detail)))
+
+    def taken(self) -> list[tuple[int, Piece]]:
+        """The pieces that wait; they are not given again."""
+        pieces, self.out = self.out, []
+        return pieces
 
     def pair(self, epoch: int) -> tuple[Found, Found] | Lack:
         """What opens the records behind a handshake of TLS 1.0 to 1.2."""
@@ -67,6 +69,8 @@ class Shared:
             if isinstance(found, Lack):
                 return found
             pair = self._pairs[epoch] = found
+            for kept in self.transcripts:
+                kept.clear()
         return pair
 
     def tell_opened(self, direction: int, source: str, time: float | None) -> None:
@@ -84,9 +88,13 @@ class Shared:
 
     def tell_lack(self, direction: int, lack: Lack, time: float | None) -> None:
         """Application data cannot be opened."""
-        if lack.detail not in self._told:
-            self._told.append(lack.detail)
-            self.say(direction, "tls-keys", time, lack.detail)
+        detail, state = lack.detail, lack.detail["state"]
+        for told in self._told:
+            # Lines that belong to other connections, and come while this one lasts, change nothing.
+            if told == detail or (state == "unmatched" and told["state"] in {"none", "unmatched"}):
+                return
+        self._told.append(detail)
+        self.say(direction, "tls-keys", time, detail)
 
     def proves_data(self, direction: int, size: int, *, certain: bool) -> bool:
         """Does an encrypted record prove that there is application data?

@@ -17,8 +17,11 @@ from blynkscope.wire.tls_shared import Shared
 _HEAD = struct.Struct(">HBH").unpack_from
 """Type and major number, minor number, length."""
 _DATA_FRONT = tls.APPLICATION_DATA << 8 | 3
-_CLEAR, _SKIPPED, _OPENED = range(3)
-"""What is done with a record: read as it is, passed over, decrypted."""
+_CLEAR, _SKIPPED, _OPENED, _AWAITED = range(4)
+"""What is done with a record: read as it is, passed over, decrypted, kept until it shows whether a session begins."""
+
+Item = tuple[bytes | int | None, float | None]
+"""Bytes, or how many are missing, and their time."""
 
 
 class Side(Opening):
@@ -31,10 +34,15 @@ class Side(Opening):
     Attributes:
         peer: The other direction.
         blocked: What was fed last waits: for keys, or for what the other direction says.
+        anew: What belongs to another TLS session, which begins behind this one; None where none does.
     """
 
     def __init__(self, shared: Shared, direction: int) -> None:
         super().__init__(shared, direction)
+        self._first = 0
+        self._waited: tuple[object, ...] = ()
+        self.anew: list[Item] | None = None
+        self._counted = 0
         self.peer: Side = self
         self.blocked = False
         self._head = bytearray()
@@ -44,10 +52,18 @@ class Side(Opening):
         self._ciphered = False
         self._content = bytearray()
         self._search: Search | None = None
-        self._held: deque[tuple[bytes | int | None, float | None]] = deque()
+        self._held: deque[Item] = deque()
         self._held_size = 0
         self._dropped = 0
         self._blocked_at: float | None = None
+
+    def begin(self, at: int) -> None:
+        """The session begins at this offset of the direction."""
+        self.at = self._first = at
+
+    def give_up(self, reason: str, time: float | None) -> None:
+        """The session behind this one is not followed."""
+        self._once("tls-lost", time, {"reason": reason})
 
     def feed(self, data: bytes, time: float | None) -> None:
         """The next bytes."""
@@ -55,6 +71,7 @@ class Side(Opening):
             self._hold(data, time)
         else:
             self._run(data, time)
+        self._count()
 
     def whole(self, data: bytes) -> bytes | None:
         """The content of a segment that is one record of application data, to its last byte: most of all segments.
@@ -88,6 +105,20 @@ class Side(Opening):
             self._held.append((missing, time))
         else:
             self._skip(missing, time)
+        self._count()
+
+    def retry(self) -> bool:
+        """Try again what waits, where anything has changed on which it depends; True where some of it got on."""
+        if not self.blocked:
+            return False
+        shared, peer = self._shared, self.peer
+        edition = 0 if shared.keys is None else shared.keys.edition
+        told = len(shared.clients), len(shared.servers), shared.retried, shared.early_accepted, bool(shared.exchange)
+        depends = (edition, *told, *map(len, shared.transcripts), peer.over, peer.shut, peer.is_past_hello)
+        if depends == self._waited:
+            return False
+        self._waited = depends
+        return self.resume()
 
     def resume(self) -> bool:
         """Try again what waits; True where some of it got on."""
@@ -100,10 +131,11 @@ class Side(Opening):
         while self._held and not self.blocked:
             item, time = self._held.popleft()
             if isinstance(item, bytes):
-                self._weigh(-len(item))
+                self._held_size -= len(item)
                 self._run(item, time)
             else:
                 self._skip(item, time)
+        self._count()
         return not self.blocked or self.at != at or len(self._held) != held
 
     def finish(self, time: float | None) -> None:
@@ -111,12 +143,15 @@ class Side(Opening):
         self._final = True
         if self.blocked:
             self.resume()
-        if self.over:
-            return
+        if not self.over:
+            self._finish(time)
+        self._count()
+
+    def _finish(self, time: float | None) -> None:
         self.over = True
         if self._search is not None:
             self._found(self._search.feed(b"", final=True), time)
-        if self._lock is not None and not self._opened and self._lack is None and self._failed is not None:
+        if self._lock is not None and self._untold and self._failed is not None:
             self._tell_wrong(time)
         if self._lack is not None and self._unsure and not self._opened:
             self._shared.tell_lack(self._direction, self._lack, time)
@@ -124,20 +159,35 @@ class Side(Opening):
         if self._head or self._left or self._messages:
             self._lose("it ends inside a record", time)
 
-    def _weigh(self, size: int) -> None:
-        """Count bytes that wait, here and for all connections together."""
-        self._held_size += size
-        if self._shared.keys is not None:
-            self._shared.keys.held += size
+    def _count(self) -> None:
+        """Count what is kept here into what all connections keep together, and keep less where that is too much."""
+        budget, kept = self._shared.budget, self._shared.transcripts[self._direction]
+        if self.over and kept:
+            kept.clear()
+        size = len(self._content) + self._messages.held
+        if self._search is not None:
+            size += self._search.held
+        if kept:
+            size += sum(map(len, kept))
+        if size > limits.HEAVY_BUFFER and budget.crowded:
+            self._messages.relieve()
+            kept.clear()
+            if self._content:
+                self._content.clear()
+                self._record_lost = True
+            size = self._messages.held + (0 if self._search is None else self._search.held)
+        size += self._held_size
+        if size != self._counted:
+            budget.held += size - self._counted
+            self._counted = size
 
     def _hold(self, data: bytes, time: float | None) -> None:
         """Keep bytes that wait, the newest ones."""
         if data:
             self._held.append((data, time))
-            self._weigh(len(data))
+            self._held_size += len(data)
         keys = self._shared.keys
-        crowded = keys is not None and keys.held > limits.TOTAL_BUFFER_MAX
-        limit = limits.HEAVY_BUFFER if crowded else limits.TLS_HELD_MAX
+        limit = limits.HEAVY_BUFFER if self._shared.budget.crowded else limits.TLS_HELD_MAX
         if self._held_size <= limit:
             return
         if keys is None or not keys.growing:
@@ -153,11 +203,13 @@ class Side(Opening):
                 continue
             size = min(len(item), self._held_size - limit)
             self._dropped += size
-            self._weigh(-size)
+            self._held_size -= size
             if size < len(item):
                 self._held.appendleft((item[size:], when))
 
     def _run(self, data: bytes, time: float | None) -> None:
+        if self._behind(data, time):
+            return
         at, end = 0, len(data)
         while not self.over:
             if self._pending:
@@ -165,7 +217,7 @@ class Side(Opening):
                     self.blocked, self._blocked_at = True, time
                     if at < end:
                         self._held.appendleft((data[at:], time))
-                        self._weigh(end - at)
+                        self._held_size += end - at
                         self._hold(b"", time)
                     return
                 self._pending = False
@@ -197,6 +249,14 @@ class Side(Opening):
                 self.at += len(part)
                 if len(self._head) == tls.HEADER_SIZE:
                     self._header(time)
+        if at < end:
+            self._behind(data[at:], time)
+
+    def _behind(self, item: bytes | int | None, time: float | None) -> bool:
+        """Keep what belongs to the next session; False where there is none."""
+        if self.anew is not None:
+            self.anew.append((item, time))
+        return self.anew is not None
 
     def _bulk(self, lock: Lock, data: bytes, at: int, end: int, time: float | None) -> int:
         """Open the whole records of application data from here on, quickly; gives the place behind them."""
@@ -233,7 +293,7 @@ class Side(Opening):
 
     def _skip(self, missing: int | None, time: float | None) -> None:
         """Bytes are missing: inside a record the next one is found again, else only where there are keys."""
-        if self.over or missing == 0:
+        if self._behind(missing, time) or self.over or missing == 0:
             return
         if self._search is not None:
             self._found(self._search.feed(b"", final=True), time)
@@ -310,7 +370,7 @@ class Side(Opening):
         self._content.clear()
         self._messages.clear()
         self._held.clear()
-        self._weigh(-self._held_size)
+        self._held_size = 0
         if self._opened:
             self._recovered(time, ended=True)
             self._hole(None, time)
@@ -330,12 +390,15 @@ class Side(Opening):
         kind, major, _, high, low = self._head
         length = high << 8 | low
         if not tls.CHANGE_CIPHER_SPEC <= kind <= tls.HEARTBEAT or major != 3 or length > tls.RECORD_MAX:
-            if self._opened and self._lock is not None and not self._lock.opener.once:
+            if self._opened and self._lock is not None and not self._lock.opener.once and not self._closed:
                 self._begin_search(bytes(self._head), time)
             else:
                 self._lose("no TLS record", time)
             return
         self._left, self._record_lost, self._pending = length, False, True
+        if kind == tls.HANDSHAKE and self._ends:
+            self._mode, self._pending = _AWAITED, not length
+        self._closed = False
         if kind == tls.APPLICATION_DATA:
             self._once("tls-application-data", time, {})
 
@@ -345,13 +408,15 @@ class Side(Opening):
         if kind != tls.APPLICATION_DATA and (new or not self._ciphered):
             self._mode = _CLEAR
             return True
+        if self.shut:
+            self._reopen()
         if self._lock is None and not self.shut and self._resolve(time) is None:
             return False
         if self.over:
             return True
         if self.shut:
             self._mode = _SKIPPED
-            certain = self._opened or not self.peer.at
+            certain = self._opened or self.peer.at == self.peer._first
             if kind == tls.APPLICATION_DATA:
                 if self._lack and self._shared.proves_data(self._direction, self._left, certain=certain):
                     self._shared.tell_lack(self._direction, self._lack, time)
@@ -366,9 +431,17 @@ class Side(Opening):
         self._head.clear()
         self._content.clear()
         kind = head[0]
-        if self._mode == _OPENED:
+        if self._mode == _AWAITED:
+            if not self._record_lost and _begins(content, tls.CLIENT_HELLO if self._client else tls.SERVER_HELLO):
+                self._renew(head + content, time)
+            else:
+                self._head += head
+                self._content += content
+                self._pending = True
+        elif self._mode == _OPENED:
             self._protected(head, content, time)
         elif self._mode == _SKIPPED:
+            self._passed += kind != tls.HANDSHAKE or self._record_lost or not _is_hello(content)
             if kind == tls.ALERT and not self._record_lost:
                 self._alert(head + content, time)
             elif kind == tls.HANDSHAKE and not self._record_lost and _is_hello(content):
@@ -386,10 +459,29 @@ class Side(Opening):
             else:
                 self._handshake(content, time)
 
+    @property
+    def _ends(self) -> bool:
+        """May the session be over, and another one begin with the next record?"""
+        if self._closed or self.peer.anew is not None:
+            return self._ciphered or bool(self._shared.is_new)
+        if not self._shared.is_new or self._shared.retried:
+            return False
+        # TLS 1.3 without keys hides how it ends; but once both have spoken it has no handshake in clear any more.
+        return "tls-application-data" in self._told and "tls-application-data" in self.peer._told
+
+    def _renew(self, record: bytes, time: float | None) -> None:
+        """A hello in clear behind the end of a session: another session begins."""
+        self.at -= len(record)
+        self._messages.clear()
+        self._finish(time)
+        self.anew = [(record, time)]
+
     def _changed(self, time: float | None) -> None:
         """A change of cipher in clear."""
         shared = self._shared
         self._ciphered = True
+        if not shared.is_new:
+            self._passed = 0
         self._messages.clear()
         resumed: bool | None = None
         if not self._client and shared.servers and not shared.is_new and self._certified is not None:
@@ -397,6 +489,12 @@ class Side(Opening):
         if "tls-change-cipher" not in self._told and resumed:
             self._tell_resumed(time)
         self._once("tls-change-cipher", time, {"resumed": resumed})
+
+
+def _begins(content: bytes, kind: int) -> bool:
+    """Does a record begin with a whole hello in clear?"""
+    front, size = content[: HEADER_SIZE + 1], len(content) - HEADER_SIZE
+    return size > 0 and front[0] == kind and front[-1] == 3 and int.from_bytes(front[1:HEADER_SIZE], "big") <= size
 
 
 def _is_hello(content: bytes) -> bool:

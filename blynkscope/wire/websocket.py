@@ -34,6 +34,8 @@ _TEXT_KEPT = 4 * TEXT_SHOWN
 """Bytes that hold as many characters of UTF-8."""
 
 
+TOO_MANY = "too many incomplete messages at once"
+"""Why a message was given up that may have been whole."""
 SEARCH_WINDOW = MESSAGE_MAX + SEARCH_KEPT
 """Bytes in which a frame is searched for: the rest of the greatest message, and the frames behind it that prove it."""
 _SLICE = 4096
@@ -70,7 +72,7 @@ class WebSocketReader:
         `ws-fragmented`: frames, size, whole (False where part of it is missing); one for each message of several
             frames, or that is not ended. The legacy server passes over all but the first frame.
         `ws-masking`, once: expected (True for a client's direction, whose frames must be masked).
-        `ws-too-big`: size, of a message that is not kept.
+        `ws-too-big`: size, of a message that is not kept; reason, where there were too many at once.
         `ws-unreadable`: reason; a compressed message that cannot be decompressed.
         `ws-error`: reason, offset; what is there is no frame. The next one is searched for, within a window.
         `ws-cut`: have, need; the direction ends inside a frame (need is None inside a header).
@@ -78,7 +80,8 @@ class WebSocketReader:
 
     Args:
         client: True for the client's direction.
-        messages: True gives one Content for each whole message, False one for each frame of it: a byte stream.
+        messages: True gives one Content for each whole message; False gives a byte stream, each byte of a message that
+            is not compressed as soon as it is there.
         extensions: Value of the server's `Sec-WebSocket-Extensions` header; None where there was none.
         joined: True where the first byte need not begin a frame; there messages may be compressed without a header.
     """
@@ -103,6 +106,33 @@ class WebSocketReader:
         self._misled = False
         self._over = False
         self._pieces: list[Piece] = []
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are kept of what is not complete."""
+        kept = len(self._head) + len(self._payload)
+        kept += len(self._message.data) if self._message is not None else 0
+        return kept + (self._search.kept if self._search is not None else 0)
+
+    def drop(self, time: float | None) -> list[Piece]:
+        """Give up what is kept of a message that is not complete; the reading goes on behind it."""
+        size = self.buffered - len(self._head)
+        if size and not self._over:
+            self._say("ws-too-big", time, size=size, reason=TOO_MANY)
+            message = self._message
+            if self._search is not None:
+                self._search.drop()
+            self._payload = bytearray()
+            if self._frame is not None:
+                self._payload_at = self._frame.length - self._left
+            if self._frame is not None and self._frame.control:
+                self._kept = False
+            elif message is not None:
+                self._kept = False
+                self._miss_data(message, 0, time)
+                message.data = bytearray()
+                message.lost = True
+        return self._take()
 
     # --- LayerReader ---
 
@@ -194,6 +224,8 @@ class WebSocketReader:
                 self._payload += part
             if not self._left:
                 self._close_frame(time)
+            elif self._payload:
+                self._give_part(time)
         return None
 
     def _open(self, header: Header, time: float | None) -> None:
@@ -283,7 +315,7 @@ class WebSocketReader:
         return bytes(apply_mask(data, frame.key[turn:] + frame.key[:turn]))
 
     def _give_part(self, time: float | None) -> None:
-        """What is there of a frame that will not be whole: of a stream of bytes, and of a text, it counts."""
+        """What is there of a frame that is not whole: of a stream of bytes, and of a text, nothing waits for the rest."""
         message = self._message
         if self._frame is None or self._frame.control or not self._kept or message is None or message.compressed:
             return

@@ -252,6 +252,19 @@ class Search:
         """Bytes that were fed."""
         return self._base + len(self._data)
 
+    @property
+    def kept(self) -> int:
+        """Bytes that are looked back at."""
+        return len(self._data)
+
+    def drop(self) -> None:
+        """Forget what was seen: a frame that began there is not found any more."""
+        self._base += len(self._data)
+        self._scan = self._base
+        self._data.clear()
+        self._marks.clear()
+        self._heap.clear()
+
     def _first(self, base: int) -> int:
         """Offset of the next bytes with which a frame could begin; that of the last byte where there are none."""
         found = self._starts.search(self._data, self._scan - base)

@@ -1,6 +1,7 @@
 """HTTP/1 read from one side: heads, bodies of every framing, and what to do where bytes are missing."""
 
 import hashlib
+import sys
 import zlib
 from base64 import b64encode
 
@@ -12,13 +13,14 @@ from readers import cut, facts_of, facts_of_capture
 
 from blynkscope.wire import http
 from blynkscope.wire.facts import Fact
-from blynkscope.wire.http import HttpReader
+from blynkscope.wire.http import HttpReader, HttpShared
 from blynkscope.wire.http_bodies import CONTENT_MAX
 from blynkscope.wire.http_heads import read_head, starts
 from blynkscope.wire.layers import Content, Hole
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 OK = b"HTTP/1.1 200 OK\r\n"
+LOREM = b"word " * 600
 
 
 def request(line="GET / HTTP/1.1", *fields, body=b""):
@@ -312,6 +314,131 @@ def test_a_tunnel():
     assert kinds(server(b"HTTP/1.1 200 Connection Established\r\n\r\n", b"\x16\x03")) == ["response", b"\x16\x03"]
 
 
+@pytest.mark.parametrize("said", ["200 OK", "200 Tunnel ready", "200", "204 Fine", "200 OK\r\nContent-Length: 5"])
+def test_any_answer_of_success_to_connect_opens_a_tunnel(said):
+    """The reason phrase is free text, and a length that is announced means nothing."""
+    shared = HttpShared()
+    asking, answering = HttpReader(True, shared), HttpReader(False, shared)
+    asking.feed(request("CONNECT h:443 HTTP/1.1"), None)
+    head = f"HTTP/1.1 {said}\r\n\r\n".encode()
+    assert kinds(answering.feed(head + b"\x16\x03", None)) == ["response", b"\x16\x03"]
+    # What looks like a request is inside the tunnel as well.
+    assert kinds(asking.feed(request(), None)) == [request()]
+
+
+def test_a_refused_tunnel_goes_on_with_http():
+    shared = HttpShared()
+    asking, answering = HttpReader(True, shared), HttpReader(False, shared)
+    asking.feed(request("CONNECT h:443 HTTP/1.1"), None)
+    refused = b"HTTP/1.1 407 Who are you\r\nContent-Length: 2\r\n\r\nno"
+    assert kinds(answering.feed(refused, None)) == ["response", "body"]
+    asking.feed(request("CONNECT h:443 HTTP/1.1", "Proxy-Authorization: Basic eDp5"), None)
+    assert kinds(answering.feed(OK + b"\r\nxy", None)) == ["response", b"xy"]
+
+
+def test_success_alone_is_no_tunnel():
+    shared = HttpShared()
+    asking, answering = HttpReader(True, shared), HttpReader(False, shared)
+    asking.feed(request("GET /a HTTP/1.1"), None)
+    assert kinds(answering.feed(b"HTTP/1.1 200 Connection established\r\n\r\nxy", None)) == ["response"]
+    assert kinds(answering.finish(None)) == ["body"]
+
+
+@pytest.mark.parametrize("field", [b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b""])
+def test_an_answer_to_head_has_no_body(field):
+    shared = HttpShared()
+    asking, answering = HttpReader(True, shared), HttpReader(False, shared)
+    asking.feed(request("HEAD /a HTTP/1.1") + request("GET /b HTTP/1.1"), None)
+    continued = b"HTTP/1.1 100 Continue\r\n\r\n"
+    answers = continued + OK + field + b"\r\n" + OK + b"Content-Length: 2\r\n\r\nhi"
+    assert kinds(answering.feed(answers, None)) == ["response", "response", "response", "body"]
+
+
+def test_where_requests_are_missing_nobody_knows_what_is_answered():
+    shared = HttpShared()
+    asking, answering = HttpReader(True, shared), HttpReader(False, shared)
+    asking.gap(50, None)
+    asking.feed(request("HEAD /a HTTP/1.1"), None)
+    answer = OK + b"Content-Length: 2\r\n\r\nhi"
+    assert kinds(answering.feed(answer, None)) == ["response", "body"]
+    asking.feed(request("HEAD /a HTTP/1.1"), None)
+    assert kinds(answering.feed(OK + b"Content-Length: 2\r\n\r\n", None)) == ["response"]
+    assert kinds(answering.feed(OK, None)) == []
+
+
+def test_where_answers_are_missing_the_last_request_is_answered():
+    shared = HttpShared()
+    asking, answering = HttpReader(True, shared), HttpReader(False, shared)
+    asking.feed(request("HEAD /a HTTP/1.1") * 2 + request("CONNECT h:1 HTTP/1.1"), None)
+    answering.gap(90, None)
+    assert kinds(answering.feed(OK + b"\r\n\x16", None)) == ["response", b"\x16"]
+
+
+def test_requests_that_nobody_answers_are_not_kept_for_ever():
+    shared = HttpShared()
+    asking = HttpReader(True, shared)
+    asking.feed(request() * 1000, None)
+    assert len(shared._waiting) == http.PIPELINED_MAX
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------------
+
+
+def test_a_head_is_kept_once():
+    head = b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 200
+    reader = HttpReader(True)
+    reader.feed(head, None)
+    assert reader.buffered == len(head)
+    assert sys.getsizeof(reader._kept) <= 1.2 * len(head) + 64
+
+
+def test_a_head_of_too_many_lines_is_cut():
+    facts = client(b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 2 * http.HEAD_LINES_MAX + b"\r\n", request("GET /b HTTP/1.1"))
+    assert kinds(facts) == ["request", "request"]
+    assert detail(facts)["head_cut"] is True
+    assert detail(facts, 1)["path"] == "/b"
+
+
+TOO_MANY = "too many incomplete messages at once"
+
+
+def test_a_head_that_is_given_up():
+    reader = HttpReader(True)
+    reader.feed(b"GET /a HTTP/1.1\r\nHost: x\r\nLong: xxx", 1.0)
+    held = reader.buffered
+    facts = reader.drop(2.0)
+    assert kinds(facts) == ["request", "dropped"]
+    assert (detail(facts)["host"], detail(facts)["head_cut"]) == ("x", True)
+    assert detail(facts, 1) == {"bytes": held, "reason": TOO_MANY}
+    assert reader.buffered == 0
+    assert reader.drop(2.0) == []
+    assert kinds(reader.feed(b"xx\r\n\r\n" + request("GET /b HTTP/1.1"), None)) == ["request"]
+
+
+def test_a_line_that_is_given_up():
+    reader = HttpReader(True)
+    reader.feed(b"GET /" + b"x" * 20_000, None)
+    assert kinds(reader.drop(None)) == ["dropped"]
+    assert reader.buffered == 0
+    assert kinds(reader.feed(b"GET / HTTP/1.1\r\n" + request("GET /b HTTP/1.1"), None)) == ["request"]
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [(b"Content-Length: 3000\r\n\r\n", LOREM), (b"Transfer-Encoding: chunked\r\n\r\nBB8\r\n", LOREM + b"\r\n0\r\n\r\n")],
+)
+def test_a_body_that_is_given_up_stays_in_step(head, body):
+    reader = HttpReader(False)
+    reader.feed(OK + head + body[:2500], None)
+    assert kinds(reader.drop(None)) == ["dropped"]
+    assert reader.buffered == 0
+    facts = reader.feed(body[2500:] + OK + b"Content-Length: 0\r\n\r\n", None)
+    assert kinds(facts) == ["body", "response"]
+    found = detail(facts)
+    assert (found["bytes"], found["complete"], found["content"]) == (3000, True, None)
+    assert found["sha256"] == hashlib.sha256(LOREM).hexdigest()
+
+
 # --- what bodies say ----------------------------------------------------------------------------------------------------
 
 
@@ -454,7 +581,7 @@ def test_anything_is_accounted_for(pieces, side):
         assert not inside or not any(isinstance(one, Fact) for one in given)
         inside = inside or any(not isinstance(one, Fact) for one in given)
         assert len(reader._line) <= http.HEAD_MAX
-        assert sum(map(len, reader._lines)) <= http.HEAD_MAX
+        assert reader.buffered <= http.HEAD_MAX + CONTENT_MAX
     reader.finish(None)
     assert reader.gap(3, None) == []
     assert reader.feed(b"GET / HTTP/1.1\r\n\r\n", None) == []

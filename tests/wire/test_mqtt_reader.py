@@ -305,3 +305,43 @@ def test_a_capture():
     ((_, up), (_, down)) = sorted(facts.items())
     assert list(islice(names(up), 3)) == ["CONNECT", "SUBSCRIBE", "PUBLISH"]
     assert names(down)[-1] == "PINGRESP"
+
+
+# --- what is kept ---
+
+
+TOO_MANY = "too many incomplete messages at once"
+
+
+def test_a_packet_that_is_given_up_is_passed_over():
+    reader, long = MqttReader(True), publish(b"ds/Temp", b"x" * 9000)
+    reader.feed(long[:5000], None)
+    assert reader.buffered > 4900
+    (cut_,) = reader.drop(None)
+    assert (cut_.kind, cut_.detail["packet"], cut_.detail["reason"]) == ("mqtt-cut", "PUBLISH", TOO_MANY)
+    assert (cut_.detail["have"], cut_.detail["need"]) == (5000, len(long))
+    assert reader.buffered < 10
+    assert reader.drop(None) == []
+    assert reader.feed(long[5000:6000], None) == []
+    assert reader.gap(500, None) == []
+    assert names(reader.feed(long[6500:] + ping(), None)) == ["PINGREQ"]
+
+
+def test_a_packet_that_was_given_up_is_told_once():
+    for rest in (lambda reader: reader.finish(None), lambda reader: reader.gap(None, None)):
+        reader = MqttReader(True)
+        reader.feed(publish(b"ds/Temp", b"x" * 900)[:500], None)
+        reader.drop(None)
+        assert "mqtt-cut" not in kinds(rest(reader))
+
+
+def test_a_search_that_is_given_up_goes_on():
+    reader = MqttReader(True, joined=True)
+    reader.feed(b"\x30\xff\x02xxx", None)
+    assert reader.buffered
+    assert kinds(reader.drop(None)) == ["mqtt-lost"]
+    assert reader.buffered == 0
+    facts = reader.feed(publish(b"ds/Temp", b"1") + ping(), None)
+    assert kinds(facts)[0] == "mqtt-resumed"
+    assert facts[0].detail["skipped"] == 6
+    assert names(facts) == ["PUBLISH", "PINGREQ"]

@@ -46,6 +46,7 @@ KNOWN = [
     (b"POST /admin/ota/start HTTP/1.1\r\n\r\n", "http", "HTTP request"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "http", "HTTP answer"),
     (b"GET /websockets HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "websocket", "WebSocket upgrade"),
+    (b"GET /websockets HTTP/1.1\nUpgrade: websocket\n\n", "websocket", "WebSocket upgrade"),
     (b"HTTP/1.1 101 Switching Protocols\r\nupgrade:WebSocket\r\n\r\n\x82\x05", "websocket", "WebSocket upgrade"),
     (b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x2d\x00\x03abc", "mqtt", "MQTT CONNECT"),
     (b"\x10\x8f\x01\x00\x06MQIsdp\x03\x02", "mqtt", "MQTT CONNECT"),
@@ -213,3 +214,13 @@ def test_it_always_answers_in_the_end_and_never_raises(data):
     assert guess.kind in {"hardware", "app", "tls", "http", "websocket", "mqtt", "ssh", "text", "unknown"}
     early = classify(data)
     assert early is None or early.kind == guess.kind
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
+def test_a_head_ends_with_an_empty_line_however_lines_end(end):
+    """Firmware written by hand sends no carriage returns; the answer would come before its question else."""
+    head = b"GET /0123456789abcdef0123456789abcdef/update/V1?value=3 HTTP/1.1\nHost: x" + end
+    assert classify(head[:-1]) is None
+    found = classify(head)
+    assert found is not None
+    assert (found.kind, found.detail["request"][:5]) == ("http", "GET /")

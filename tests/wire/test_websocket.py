@@ -90,6 +90,81 @@ def joined_up(given):
     return out
 
 
+def ends(given):
+    """Where in the outer bytes each content ends, by where it ends in the contents joined."""
+    found, size = {}, 0
+    for piece in given:
+        if isinstance(piece, Content):
+            size += len(piece.data)
+            found[size] = piece.behind
+    return found
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def test_a_byte_stream_is_given_as_it_comes():
+    reader = WebSocketReader(CLIENT)
+    payload = os.urandom(1000)
+    wire = frame(payload, key=KEY, length=8_000_000)
+    assert contents(reader.feed(wire[:-900], 1.0)) == [payload[:-900]]
+    assert contents(reader.feed(wire[-900:], 2.0)) == [payload[-900:]]
+    assert reader.buffered == 0
+    whole = WebSocketReader(CLIENT, messages=True)
+    assert contents(whole.feed(wire, 1.0)) == []
+    assert whole.buffered == len(payload)
+
+
+def test_a_long_text_is_not_kept():
+    reader = WebSocketReader(SERVER)
+    reader.feed(frame(b"x" * 100_000, TEXT, length=200_000), None)
+    assert reader.buffered <= 4 * TEXT_SHOWN
+    assert facts(reader.feed(b"x" * 100_000, None)) == [("ws-text", {"size": 200_000, "text": "x" * TEXT_SHOWN})]
+
+
+TOO_MANY = "too many incomplete messages at once"
+
+
+@pytest.mark.parametrize("rest", [b"", frame(b"end", CONT)])
+@pytest.mark.parametrize("reserved", [0, 4])
+def test_a_message_that_is_given_up_leaves_the_next_ones_readable(rest, reserved):
+    first = compressed(os.urandom(500)) if reserved else os.urandom(500)
+    wire = frame(first, fin=not rest, reserved=reserved)
+    options = {"messages": True, "extensions": DEFLATE}
+    reader = WebSocketReader(SERVER, **options)
+    reader.feed(wire[:400], 1.0)
+    held = reader.buffered
+    assert held > 300
+    dropped = reader.drop(2.0)
+    assert facts(dropped) == [("ws-too-big", {"size": held, "reason": TOO_MANY})]
+    assert [piece for piece in dropped if isinstance(piece, Hole)]
+    assert reader.buffered == 0
+    assert reader.drop(2.0) == []
+    given = reader.feed(wire[400:] + rest + frame(OK), 3.0)
+    assert contents(given) == [OK]
+
+
+def test_fragments_that_wait_are_given_up():
+    reader = WebSocketReader(SERVER, messages=True)
+    reader.feed(frame(LOGIN, fin=False), None)
+    assert reader.buffered == len(LOGIN)
+    assert plain(reader.drop(None)) == [("ws-too-big", {"size": len(LOGIN), "reason": TOO_MANY}), None]
+    assert reader.buffered == 0
+    told = ("ws-fragmented", {"frames": 2, "size": len(LOGIN) + len(WRITE), "whole": False})
+    assert plain(reader.feed(frame(WRITE, CONT) + frame(OK), None)) == [told, OK]
+
+
+def test_a_search_that_is_given_up_goes_on():
+    reader = WebSocketReader(SERVER, joined=True)
+    reader.feed(os.urandom(20_000).replace(b"\x82", b"\0"), None)
+    assert reader.buffered
+    assert facts(reader.drop(None))[0][0] == "ws-too-big"
+    assert reader.buffered == 0
+    given = reader.feed(frame(LOGIN) + frame(OK), None)
+    assert contents(given) == [LOGIN, OK]
+    assert [piece.behind for piece in given if isinstance(piece, Content)][-1] == 20_000 + len(frame(LOGIN) + frame(OK))
+
+
 # --- frames -----------------------------------------------------------------------------------------------------------
 
 
@@ -436,9 +511,9 @@ def test_of_two_beginnings_the_one_that_is_proven_first_is_taken():
 
 def test_what_was_found_has_the_times_at_which_it_came():
     given = read([b"\xff\xff", *[bytes([byte]) for byte in frame(OK)], frame(WRITE)], joined=True)
-    assert plain(given) == [OK, WRITE]
-    assert [piece.time for piece in given] == [8.0, 9.0]
-    assert [piece.behind for piece in given] == [9, 9 + len(frame(WRITE))]
+    assert joined_up(given) == [OK + WRITE]
+    assert [piece.time for piece in given] == [4.0 + at for at in range(len(OK))] + [9.0]
+    assert [piece.behind for piece in given] == [5 + at for at in range(len(OK))] + [9 + len(frame(WRITE))]
 
 
 def test_compressed_frames_joined_in_the_middle():
@@ -588,7 +663,7 @@ def test_a_search_keeps_little_and_ends():
 
 def test_long_frames_byte_by_byte():
     wire = frame(bytes(300_000), key=KEY) + frame(OK, key=KEY)
-    assert plain(read((bytes([byte]) for byte in wire), CLIENT)) == [bytes(300_000), OK]
+    assert joined_up(read((bytes([byte]) for byte in wire), CLIENT)) == [bytes(300_000) + OK]
 
 
 # --- any bytes, any cuts ----------------------------------------------------------------------------------------------
@@ -617,7 +692,8 @@ def test_cuts_do_not_matter(data, places, client, options):
     behind = [piece.behind for piece in whole if isinstance(piece, Content)]
     assert behind == sorted(behind)
     assert all(place <= len(data) for place in behind)
-    assert [piece.behind for piece in single if isinstance(piece, Content)] == behind
+    # A frame that is given piece by piece ends at the same place.
+    assert ends(whole).items() <= ends(single).items()
 
 
 @given(st.lists(STREAMS | st.integers(1, 60) | st.none(), max_size=10), st.booleans(), OPTIONS)

@@ -7,7 +7,19 @@ it says is here.
 
 from __future__ import annotations
 
-from blynkscope.analysis.catalogue import calls, clouds, exposure, login, mqtt, reaching, recording, talking, update
+from blynkscope.analysis.catalogue import (
+    calls,
+    clouds,
+    exposure,
+    login,
+    mqtt,
+    proxy,
+    reaching,
+    recording,
+    talking,
+    update,
+    websocket,
+)
 from blynkscope.analysis.catalogue.model import RANK, Rule, Severity
 
 __all__ = ["CATALOGUE", "FAMILIES", "RANK", "Rule", "Severity", "find_rule"]
@@ -25,7 +37,7 @@ FAMILIES = {
 
 _RULES = (
     *reaching.RULES, *login.RULES, *talking.RULES, *update.RULES, *clouds.RULES, *exposure.RULES, *recording.RULES,
-    *calls.RULES, *mqtt.RULES,
+    *calls.RULES, *mqtt.RULES, *proxy.RULES, *websocket.RULES,
 )  # fmt: skip
 
 CATALOGUE: dict[str, Rule] = {rule.id: rule for rule in _RULES}

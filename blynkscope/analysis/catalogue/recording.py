@@ -65,9 +65,10 @@ RULES: tuple[Rule, ...] = (
         "The connection is encrypted, and there is no key to read it",
         "Blynk inside TLS (ports 443, 9443, 8441) shows its handshake, sizes and times, but no frames. Log-ins, "
         "answers and values are not judged.",
-        "Write the session keys while recording: SSLKEYLOGFILE for Python, Node, curl and browsers, and give the file "
-        "with --keylog; or let the device connect without TLS (port 80 or 8080) in a trusted network for the test; or "
-        "read the library's own debug log.",
+        "Write the session keys while recording, and give the file with --keylog. Python, curl and browsers write it "
+        "where the variable SSLKEYLOGFILE says, Node with `node --tls-keylog=FILE`. Firmware (C++, MicroPython) writes "
+        "none: there the other end can, a server of your own or a proxy in between; or let the device connect without "
+        "TLS (port 80 or 8080) in a trusted network for the test, or read the library's own debug log.",
         _TRANSPORT,
     ),
     Rule(

@@ -23,6 +23,7 @@ from blynkscope.analysis.rules import (
     numbering,
     pace,
     printed,
+    proxy,
     reaching,
     reconnects,
     recording,
@@ -32,6 +33,7 @@ from blynkscope.analysis.rules import (
     unanswered,
     update,
     uploads,
+    websocket,
     writes,
 )
 
@@ -40,9 +42,9 @@ if TYPE_CHECKING:
     from blynkscope.analysis.run import Run
 
 _RULES: tuple[type[StreamRule], ...] = (
-    *recording.RULES, *keys.RULES, *networks.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *tls.RULES,
-    *records.RULES, *foreign.RULES, *calls.RULES, *clouds.RULES, *modules.RULES, *gateways.RULES, *login.RULES,
-    *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES,
+    *recording.RULES, *keys.RULES, *networks.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *proxy.RULES,
+    *tls.RULES, *records.RULES, *foreign.RULES, *websocket.RULES, *calls.RULES, *clouds.RULES, *modules.RULES,
+    *gateways.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES,
     *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE, *reaching.LATE,
     *printed.RULES, *mqtt.RULES,
     *mqtt_talk.RULES, *reconnects.RULES,

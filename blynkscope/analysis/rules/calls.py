@@ -1,7 +1,7 @@
 """BS340 to BS346, BS409 to BS411, BS606: what the answers to HTTP calls tell.
 
 A single refused call of somebody whose other calls succeed is tried out or mistyped, and a note. The same one again is
-a program that goes on with it.
+a program that goes on with it. An unknown token is a note only where it comes once, beside many calls that succeed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ CALLERS_MAX = 1024
 """Clients that one run remembers; the longest unheard one is forgotten for a new one."""
 TOLD_MAX = 64
 """Different refused calls of one client that are kept apart."""
+GOOD_CALLS, GOOD_SHARE = 10, 5
+"""Calls that succeeded, in all and for each refused one, beside which an unknown token was tried out: each only once."""
 QUOTED_MAX = 80
 _WAITS_MAX = 600.0
 _ERA_WORDS = {Era.LEGACY: "a legacy server", Era.IOT: "Blynk IoT"}
@@ -162,7 +164,11 @@ class Calls(StreamRule):
         if count == 1 and len(caller.refused) >= TOLD_MAX:
             return
         caller.refused[name, key] = count
-        tried = count == 1 and caller.succeeded
+        tried = count == 1 and caller.succeeded > 0
+        if name == "BS340":
+            # With a token that is wrong nothing works: calls that do have another, as those of somebody who tries.
+            refused = sum(many for (kind, _), many in caller.refused.items() if kind == name)
+            tried = count == 1 and caller.succeeded >= max(GOOD_CALLS, GOOD_SHARE * refused)
         weight = f"{name} note" if tried else name
         if weight in caller.told or name in caller.told:
             return

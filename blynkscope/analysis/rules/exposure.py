@@ -210,7 +210,7 @@ class Certificates(StreamRule):
             flaws.append(dated)
         if leaf.get("self_signed"):
             flaws.append("is signed by itself")
-        elif (mismatch := _mismatch(leaf, memory["sni"])) is not None:
+        elif (mismatch := name_mismatch(leaf, memory["sni"])) is not None:
             flaws.append(mismatch)
         if not flaws or not first_time(stream, f"BS604 {subject}"):
             return
@@ -270,8 +270,8 @@ def _out_of_date(leaf: dict[str, Any], now: float | None) -> str | None:
     return None
 
 
-def _mismatch(leaf: dict[str, Any], sni: str | None) -> str | None:
-    """Is the certificate for another name than the client asked for?"""
+def name_mismatch(leaf: dict[str, Any], sni: str | None) -> str | None:
+    """Is the certificate for another name than the client asked for? Then what it is for; else None."""
     names = [str(name).lower() for name in leaf.get("names") or []]
     if not sni or not names:
         return None

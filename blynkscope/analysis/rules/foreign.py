@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
-from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS
+from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS, sealed, unwrapped
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
 from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, PARTICLE_PORT, SERVER_PORTS, TLS_PORTS
 from blynkscope.wire import recognise
@@ -72,9 +72,15 @@ class OtherProtocols(StreamRule):
         if stream.log or stream.cause is not None or stream.joined or stream.opened.server_port == PARTICLE_PORT:
             return
         memory = self.of(stream)
+        inside = any(unwrapped(lane) for lane in stream.lanes)
+        if inside:
+            # The guess of a direction in which nothing came out of TLS is about TLS itself.
+            if client is None or client.kind == "tls" or sealed(stream.server):
+                return
+            server = server if unwrapped(stream.server) else None
         if client is None:
             self._uninvited(stream)
-        elif client.kind in _PLAIN_KINDS and self._on_secure_port(stream, event, client.kind):
+        elif not inside and client.kind in _PLAIN_KINDS and self._on_secure_port(stream, event, client.kind):
             return
         elif memory["path"] is not None:
             self._upgrade(stream, event, memory)
@@ -89,7 +95,7 @@ class OtherProtocols(StreamRule):
                 f"The client sent {_LABELS.get(client.kind, client.kind)}, and {server_name(stream)} answered with "
             )
             self._other(stream, detail + "Blynk frames.", client.kind)
-        elif not stream.server.seen:
+        elif not _spoke(stream.server):
             self._unanswered(stream, event, client, memory)
 
     # --- BS107 ---
@@ -189,7 +195,7 @@ class OtherProtocols(StreamRule):
 
     def _silence(self, stream: Conversation, event: Closed, *, closed_by_anyone: bool = False) -> str | None:
         """What the server did instead of an answer; None where it answered or was given no time."""
-        if stream.server.seen or unheard(stream, stream.server, event):
+        if _spoke(stream.server) or unheard(stream, stream.server, event):
             return None
         last, asked = end_of(stream, event), stream.client.heard_at
         waited = last - asked if last is not None and asked is not None else 0.0
@@ -200,6 +206,11 @@ class OtherProtocols(StreamRule):
         if closed_by_anyone and event.how in {"fin", "reset"}:
             return "gave no answer until the client closed"
         return None
+
+
+def _spoke(lane: Lane) -> bool:
+    """Did anything come from there, TLS itself apart where it is opened?"""
+    return lane.seen > 0 and not (unwrapped(lane.peer) and not unwrapped(lane))
 
 
 class WebSocketLines(StreamRule):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.tls import sealed, unwrapped
 from blynkscope.wire.events import CLIENT
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ _NO_LINES = (
 _ONE_SIDE = (
     "Both sides write their lines at the same time: something cut the log, or filtered it. Take it whole, from the "
     "program that made the connection."
+)
+
+
+_LINES = ("CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0")
+"""The line that opens what each side says, by direction."""
+_NO_DATA = (
+    "The lines that open what was said are CLIENT_TRAFFIC_SECRET_0 and SERVER_TRAFFIC_SECRET_0 (TLS 1.2: CLIENT_RANDOM)"
+    ": something cut the log, or filtered it. Take it whole, from the program that made the connection."
 )
 
 
@@ -66,9 +75,8 @@ class Sealed(StreamRule):
                 detail += " Behind a proxy each of the two connections has keys of its own."
             self._say("BS906", stream, detail)
         elif state == "partial":
-            missing = ", ".join(fact.detail.get("missing") or ()) or "some"
-            detail = f"The key log knows the connection, but lines are missing ({missing}): {_side(lane)} stays closed."
-            self._say("BS906", stream, detail, fix=_ONE_SIDE)
+            missing = self.of(stream).setdefault("missing", {})
+            missing[_side(lane)] = ", ".join(fact.detail.get("missing") or ()) or "some"
         elif state == "wrong":
             detail = "The key log has a line for this connection, but its keys do not open the records of "
             detail += f"{_side(lane)}: the line is damaged, or of another connection that had the same random."
@@ -76,6 +84,19 @@ class Sealed(StreamRule):
         elif state == "unsupported":
             detail = f"The connection cannot be opened although it may have keys: {fact.detail.get('why')}."
             self._say("BS910", stream, detail)
+
+    def ended(self, stream: Conversation, event: Closed) -> None:
+        """See `StreamRule`."""
+        memory: dict[str, Any] = stream.memories.get(id(self)) or {}
+        missing: dict[str, str] = memory.get("missing") or {}
+        if not missing and self.run.keys is not None and any(unwrapped(lane) for lane in stream.lanes):
+            # In TLS 1.3 what a side sent may have been its handshake only: then nothing was said of its keys.
+            missing = {_side(lane): _LINES[lane.direction] for lane in stream.lanes if sealed(lane)}
+        if missing:
+            lines = ", ".join(dict.fromkeys(missing.values()))
+            stay = f"{' and '.join(sorted(missing))} {'stay' if len(missing) > 1 else 'stays'} closed"
+            detail = f"The key log knows the connection, but lines are missing ({lines}): {stay}."
+            self._say("BS906", stream, detail, fix=_ONE_SIDE if len(missing) == 1 else _NO_DATA)
 
     def _seal(self, stream: Conversation) -> None:
         memory: dict[str, Any] = self.of(stream)

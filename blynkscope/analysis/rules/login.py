@@ -80,7 +80,7 @@ def token_form(token: str | None) -> str:
         return "the token holds characters that no token has"
     if _HEX.match(token):
         return "its form (hex digits only) is that of the legacy server's tokens"
-    return "its form (letters of both cases) is that of Blynk IoT and of newer legacy servers"
+    return "its form (not only hex digits) is that of Blynk IoT and of newer legacy servers"
 
 
 def wrong_world(stream: Conversation) -> tuple[str, str | None]:

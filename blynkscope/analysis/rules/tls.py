@@ -1,4 +1,4 @@
-"""BS106, BS109, BS110: TLS handshakes that fail, and why."""
+"""BS106, BS109, BS110, BS127: TLS handshakes that fail, and why."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.exposure import name_mismatch
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
@@ -34,12 +35,20 @@ CLOSE_NOTIFY, USER_CANCELED = 0, 90
 NO_COMMON = frozenset({40, 71})
 """handshake_failure and insufficient_security."""
 VERSION, NAME = 70, 112
+ABOUT_CERTIFICATE = frozenset({42, 46, 48})
+"""bad_certificate, certificate_unknown and unknown_ca: what libraries say of a certificate for another name, too."""
+NEW = "TLS 1.3"
+REFUSAL_SIZES = frozenset({0, 16, 24, 32, 48})
+"""Bytes of TLS 1.3 that say no more than an alert: one record or two, with a tag of 8 or 16 bytes, or none at all. A
+session ticket, and a status of Blynk (27), have other sizes."""
+REFUSAL_PATIENCE = 2.0
+"""Seconds behind the client's Finished in which a refusal comes."""
 _MODERN = ("TLS_ECDHE_", "TLS_AES_", "TLS_CHACHA20_")
 
 
 def offer(hello: dict[str, Any]) -> str:
     """What a ClientHello offers, in sentences, and what strikes about it."""
-    ciphers: list[str] = hello.get("ciphers") or []
+    ciphers: list[str] = [name for name in hello.get("ciphers") or [] if name not in tls.SIGNALS]
     shown = ", ".join(ciphers[:CIPHERS_SHOWN])
     more = f" and {len(ciphers) - CIPHERS_SHOWN} more" if len(ciphers) > CIPHERS_SHOWN else ""
     versions = ", ".join(hello.get("versions") or []) or "no version"
@@ -52,12 +61,22 @@ def offer(hello: dict[str, Any]) -> str:
     return text + ", so the curves or the signature algorithms may be what is missing."
 
 
+def unwrapped(lane: Lane) -> bool:
+    """Was TLS around this direction opened, so that its guess tells what is inside?"""
+    return any(layer.kind == "tls" and layer.begun for layer in lane.layers)
+
+
+def sealed(lane: Lane) -> bool:
+    """Is there TLS around this direction for which the keys are not known? Then its silence means nothing."""
+    return any(layer.kind == "tls" and layer.side is not None and layer.side.shut for layer in lane.layers)
+
+
 class Handshakes(StreamRule):
     """BS106, BS109, BS110."""
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"hello": None, "at": None, "issuer": None, "warned": None, "secured": False}
+        return {"hello": None, "at": None, "leaf": None, "warned": None, "secured": False, "answered": False}
 
     def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
         """See `StreamRule`."""
@@ -65,8 +84,10 @@ class Handshakes(StreamRule):
         if fact.kind == "tls-client-hello":
             memory["hello"], memory["at"] = fact.detail, fact.time
         elif fact.kind == "tls-certificate":
-            if memory["issuer"] is None:
-                memory["issuer"] = fact.detail.get("issuer")
+            if memory["leaf"] is None and lane.direction != CLIENT:
+                memory["leaf"] = fact.detail
+        elif fact.kind == "tls-server-hello":
+            memory["answered"] = True
         elif fact.kind in {"tls-change-cipher", "tls-application-data"}:
             memory["secured"] = True
         elif fact.kind == "tls-alert" and not fact.detail["encrypted"]:
@@ -94,16 +115,26 @@ class Handshakes(StreamRule):
         else:
             who = "The client" if lane.direction == CLIENT else f"The server {server_name(stream)}"
         detail = f"{who} {'is' if stream.log else 'ended the handshake with'} {tls.alert_name(number)} ({number})."
+        leaf: dict[str, Any] = memory["leaf"] or {}
+        mismatch = None
+        if number in ABOUT_CERTIFICATE and lane.direction == CLIENT:
+            mismatch = name_mismatch(leaf, hello.get("sni"))
         if number in NO_COMMON and hello.get("ciphers"):
             detail += " " + offer(hello)
         elif number == VERSION and hello.get("versions"):
-            detail += f" The ClientHello offers no more than {hello['versions'][0]}."
+            detail += f" The ClientHello offers no more than {_highest(hello)}."
+        elif mismatch:
+            detail += f" The server's certificate {mismatch}, the name that the client asks for (SNI)."
         elif number == NAME and hello:
             sni = hello.get("sni")
             detail += f" The client asked for {sni!r}." if sni else " The client named no server (SNI)."
-        elif memory["issuer"] and lane.direction == CLIENT:
-            detail += f" The server's certificate is issued by {memory['issuer']}."
+        elif leaf.get("issuer") and lane.direction == CLIENT:
+            detail += f" The server's certificate is issued by {leaf['issuer']}."
         fix = tls.CAUSES.get(number) if name == "BS109" else None
+        if number == VERSION:
+            fix = _version_fix(hello, by_client=lane.direction == CLIENT)
+        elif mismatch:
+            fix = f"Connect by a name that the certificate holds, or give the server one that holds this name. {fix}"
         self.report(name, stream, detail=detail, fix=fix, cause=True)
 
     def ended(self, stream: Conversation, event: Closed) -> None:
@@ -116,7 +147,13 @@ class Handshakes(StreamRule):
             self._alert(stream, *memory["warned"])
             return
         answer = stream.server.guess
-        if answer is not None and (answer.is_blynk or answer.kind in {"http", "websocket", "ssh", "text"}):
+        # What the server says behind its ServerHello is inside TLS, also where the client's side cannot be opened.
+        inside = memory["answered"] or memory["secured"]
+        if (
+            not inside
+            and answer is not None
+            and (answer.is_blynk or answer.kind in {"http", "websocket", "ssh", "text"})
+        ):
             said = answer.detail.get("status_line") or answer.detail.get("banner")
             what = answer.label + (f" ({quote(said)})" if said else "")
             self._plain(stream, f"{server_name(stream)} answered the ClientHello in plain: {what}.")
@@ -147,6 +184,7 @@ class Handshakes(StreamRule):
         self.report("BS110", stream, detail=detail, cause=True)
 
     def _plain(self, stream: Conversation, detail: str) -> None:
+        """The port does not speak TLS."""
         if not first_time(stream, f"BS106 {stream.opened.server}"):
             explains(stream, "BS106")
             return
@@ -154,6 +192,76 @@ class Handshakes(StreamRule):
         if port not in SECURE_PORTS:
             detail += f" Port {port} speaks plain."
         self.report("BS106", stream, detail=detail, cause=True)
+
+
+class Refusals(StreamRule):
+    """BS127: TLS 1.3 that the server closes right behind the handshake, with an alert that cannot be read."""
+
+    def fresh(self) -> dict[str, Any]:
+        """See `StreamRule`."""
+        return {"new": False, "opened": False, "at": None, "said": 0, "finished": False}
+
+    def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
+        """See `StreamRule`."""
+        if not fact.kind.startswith("tls-"):
+            return
+        memory = self.of(stream)
+        if fact.kind == "tls-server-hello":
+            memory["new"] = fact.detail.get("version") == NEW
+        elif fact.kind == "tls-keys":
+            memory["opened"] = memory["opened"] or fact.detail["state"] == "opened"
+        elif fact.kind == "tls-application-data" and lane is stream.client and not memory["finished"]:
+            # The first protected record of the client is the last of the handshake, or its certificate before it.
+            memory["finished"], memory["at"], memory["said"] = True, fact.time, lane.peer.seen
+
+    def ended(self, stream: Conversation, event: Closed) -> None:
+        """See `StreamRule`."""
+        memory: dict[str, Any] | None = stream.memories.get(id(self))
+        if not memory or not memory["new"] or memory["opened"] or not memory["finished"] or stream.cause is not None:
+            return
+        if stream.log or stream.joined or not closed_by_server(stream, event):
+            return
+        said, last = stream.server.seen - memory["said"], end_of(stream, event)
+        waited = last - memory["at"] if last is not None and memory["at"] is not None else 0.0
+        if said not in REFUSAL_SIZES or waited > REFUSAL_PATIENCE:
+            return
+        if not first_time(stream, f"BS127 {stream.opened.server}"):
+            explains(stream, "BS127")
+            return
+        what = f"{said} bytes of TLS, as long as an alert" if said else "not one byte more"
+        detail = f"{server_name(stream)} closed the connection {seconds(waited)} after the handshake, with {what}."
+        self.report("BS127", stream, detail=detail, cause=True)
+
+
+def _highest(hello: dict[str, Any]) -> str:
+    """The highest version that a ClientHello offers."""
+    versions = [str(name) for name in hello.get("versions") or []]
+    known = [name for name in tls.VERSIONS.values() if name in versions]
+    return known[-1] if known else versions[0] if versions else "no version"
+
+
+def _version_fix(hello: dict[str, Any], *, by_client: bool) -> str | None:
+    """What to do about protocol_version, by what was offered; the table's advice where that is not known."""
+    if not hello.get("versions"):
+        return tls.CAUSES.get(VERSION)
+    highest = _highest(hello)
+    if by_client:
+        return (
+            "The server chose a version that the client does not take: let the server take TLS 1.2 or later, or lower "
+            "the least version that the client asks for."
+        )
+    if highest == NEW:
+        return (
+            "The client is not too old: it offers TLS 1.3. The server takes older versions only, or refuses the range "
+            "that is offered: let the server take TLS 1.2 and 1.3, or the client offer TLS 1.2, too."
+        )
+    if highest == "TLS 1.2":
+        return (
+            "The client offers TLS 1.2 at most and the server refuses it, so it takes TLS 1.3 only: let the server "
+            "take TLS 1.2 as well, which is what most boards can do (nginx: ssl_protocols TLSv1.2 TLSv1.3), or update "
+            "the TLS library of the client to one with TLS 1.3."
+        )
+    return tls.OLD_VERSIONS
 
 
 _PLAIN_ANSWER = re.compile(
@@ -257,4 +365,4 @@ def _alert_of(reason: str, code: Any) -> int | None:
     return next(names, None)
 
 
-RULES: tuple[type[StreamRule], ...] = (Handshakes, TlsLines)
+RULES: tuple[type[StreamRule], ...] = (Handshakes, Refusals, TlsLines)

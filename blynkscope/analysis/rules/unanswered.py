@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.tls import sealed
 from blynkscope.analysis.rules.words import (
     BLOCKING,
     closed_by_server,
@@ -18,7 +19,7 @@ from blynkscope.analysis.rules.words import (
     unheard,
 )
 from blynkscope.analysis.session import State
-from blynkscope.wire.events import SERVER
+from blynkscope.wire.events import CLIENT, SERVER
 
 if TYPE_CHECKING:
     from blynkscope.analysis.acks import Request
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from blynkscope.analysis.lane import Lane
     from blynkscope.analysis.run import Run
     from blynkscope.wire.events import Closed, Gap, Line
+    from blynkscope.wire.facts import Fact
 
 LOGIN_TIMEOUT = 6.0
 """Seconds after which every library has given a login up (they wait 3 to 6 s)."""
@@ -53,6 +55,13 @@ _SERIAL_FIX = (
 )
 
 
+_WEBSOCKET_FIX = (
+    "Over WebSocket a device logs in on /websockets (ws://HOST:8080/websockets, wss://HOST:9443/websockets, Blynk IoT: "
+    "wss://blynk.cloud/websockets), with HW_LOGIN in one whole binary message: no text and no fragments. Check that "
+    "the path ends in s and that a proxy in between passes WebSocket messages on in both directions."
+)
+
+
 class UnansweredLogin(StreamRule):
     """BS202: a login got no answer, although there was time for one."""
 
@@ -66,7 +75,15 @@ class UnansweredLogin(StreamRule):
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"kinds": {}, "last": None, "gap": False, "serial": False}
+        return {"kinds": {}, "last": None, "gap": False, "serial": False, "closer": None, "websocket": False}
+
+    def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
+        """See `StreamRule`."""
+        if fact.kind == "ws-close":
+            memory = self.of(stream)
+            if memory["closer"] is None:
+                memory["closer"] = lane.direction
+                memory["last"] = fact.time if fact.time is not None else memory["last"]
 
     def gap(self, stream: Conversation, lane: Lane, event: Gap) -> None:
         """See `StreamRule`."""
@@ -85,6 +102,8 @@ class UnansweredLogin(StreamRule):
             bare = line.kind == "connecting" and "server" not in line.text.lower()
             if bare and not line.facts.get("host") and not stream.host:
                 memory["serial"] = True
+            if line.kind == "connecting" and line.facts.get("path"):
+                memory["websocket"] = True
             memory["kinds"].setdefault(line.kind, line.line)
             if line.kind == "login-timeout" and "authentication timed out" in line.text:
                 memory["python"] = True
@@ -96,7 +115,7 @@ class UnansweredLogin(StreamRule):
             self._blocked.add(stream.source)
         memory = self.of(stream)
         kinds: dict[str, int] = memory["kinds"]
-        if stream.cause is not None or memory["gap"] or unheard(stream, stream.server, event):
+        if stream.cause is not None or memory["gap"] or unheard(stream, stream.server, event) or sealed(stream.server):
             return
         if not stream.client.tempo.count:
             if "login-timeout" in kinds and not kinds.keys() & {"ready", "redirecting", "already-registered"}:
@@ -121,13 +140,14 @@ class UnansweredLogin(StreamRule):
         detail = f"The login of frame {logins[0].n} got no answer"
         if "login-timeout" in memory["kinds"]:
             detail += f': "Login timeout" in line {memory["kinds"]["login-timeout"]} of the log.'
-        elif closed_by_server(stream, event):
+        elif closed_by_server(stream, event) and memory["closer"] != CLIENT:
             after = f" after {seconds(waited)}" if waited is not None else ""
             detail += f": the server closed the connection{after} instead."
         elif len(logins) > 1:
             detail += f", nor did its repetition in {some([request.n for request in logins[1:]])}."
         elif waited is not None and waited >= (LOGIN_TIMEOUT if event.how == "end" else SHORTEST_TIMEOUT):
-            then = "and the client gave up" if event.how in {"fin", "reset"} else "and the connection stayed silent"
+            gave_up = event.how in {"fin", "reset"} or memory["closer"] == CLIENT
+            then = "and the client gave up" if gave_up else "and the connection stayed silent"
             detail += f" for {seconds(waited)}, {then}."
         else:
             return None
@@ -140,6 +160,9 @@ class UnansweredLogin(StreamRule):
         fix = None
         if stream.server.tempo.count:
             detail += f" Other messages of the server came ({stream.server.tempo.count})."
+        elif "websocket" in stream.via or self.of(stream)["websocket"]:
+            detail += " The WebSocket itself was open."
+            fix = _WEBSOCKET_FIX
         elif stream.log and self.of(stream).get("python"):
             detail += " The Python library was connected, sent its login and heard nothing."
             fix = _PYTHON_FIX

@@ -1,0 +1,439 @@
+"""`blynkscope proxy`: between a device and its server; every frame is shown as it passes."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from blynkscope.cli import FOUND, INTERRUPTED, options
+from blynkscope.cli.keys import key_log
+from blynkscope.cli.notes import say
+from blynkscope.render.formats import FORMATS
+
+if TYPE_CHECKING:
+    from blynkscope.analysis.records import Record
+    from blynkscope.cli.intercept import Interception
+    from blynkscope.export.rotating import Rotating
+    from blynkscope.faults import RuleSet
+    from blynkscope.proxy import Settings, Upstream
+    from blynkscope.render.outputs import Output
+
+LOCAL = "127.0.0.1"
+PLAIN_PORT, TLS_PORT = 8080, 9443
+_PRIVILEGED = 1024
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_READ = click.Path(dir_okay=False, exists=True, path_type=Path)
+
+
+class _Duration(click.ParamType):  # type: ignore[type-arg]
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, which must not be none."""
+        from blynkscope.sources.live import seconds_of
+
+        try:
+            seconds = seconds_of(str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+        if not seconds:
+            self.fail("it must be more than nothing.", param, ctx)
+        return seconds
+
+
+class _Network(click.ParamType):  # type: ignore[type-arg]
+    name = "cidr"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A network; an address alone is a network of one."""
+        try:
+            return ipaddress.ip_network(str(value).strip(), strict=False)
+        except ValueError:
+            self.fail(f"{value!r} is no network; write it like 192.168.1.0/24.", param, ctx)
+
+
+class _Listen(click.ParamType):  # type: ignore[type-arg]
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int | None]:
+        """Host and port; None for a port that is to be found."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value).strip()
+        host, colon, port = text.rpartition(":")
+        if text.startswith("[") and text.endswith("]"):
+            host, colon, port = text, ":", ""
+        elif not colon and not text.isdecimal():
+            host, port = text, ""
+        if (port and not port.isdecimal()) or len(port) > 5 or (port and int(port) > 65535):
+            self.fail(f"{port!r} is no port, in {text!r}; write it like 0.0.0.0:9443, [::]:9443 or 9443.", param, ctx)
+        host = host.removeprefix("[").removesuffix("]") or LOCAL
+        if host != "localhost":
+            try:
+                ipaddress.ip_address(host.partition("%")[0])
+            except ValueError:
+                self.fail(f"{host!r} is no address of this computer; write it like 0.0.0.0:9443.", param, ctx)
+        return host, int(port) if port else None
+
+
+@click.command()
+@click.option(
+    "--upstream", required=True, metavar="HOST:PORT",
+    help="The server: HOST:PORT (443, 8441, 8443, 8883 and 9443 are TLS), tls://HOST:PORT, tcp://HOST:PORT; or auto, the "
+    "one that the device asks for in TLS.",
+)  # fmt: skip
+@click.option(
+    "--listen", type=_Listen(), default=LOCAL, metavar="[HOST:]PORT",
+    help="Where devices connect to, plain and TLS alike; 0.0.0.0:PORT for the network.  [default: 127.0.0.1, and the "
+    "upstream's port, or 8080 or 9443 where that is taken or below 1024]",
+)  # fmt: skip
+@click.option("--allow", type=_Network(), multiple=True, metavar="CIDR", help="Take devices from this network only.")
+@click.option("--insecure", is_flag=True, help="Take any certificate of the upstream.")
+@click.option("--upstream-ca", type=_READ, metavar="FILE", help="Trust the CAs in this PEM file for the upstream.")
+@click.option("--cert", type=_READ, metavar="FILE", help="Certificate chain (PEM) for devices, instead of the own CA's.")
+@click.option("--key", type=_READ, metavar="FILE", help="Its key (PEM, without a password).")
+@click.option("--legacy-tls", is_flag=True, help="Take TLS 1.0, TLS 1.1 and weak ciphers from devices.")
+@click.option("--rules", type=_READ, metavar="FILE.toml", help="What to do to which frames: delay, drop, edit, answer …")
+@click.option("--scenario", metavar="NAME", help="Rules that are there already; `list` names them.")
+@click.option("--seed", type=int, metavar="N", help="Chance in rules falls the same way in every run with this number.")
+@click.option(
+    "--intercept", metavar="EXPR", help="Hold frames that match, to pass, edit or drop them with single keys."
+)
+@click.option(
+    "--record", type=_FILE, metavar="FILE.pcapng",
+    help="Write both legs as a capture, decrypted, with findings as comments. It holds tokens and passwords.",
+)  # fmt: skip
+@click.option("--keylog-out", type=_FILE, metavar="FILE", help="Add the TLS keys of both legs to this file.")
+@click.option("--log", type=_FILE, metavar="FILE.jsonl", help="Write all records there too, whatever --filter shows.")
+@click.option("--force", is_flag=True, help="Let --record and --log write over files that exist.")
+@click.option("--duration", type=_Duration(), metavar="TIME", help="End after this time (90, 10s, 5m, 1h).")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone.")
+@options.common
+def command(
+    upstream: str,
+    listen: tuple[str, int | None],
+    allow: tuple[Any, ...],
+    insecure: bool,
+    upstream_ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    legacy_tls: bool,
+    rules: Path | None,
+    scenario: str | None,
+    seed: int | None,
+    intercept: str | None,
+    record: Path | None,
+    keylog_out: Path | None,
+    log: Path | None,
+    force: bool,
+    duration: float | None,
+    format_: str,
+    findings: bool,
+    output: Path | None,
+    filter_: str | None,
+    streams: tuple[int, ...],
+    dialect: str | None,
+    era: str | None,
+    keylog: tuple[Path, ...],
+    show_secrets: bool,
+    fail_on: str | None,
+    color: Any,
+    quiet: bool,
+    verbose: int,
+) -> None:
+    """Sit between devices and their server: show every frame as it passes, and hold, change, drop or break it.
+
+    Devices connect to one port, with TLS or without; all go to the one upstream. What is shown is what the device sent
+    and what was sent to it. What to change in a sketch is printed at the start.
+
+    Ctrl-C ends it with the findings and the summary (a second one ends it at once); the exit status is then 130. It is
+    0 where --duration or the key q ended it. SIGHUP begins --record, --log and --keylog-out anew: under their first
+    names where these were moved away, else under numbered ones.
+    """
+    from blynkscope.proxy import Upstream
+
+    if scenario == "list":
+        _list_scenarios()
+        return
+    target = Upstream.parse(upstream)
+    _check(target, listen, insecure, upstream_ca, cert, key, rules, scenario, seed, (record, log), force)
+    _check_outputs(output, record, log, keylog_out)
+    if intercept is not None and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("--intercept needs a terminal, to show frames and to read keys from")
+    from blynkscope.analysis.analyser import Analyser
+    from blynkscope.analysis.selection import Selection
+    from blynkscope.cli.proxy_run import Life
+    from blynkscope.cli.proxy_watch import Watch, address_text
+    from blynkscope.cli.showing import Shown, collect_seldom
+    from blynkscope.protocol.model import Dialect, Era
+    from blynkscope.proxy import Proxy, Settings
+    from blynkscope.render.outputs import make
+    from blynkscope.render.redact import Redactor
+
+    selection = Selection(filter_, streams)
+    ruleset = _rules(rules, scenario)
+    redactor = Redactor(show_secrets)
+    analyser = Analyser(
+        Dialect(dialect) if dialect else None, Era(era) if era else None, findings=findings,
+        keys=key_log(keylog, growing=True),
+    )  # fmt: skip
+    settings = Settings(
+        upstream=target, listen_host=listen[0], verify=not insecure, upstream_ca=upstream_ca,
+        certificate=(cert, key) if cert is not None and key is not None else None, legacy_tls=legacy_tls,
+        allow=tuple(allow), keylog=keylog_out, rules=ruleset, seed=seed,
+    )  # fmt: skip
+    collect_seldom()
+    with contextlib.ExitStack() as stack:
+        screen: Any = None
+        alert: Callable[[str], None] = say
+        interception: Interception | None = None
+        stream: IO[Any] = stack.enter_context(options.opened(output))
+        if intercept is not None:
+            from blynkscope.cli.intercept import Interception
+            from blynkscope.render.screen import Screen
+
+            screen = Screen(sys.stdout, sys.stderr)
+            stack.callback(screen.close)
+            interception = Interception(intercept, screen, redactor.text)
+            alert, stream = screen.say, screen if output is None else stream
+        out = make(
+            format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet,
+            inputs=(str(target),), fail_on=fail_on,
+        )  # fmt: skip
+        logged = _Log(_private(log, force), redactor, alert) if log is not None else None
+        if logged is not None:
+            stack.callback(logged.close)
+        recorder = None
+        if record is not None:
+            from blynkscope.export.streaming import StreamingRecorder
+
+            recorder = StreamingRecorder(_private(record, force), f"{listen[0]}:{listen[1] or PLAIN_PORT}")
+            stack.callback(recorder.close)
+        authority = None
+        if settings.certificate is None:
+            from blynkscope.ca import Authority
+
+            authority = Authority.at()
+        shown = Shown(selection, out, redactor)
+
+        def show(records: list[Record]) -> None:
+            if logged is not None:
+                logged(records)
+            shown(records)
+
+        watch = Watch(
+            analyser, show, recorder=recorder, edits=ruleset is not None or interception is not None, alert=alert
+        )
+
+        def began(address: tuple[str, int]) -> None:
+            if recorder is not None:
+                recorder.listens(address_text(address))
+            for line in _banner(settings, address, authority):
+                alert(line)
+            if ruleset is not None:
+                alert(f"rules: {ruleset.name}{f': {ruleset.description}' if ruleset.description else ''}")
+            if target.host is not None:
+                _look_up(target, alert)
+
+        def rotate(proxy: Proxy) -> None:
+            def files() -> None:
+                if recorder is not None:
+                    recorder.rotate()
+                if logged is not None:
+                    logged.rotate()
+
+            watch.call(files)
+            if keylog_out is not None:
+                proxy.rotate_keylog()
+
+        def make_proxy(port: int) -> Proxy:
+            return Proxy(_with_port(settings, port), authority, watch, interception)
+
+        life = Life(
+            make_proxy, _ports(target, listen), watch, began=began, rotate=rotate, duration=duration,
+            interception=interception, alert=alert,
+        )  # fmt: skip
+        life.run()
+        show_last = analyser.finish(watch.lost)
+        watch.record(show_last)
+        show(show_last)
+        out.close()
+    notes = [f"there was no stream {', '.join(map(str, missing))}"] if (missing := selection.unseen_streams) else []
+    if watch.skipped:
+        notes.append(f"{watch.skipped} bytes were relayed but not analysed or recorded, as they came too fast")
+    if watch.refused:
+        notes.append(f"{watch.refused} connections were refused")
+    say(*notes)
+    if life.interrupted:
+        sys.exit(INTERRUPTED)
+    sys.exit(FOUND if fail_on is not None and analyser.run.worst_at_least(fail_on) else 0)
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+def _check(
+    target: Upstream, listen: tuple[str, int | None], insecure: bool, upstream_ca: Path | None, cert: Path | None,
+    key: Path | None, rules: Path | None, scenario: str | None, seed: int | None, files: Sequence[Path | None],
+    force: bool,
+) -> None:  # fmt: skip
+    """Refuse options that contradict each other."""
+    if (cert is None) != (key is None):
+        raise click.UsageError("--cert and --key go together")
+    if insecure and upstream_ca is not None:
+        raise click.UsageError("--insecure takes any certificate, --upstream-ca only some: choose one")
+    if not target.tls and (insecure or upstream_ca is not None):
+        name = "--insecure" if insecure else "--upstream-ca"
+        raise click.UsageError(f"{name} is about TLS, and the upstream {target} has none: tls:// in front of it?")
+    if rules is not None and scenario is not None:
+        raise click.UsageError("--rules and --scenario: choose one; a rules file may hold a copy of a scenario's rules")
+    if seed is not None and rules is None and scenario is None:
+        raise click.UsageError("--seed goes with --rules or --scenario")
+    if force and not any(files):
+        raise click.UsageError("--force goes with --record or --log")
+    if target.host is not None and target.port == listen[1] and _same_host(target.host, listen[0]):
+        raise click.UsageError("the proxy would lead to itself: --listen and --upstream are the same")
+
+
+def _same_host(one: str, other: str) -> bool:
+    def local(host: str) -> bool:
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(host.partition("%")[0])
+            return address.is_loopback or address.is_unspecified
+        return host.lower() == "localhost"
+
+    return one.lower() == other.lower() or (local(one) and local(other))
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    named = [path.absolute() for path in paths if path is not None]
+    if len(set(named)) < len(named):
+        raise click.UsageError("two of --output, --record, --log and --keylog-out name the same file")
+
+
+def _ports(target: Upstream, listen: tuple[str, int | None]) -> list[int]:
+    """Ports to try: the one that was named, else the upstream's, 8080 and 9443."""
+    if listen[1] is not None:
+        return [listen[1]]
+    usual = [TLS_PORT, PLAIN_PORT] if target.tls else [PLAIN_PORT, TLS_PORT]
+    return list(dict.fromkeys([*([target.port] if target.port >= _PRIVILEGED else []), *usual]))
+
+
+def _with_port(settings: Settings, port: int) -> Settings:
+    import msgspec
+
+    return msgspec.structs.replace(settings, listen_port=port)
+
+
+def _rules(path: Path | None, name: str | None) -> RuleSet | None:
+    from blynkscope import faults
+
+    if path is not None:
+        return faults.load(path)
+    return faults.scenario(name) if name is not None else None
+
+
+def _list_scenarios() -> None:
+    from blynkscope.faults import SCENARIOS
+
+    width = max(map(len, SCENARIOS))
+    for name, description in SCENARIOS.items():
+        click.echo(f"{name:<{width}}  {description}")
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _private(path: Path, force: bool) -> Rotating:
+    from blynkscope.export.rotating import Rotating
+
+    return Rotating(path, force=force)
+
+
+class _Log:
+    """All records as JSON Lines in a file of its own. What fails ends the log, not the proxy."""
+
+    def __init__(self, file: Rotating, redactor: Any, alert: Callable[[str], None]) -> None:
+        from blynkscope.render.outputs import make
+
+        self._file = file
+        self._alert = alert
+        self._out: Output | None = make("jsonl", file, redactor=redactor)  # type: ignore[arg-type]
+
+    def __call__(self, records: list[Record]) -> None:
+        if self._out is None:
+            return
+        try:
+            self._out.write(records)
+        except OSError as error:
+            self._fail(error)
+
+    def rotate(self) -> None:
+        """Go on in another file."""
+        if self._out is not None:
+            try:
+                self._file.rotate()
+            except OSError as error:
+                self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self._out = None
+        self._alert(f"the log ended: {self._file.path}: {error.strerror or error}")
+
+    def close(self) -> None:
+        """End it."""
+        if self._out is not None:
+            with contextlib.suppress(OSError):
+                self._out.close()
+        self._file.close()
+
+
+# --- the start --------------------------------------------------------------------------------------------------------
+
+
+def _banner(settings: Settings, address: tuple[str, int], authority: Any) -> list[str]:
+    """Where it listens, who can reach it, and what to change in a sketch."""
+    from blynkscope.render.connecting import Start, lines
+    from blynkscope.sources.live import interfaces
+
+    everywhere = ipaddress.ip_address(address[0].partition("%")[0]).is_unspecified
+    found = [one for one in interfaces() if one.up and not one.loopback] if everywhere else []
+    addresses = [text for one in found for text in one.addresses]
+    four = ipaddress.ip_address(address[0].partition("%")[0]).version == 4
+    addresses.sort(key=lambda text: (":" in text, text.startswith("fe80")))
+    upstream = settings.upstream
+    return lines(
+        Start(
+            host=address[0], port=address[1], upstream=str(upstream), by_name=upstream.host is None,
+            verified=settings.verify if upstream.tls else None,
+            addresses=[text for text in addresses if not (four and ":" in text)],
+            allowed=[str(one) for one in settings.allow],
+            fingerprint=authority.fingerprint if authority is not None else None,
+            until=authority.not_after if authority is not None else None,
+            created=bool(authority is not None and authority.created), legacy=settings.legacy_tls,
+        )
+    )  # fmt: skip
+
+
+def _look_up(target: Upstream, alert: Callable[[str], None]) -> None:
+    """Tell where the upstream's name is not known, while the proxy runs already."""
+    import threading
+
+    from blynkscope.cli.proxy_run import unknown_name
+
+    assert target.host is not None
+    host = target.host
+
+    def look() -> None:
+        why = unknown_name(host, target.port)
+        if why is not None:
+            alert(why)
+
+    threading.Thread(target=look, name="look-up", daemon=True).start()

@@ -1,0 +1,224 @@
+"""The life of a proxy: its event loop, the signals that end it or rotate its files, and the terminal of a person."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from blynkscope.cli import INTERRUPTED
+from blynkscope.cli.intercept_line import keys_of
+from blynkscope.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from blynkscope.cli.intercept import Interception
+    from blynkscope.cli.proxy_watch import Watch
+    from blynkscope.proxy import Proxy
+
+GRACE = 2.0
+"""Seconds that connections get to send what they have, when the proxy ends."""
+_KEYS_READ = 4096
+_END_SIGNALS = ("SIGINT", "SIGTERM")
+
+
+class Life:
+    """Runs a proxy until somebody ends it.
+
+    Args:
+        make: Makes the proxy for a port; it does not listen yet.
+        ports: Ports to try, in their order, until one is free.
+        watch: The tap; it is started and finished here.
+        began: Called with the address once it listens.
+        rotate: Called where the files shall be begun anew.
+        duration: Seconds after which it ends; None for never.
+        interception: The person at the terminal, where there is one.
+        alert: Tells a person something.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], Proxy],
+        ports: Sequence[int],
+        watch: Watch,
+        *,
+        began: Callable[[tuple[str, int]], None],
+        rotate: Callable[[Proxy], None] = lambda proxy: None,
+        duration: float | None = None,
+        interception: Interception | None = None,
+        alert: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._make = make
+        self._ports = ports
+        self._watch = watch
+        self._began = began
+        self._rotate = rotate
+        self._duration = duration
+        self._interception = interception
+        self._alert = alert
+        self.interrupted = False
+        """A signal ended it."""
+
+    def run(self) -> None:
+        """Relay until the end.
+
+        Raises:
+            EnvironmentProblem: It cannot listen.
+            BaseException: What the output failed with.
+        """
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._main())
+        if self._watch.broken is not None:
+            raise self._watch.broken
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        proxy = await self._listening()
+        self._watch.on_broken = lambda: loop.call_soon_threadsafe(over.set)
+        self._watch.start()
+        with _signals(loop, lambda: self._interrupt(over), lambda: self._rotate(proxy)), self._person(loop, proxy, over):
+            try:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), self._duration)
+            finally:
+                if self._interception is not None:
+                    self._interception.release()
+                await proxy.close(GRACE)
+        await asyncio.to_thread(self._watch.finish)
+
+    async def _listening(self) -> Proxy:
+        taken: EnvironmentProblem | OSError | None = None
+        for port in self._ports:
+            proxy = self._make(port)
+            try:
+                address = await proxy.start()
+            except (EnvironmentProblem, OSError) as error:
+                taken = error
+                continue
+            self._began(address)
+            return proxy
+        assert taken is not None
+        if isinstance(taken, OSError):
+            port = self._ports[-1]
+            raise EnvironmentProblem(
+                f"cannot listen on port {port}: {taken.strerror or taken}. `ss -ltnp` shows which program has it; "
+                "choose another one with --listen"
+            ) from taken
+        raise taken
+
+    def _interrupt(self, over: asyncio.Event) -> None:
+        if over.is_set():
+            self.abandon()
+        self.interrupted = True
+        over.set()
+
+    def abandon(self) -> None:
+        """End at once, without a summary."""
+        if self._interception is not None:
+            _restore()
+        os._exit(INTERRUPTED)
+
+    @contextlib.contextmanager
+    def _person(self, loop: asyncio.AbstractEventLoop, proxy: Proxy, over: asyncio.Event) -> Iterator[None]:
+        """While the body runs, keys of the terminal go to the interception."""
+        interception = self._interception
+        if interception is None:
+            yield
+            return
+        interception.inject, interception.quit = proxy.inject, over.set
+        interception.connections = proxy.connections
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        source = sys.stdin.fileno()
+
+        def pressed() -> None:
+            data = os.read(source, _KEYS_READ)
+            if not data:
+                loop.remove_reader(source)
+                return
+            for key in keys_of(decoder.decode(data)):
+                interception.key(key)
+
+        with _single_keys(source):
+            loop.add_reader(source, pressed)
+            try:
+                interception.begin()
+                yield
+            finally:
+                loop.remove_reader(source)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed: the relay adds half as much to a round trip with it."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+        return factory
+    return None
+
+
+@contextlib.contextmanager
+def _signals(
+    loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None], hangup: Callable[[], None]
+) -> Iterator[None]:
+    """While the body runs, and after it, a signal to end calls `interrupt`; SIGHUP calls `hangup` while it runs."""
+    handlers = dict.fromkeys((getattr(signal, name) for name in _END_SIGNALS), interrupt)
+    hup = getattr(signal, "SIGHUP", None)
+    if hup is not None and signal.getsignal(hup) != signal.SIG_IGN:  # nohup
+        handlers[hup] = hangup
+    added = []
+    for number, handler in handlers.items():
+        try:
+            loop.add_signal_handler(number, handler)
+        except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+            with contextlib.suppress(ValueError):
+                signal.signal(number, lambda *_, handler=handler: loop.call_soon_threadsafe(handler))
+        else:
+            added.append(number)
+    try:
+        yield
+    finally:
+        if hup in added:
+            loop.remove_signal_handler(hup)
+
+
+_before: list[tuple[int, Any]] = []
+"""The terminal's settings from before, for the end in a hurry."""
+
+
+@contextlib.contextmanager
+def _single_keys(source: int) -> Iterator[None]:
+    """While the body runs, the terminal gives key by key and shows none of them."""
+    import termios
+    import tty
+
+    _before.append((source, termios.tcgetattr(source)))
+    tty.setcbreak(source, termios.TCSANOW)
+    try:
+        yield
+    finally:
+        _restore()
+
+
+def _restore() -> None:
+    import termios
+
+    while _before:
+        source, settings = _before.pop()
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(source, termios.TCSADRAIN, settings)
+
+
+def unknown_name(host: str, port: int) -> str | None:
+    """Why a host's name leads nowhere; None where it does."""
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return f"the name {host} is not known here ({getattr(error, 'strerror', None) or error}): check --upstream"
+    return None
