@@ -92,7 +92,7 @@ class HttpTalk:
         orders = call.kind == "ota-start"
         expected = Expectation(self._stream, call.token, writes, exchange.asked, orders=orders)
         self._expected[exchange] = expected
-        if relays is not None and (orders or call.kind in rest.RELAYED):
+        if orders or call.kind in rest.RELAYED:
             relays.expect(expected)
 
     def _record(self, exchange: Exchange, time: float | None) -> MessageRecord:
@@ -103,10 +103,10 @@ class HttpTalk:
         if expected is not None:
             frames, expected.message = tuple(expected.frames), number
             expected.accepted = exchange.status == 200 and call.era is Era.LEGACY
-            if (exchange.status or 0) >= _BAD_STATUS and run.relays is not None:
+            if (exchange.status or 0) >= _BAD_STATUS:
                 run.relays.drop(expected)
         detail = _detail(exchange, call)
-        if call.kind == "firmware-download" and run.relays is not None:
+        if call.kind == "firmware-download":
             detail["ordered_by"] = run.relays.order_of(str(detail["path"]))
         asker = self._asker
         rtt = None

@@ -74,11 +74,11 @@ class Interception:
         self._matches = compile_filter(expression)
         self._screen = screen
         self._hide = shown
-        self.inject: Callable[[int, int, bytes], None] = lambda connection, direction, data: None
-        """Sends bytes on a connection: its number, 0 to the server or 1 to the device, the bytes."""
+        self.inject: Callable[[int, int, bytes], bool] = lambda connection, direction, data: False
+        """Sends bytes on a connection: its number, 0 to the server or 1 to the device, the bytes; False: not open."""
         self.quit: Callable[[], None] = lambda: None
-        self.connections: Mapping[int, Any] = {}
-        """The connections that are open."""
+        self.connections: Callable[[], Mapping[int, Any]] = dict
+        """Gives the connections that are open, by number."""
         self._holding = True
         self._waiting: list[_Waiting] = []
         self._dialects: dict[int, Dialect] = {}
@@ -228,7 +228,7 @@ class Interception:
         """The connection that an injected frame goes to: that of the frame that waits, else the latest one."""
         if self._waiting:
             return self._waiting[0].connection
-        return max(self.connections, default=None)
+        return max(self.connections(), default=None)
 
     def _begin_injection(self, direction: int) -> None:
         connection = self._target()
@@ -242,11 +242,10 @@ class Interception:
     def _injected(self, connection: int, direction: int, text: str) -> None:
         dialect = self._dialects.get(connection, Dialect.HARDWARE)
         made = typed(text, to_device=direction == TO_DEVICE, id=self._ids[direction], dialect=dialect)
-        if connection not in self.connections:
-            self._note = f"stream {connection} is closed"
+        if not self.inject(connection, direction, made.data):
+            self._note = f"stream {connection} is not open"
             return
         self._ids[direction] = self._ids[direction] % 0xFFFF + 1
-        self.inject(connection, direction, made.data)
         if made.problem:
             self._screen.say(f"sent, although its body does not fit the command: {made.problem}")
 

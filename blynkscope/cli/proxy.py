@@ -14,6 +14,7 @@ import click
 from blynkscope.cli import FOUND, INTERRUPTED, options
 from blynkscope.cli.keys import key_log
 from blynkscope.cli.notes import say
+from blynkscope.protocol.ports import MQTT_PORTS
 from blynkscope.render.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 PLAIN_PORT, TLS_PORT = 8080, 9443
+MQTT_TLS = 8883
 _PRIVILEGED = 1024
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
@@ -84,9 +86,9 @@ class _Listen(click.ParamType):  # type: ignore[type-arg]
 
 @click.command()
 @click.option(
-    "--upstream", required=True, metavar="HOST:PORT",
-    help="The server: HOST:PORT (443, 8441, 8443, 8883 and 9443 are TLS), tls://HOST:PORT, tcp://HOST:PORT; or auto, the "
-    "one that the device asks for in TLS.",
+    "--upstream", metavar="HOST:PORT",
+    help="The server: HOST:PORT (443, 8441, 8443, 8883 and 9443 are TLS), tls://HOST:PORT, tcp://HOST:PORT; or auto, "
+    "the one of Blynk's that the device asks for in TLS.",
 )  # fmt: skip
 @click.option(
     "--listen", type=_Listen(), default=LOCAL, metavar="[HOST:]PORT",
@@ -96,10 +98,10 @@ class _Listen(click.ParamType):  # type: ignore[type-arg]
 @click.option("--allow", type=_Network(), multiple=True, metavar="CIDR", help="Take devices from this network only.")
 @click.option("--insecure", is_flag=True, help="Take any certificate of the upstream.")
 @click.option("--upstream-ca", type=_READ, metavar="FILE", help="Trust the CAs in this PEM file for the upstream.")
-@click.option("--cert", type=_READ, metavar="FILE", help="Certificate chain (PEM) for devices, instead of the own CA's.")
+@click.option("--cert", type=_READ, metavar="FILE", help="Certificate chain (PEM) for devices, in place of the CA's.")
 @click.option("--key", type=_READ, metavar="FILE", help="Its key (PEM, without a password).")
 @click.option("--legacy-tls", is_flag=True, help="Take TLS 1.0, TLS 1.1 and weak ciphers from devices.")
-@click.option("--rules", type=_READ, metavar="FILE.toml", help="What to do to which frames: delay, drop, edit, answer …")
+@click.option("--rules", type=_READ, metavar="FILE.toml", help="What to do to which frames: delay, drop, answer …")
 @click.option("--scenario", metavar="NAME", help="Rules that are there already; `list` names them.")
 @click.option("--seed", type=int, metavar="N", help="Chance in rules falls the same way in every run with this number.")
 @click.option(
@@ -117,7 +119,7 @@ class _Listen(click.ParamType):  # type: ignore[type-arg]
 @click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone.")
 @options.common
 def command(
-    upstream: str,
+    upstream: str | None,
     listen: tuple[str, int | None],
     allow: tuple[Any, ...],
     insecure: bool,
@@ -162,7 +164,11 @@ def command(
     if scenario == "list":
         _list_scenarios()
         return
+    if upstream is None:
+        raise click.UsageError("name the server: --upstream HOST:PORT")
     target = Upstream.parse(upstream)
+    if target.port in MQTT_PORTS and "://" not in upstream:
+        target = Upstream(target.host, target.port, target.port == MQTT_TLS)
     _check(target, listen, insecure, upstream_ca, cert, key, rules, scenario, seed, (record, log), force)
     _check_outputs(output, record, log, keylog_out)
     if intercept is not None and not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -251,7 +257,7 @@ def command(
 
             watch.call(files)
             if keylog_out is not None:
-                proxy.rotate_keylog()
+                getattr(proxy, "rotate_keylog", lambda: None)()
 
         def make_proxy(port: int) -> Proxy:
             return Proxy(_with_port(settings, port), authority, watch, interception)
@@ -268,8 +274,8 @@ def command(
     notes = [f"there was no stream {', '.join(map(str, missing))}"] if (missing := selection.unseen_streams) else []
     if watch.skipped:
         notes.append(f"{watch.skipped} bytes were relayed but not analysed or recorded, as they came too fast")
-    if watch.refused:
-        notes.append(f"{watch.refused} connections were refused")
+    if life.refused:
+        notes.append(f"{life.refused} connections were refused")
     say(*notes)
     if life.interrupted:
         sys.exit(INTERRUPTED)

@@ -63,6 +63,8 @@ class Life:
         self._alert = alert
         self.interrupted = False
         """A signal ended it."""
+        self.refused = 0
+        """Connections that were not taken."""
 
     def run(self) -> None:
         """Relay until the end.
@@ -80,9 +82,16 @@ class Life:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
         proxy = await self._listening()
-        self._watch.on_broken = lambda: loop.call_soon_threadsafe(over.set)
+
+        def broken() -> None:
+            loop.call_soon_threadsafe(over.set)
+
+        def interrupt() -> None:
+            self._interrupt(over)
+
+        self._watch.on_broken = broken
         self._watch.start()
-        with _signals(loop, lambda: self._interrupt(over), lambda: self._rotate(proxy)), self._person(loop, proxy, over):
+        with _signals(loop, interrupt, lambda: self._rotate(proxy)), self._person(loop, proxy, over):
             try:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), self._duration)
@@ -90,27 +99,21 @@ class Life:
                 if self._interception is not None:
                     self._interception.release()
                 await proxy.close(GRACE)
+                self.refused = proxy.refused
         await asyncio.to_thread(self._watch.finish)
 
     async def _listening(self) -> Proxy:
-        taken: EnvironmentProblem | OSError | None = None
+        problem: EnvironmentProblem | None = None
         for port in self._ports:
             proxy = self._make(port)
             try:
                 address = await proxy.start()
-            except (EnvironmentProblem, OSError) as error:
-                taken = error
+            except EnvironmentProblem as error:
+                problem = problem or error
                 continue
             self._began(address)
             return proxy
-        assert taken is not None
-        if isinstance(taken, OSError):
-            port = self._ports[-1]
-            raise EnvironmentProblem(
-                f"cannot listen on port {port}: {taken.strerror or taken}. `ss -ltnp` shows which program has it; "
-                "choose another one with --listen"
-            ) from taken
-        raise taken
+        raise EnvironmentProblem(f"{problem} (`ss -ltnp` shows the programs that listen)") from problem
 
     def _interrupt(self, over: asyncio.Event) -> None:
         if over.is_set():
@@ -132,7 +135,7 @@ class Life:
             yield
             return
         interception.inject, interception.quit = proxy.inject, over.set
-        interception.connections = proxy.connections
+        interception.connections = lambda: proxy.connections
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         source = sys.stdin.fileno()
 
@@ -172,7 +175,7 @@ def _signals(
     hup = getattr(signal, "SIGHUP", None)
     if hup is not None and signal.getsignal(hup) != signal.SIG_IGN:  # nohup
         handlers[hup] = hangup
-    added = []
+    added: list[int] = []
     for number, handler in handlers.items():
         try:
             loop.add_signal_handler(number, handler)
@@ -184,7 +187,7 @@ def _signals(
     try:
         yield
     finally:
-        if hup in added:
+        if hup is not None and hup in added:
             loop.remove_signal_handler(hup)
 
 

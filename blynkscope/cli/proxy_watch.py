@@ -30,6 +30,8 @@ FAILURES_MAX = 10
 REFUSALS_TOLD = 20
 """Refused clients that are told one by one: a port scan has thousands."""
 OVERLOAD = "proxy overload"
+FAILED = "tls"
+"""What the proxy tells of a device leg whose handshake failed."""
 _OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL = range(7)
 
 Address = tuple[str, int]
@@ -78,8 +80,6 @@ class Watch:
         """What the output failed with."""
         self.skipped = 0
         """Bytes that nobody analysed or recorded, as it went too fast."""
-        self.refused = 0
-        """Connections that the proxy did not take."""
         self._items: deque[tuple[Any, ...]] = deque()
         self._in = self._out = 0
         # Of the event loop: connections that the thread was told of, and bytes of each that it was not.
@@ -87,6 +87,7 @@ class Watch:
         self._missing: dict[tuple[int, int, int], int] = {}
         # Of the thread: bytes of each direction so far.
         self._heard: dict[tuple[int, int], int] = {}
+        self._secure: dict[int, str] = {}
         self._failures = 0
         self._fed = 0
         self._spoilt: set[int] = set()
@@ -125,8 +126,6 @@ class Watch:
 
     def told(self, connection: int, direction: int | None, time: float, kind: str, detail: dict[str, object]) -> None:
         """See `proxy.Tap`."""
-        if not connection:
-            self.refused += 1
         if (connection in self._open or not connection) and self._in - self._out <= QUEUE_MAX:
             self._put((_TOLD, connection, direction, time, kind, detail), 0)
 
@@ -188,7 +187,6 @@ class Watch:
 
     def _batch(self) -> None:
         events: list[Event] = []
-        acked: dict[tuple[int, int], float] = {}
         closed: list[tuple[Any, ...]] = []
         size = 0
         for _ in range(_BATCH_ITEMS):
@@ -198,13 +196,13 @@ class Watch:
             if item[0] in {_DATA, _SENT}:
                 size += len(item[4])
             if item[0] == _CALL:
-                self._analyse(events, acked, closed)
-                acked, closed = {}, []
+                self._analyse(events, closed)
+                closed = []
                 self._out += _ITEM_COST
                 item[1]()
                 continue
-            self._take(item, events, acked, closed)
-        self._analyse(events, acked, closed)
+            self._take(item, events, closed)
+        self._analyse(events, closed)
         # What is not taken yet keeps counting, so that the queue is never thought shorter than it is.
         self._out += size
 
@@ -212,7 +210,6 @@ class Watch:
         self,
         item: tuple[Any, ...],
         events: list[Event],
-        acked: dict[tuple[int, int], float],
         closed: list[tuple[Any, ...]],
     ) -> None:
         """An item as events, and as packets of the recording."""
@@ -226,12 +223,14 @@ class Watch:
                 own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
                 recorder.data(connection, own if kind == _DATA else 1 - own, direction, time, data)
             if self._judged(kind, direction):
-                events.append(Data(connection, direction, time, data))
                 key = connection, direction
-                self._heard[key] = self._heard.get(key, 0) + len(data)
-                acked[key] = time
+                heard = self._heard[key] = self._heard.get(key, 0) + len(data)
+                # The TCP of this machine has taken the bytes in, and whoever sent them knows that.
+                events += (Data(connection, direction, time, data), Acked(connection, direction, time, heard))
         elif kind == _OPEN:
             _, _, time, client, server, secure = item
+            if secure:
+                self._secure[connection] = secure
             names = address_text(client), address_text(server)
             via = ("tcp", secure) if secure else ("tcp",)
             events.append(Opened(connection, time, *names, client[1], server[1], True, via))
@@ -239,12 +238,10 @@ class Watch:
                 recorder.opened(connection, time, *names)
         elif kind == _CLOSE:
             _, _, time, how, by = item
-            # What was read is acknowledged: otherwise the writes in it would be taken for lost.
-            events += self._acknowledged({key: time for key in acked if key[0] == connection})
             events.append(Closed(connection, time, how, by, (True, True)))
             for direction in (CLIENT, SERVER):
-                acked.pop((connection, direction), None)
                 self._heard.pop((connection, direction), None)
+            self._secure.pop(connection, None)
             closed.append(item)
         elif kind == _SKIPPED:
             _, _, direction, time, what, missing = item
@@ -256,23 +253,25 @@ class Watch:
                 self._heard[connection, direction] = self._heard.get((connection, direction), 0) + missing
         elif connection:
             _, _, direction, time, fact, detail = item
-            events.append(Told(connection, direction, time, fact, detail))
+            events.append(Told(connection, direction, time, fact, self._explained(connection, fact, detail)))
         else:
             self._refusal(item[4], item[5])
+
+    def _explained(self, connection: int, fact: str, detail: dict[str, Any]) -> dict[str, Any]:
+        """A fact of TLS with what the proxy knows beside it, and without what it tells itself behind it."""
+        if fact == "tls-client-hello":
+            secure = self._secure.get(connection, "")
+            return {**detail, "agreed": secure.replace("tls", "TLS ") if secure != FAILED else ""}
+        if fact == "tls-alert":
+            return {name: value for name, value in detail.items() if name != "cause"}
+        return detail
 
     def _judged(self, kind: int, direction: int) -> bool:
         """Is this the copy that the analysis gets?"""
         return kind == (_SENT if self._edits and direction == SERVER else _DATA)
 
-    def _acknowledged(self, acked: dict[tuple[int, int], float]) -> list[Event]:
-        """The TCP of this machine has taken the bytes in: whoever sent them knows that."""
-        return [Acked(*key, time, self._heard.get(key, 0)) for key, time in acked.items()]
-
-    def _analyse(
-        self, events: list[Event], acked: dict[tuple[int, int], float], closed: list[tuple[Any, ...]]
-    ) -> None:
+    def _analyse(self, events: list[Event], closed: list[tuple[Any, ...]]) -> None:
         """Feed what was collected, show what comes of it, and end the recording of what was closed."""
-        events += self._acknowledged(acked)
         records: list[Record] = []
         waiting = iter(events)
         while self._failures < FAILURES_MAX:
@@ -320,8 +319,8 @@ class Watch:
         self._failures += 1
         self._spoilt.add(self._fed)
         self._alert(
-            f"the analysis of connection {self._fed} failed ({type(error).__name__}) and is given up; the relay goes on. "
-            "Please report this."
+            f"the analysis of connection {self._fed} failed ({type(error).__name__}) and is given up; the relay goes "
+            "on. Please report this."
         )
         if self._failures >= FAILURES_MAX:
             self._alert("the analysis failed too often and is given up; the relay goes on")

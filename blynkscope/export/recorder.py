@@ -13,8 +13,9 @@ from typing import BinaryIO
 
 from blynkscope.analysis.records import FindingRecord, FrameRecord, MessageRecord, Observed, Record, StreamRecord
 from blynkscope.export.synthetic import CLIENT, SERVER, Connection, Endpoint, endpoint
-from blynkscope.export.wrapping import WEB_PATH, frame_bytes, upgrade_answer, upgrade_request, web_message
+from blynkscope.export.wrapping import frame_bytes, upgrade_answer, upgrade_request, web_message
 from blynkscope.protocol import limits
+from blynkscope.protocol.paths import DASHBOARD_PATH
 from blynkscope.sources.pcapng import PcapngWriter
 
 HELD_BYTES_MAX = 32 * 1024 * 1024
@@ -54,7 +55,7 @@ class _Stream:
         self.handshake, self.log = handshake, log
         self.via: tuple[str, ...] = ()
         self.cipher = ""
-        self.path = WEB_PATH
+        self.path = DASHBOARD_PATH
         self.frames = 0
         self.senders = ["", ""]
         self.connection: Connection | None = None

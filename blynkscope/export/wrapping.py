@@ -11,8 +11,8 @@ from blynkscope.analysis.records import FrameRecord, Observed
 from blynkscope.protocol.commands import RESPONSE
 from blynkscope.protocol.derived import HEADER_STRUCTS, WORD_STRUCTS
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.paths import DASHBOARD_PATH
 
-WEB_PATH = "/dashws"
 _KEY = base64.b64encode(b"blynkscope makes").decode()
 """Sec-WebSocket-Key: 16 bytes, which need not be random where nobody can be deceived."""
 _ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -49,7 +49,7 @@ def frame_bytes(frame: Observed | FrameRecord) -> tuple[bytes, str]:
 
 def upgrade_request(path: str, host: str) -> bytes:
     """The request that a client opens a WebSocket with. What no path or host may hold is left out."""
-    path = path if _PATH.fullmatch(path) else WEB_PATH
+    path = path if _PATH.fullmatch(path) else DASHBOARD_PATH
     host = host if _HOST.fullmatch(host) else "unknown.invalid"
     text = (
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -101,7 +101,7 @@ def _replace(reader: Reader, path: Path, value: Any) -> Replace:
         inner = table["fields"]
         table = {key: one for key, one in table.items() if key != "fields"}
         table |= {f"fields.{key}": one for key, one in inner.items()}
-    fields = []
+    fields: list[tuple[str, tuple[str, ...]]] = []
     for key, one in table.items():
         at: Path = (*path, "fields", key[7:]) if key.startswith("fields.") else (*path, key)
         known = (field_names() | WRITABLE) - UNWRITABLE

@@ -76,11 +76,22 @@ class Injector:
         seed: Of all chance; by default that of the rules, else 1. Connections and rules have chances of their own, so
             that a run repeats whatever other connections do.
         opened: Time at which the connection opened, for `from` and `until`; by default that of its first frame.
+        via: Layers, outside in, for filters that ask for them.
+        client: The device's address:port, for filters; None where it is not known.
+        server: The same of the server.
     """
 
     def __init__(
-        self, rules: RuleSet, connection: int, seed: int | None = None, opened: float | None = None
-    ) -> None:  # fmt: skip
+        self,
+        rules: RuleSet,
+        connection: int,
+        seed: int | None = None,
+        opened: float | None = None,
+        *,
+        via: tuple[str, ...] = ("tcp",),
+        client: str | None = None,
+        server: str | None = None,
+    ) -> None:
         chosen = next((one for one in (seed, rules.seed) if one is not None), DEFAULT_SEED)
         self.connection = connection
         self.now = opened if opened is not None else 0.0
@@ -89,6 +100,8 @@ class Injector:
         """A rule ended the connection: nothing is sent any more."""
         self.lanes = (Lane(self, TO_SERVER), Lane(self, TO_DEVICE))
         self._opened = opened
+        self._ends = (client, server)
+        self._via = via
         turns = [
             Turn(rule, chosen, connection)
             for rule in rules.rules
@@ -210,7 +223,12 @@ class Injector:
             client = Sender.DEVICE if draft.dialect is Dialect.HARDWARE else Sender.APP
             sender = client if direction == TO_SERVER else Sender.SERVER
             facts = self._facts[direction, draft.dialect] = Facts(
-                self.connection, None, None, sender.value, draft.dialect.value, ("tcp",)
+                self.connection,
+                self._ends[direction],
+                self._ends[1 - direction],
+                sender.value,
+                draft.dialect.value,
+                self._via,
             )
         n = rtt = None
         if answers is not None:

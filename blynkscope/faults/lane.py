@@ -94,7 +94,7 @@ class Lane:
     @property
     def pending(self) -> bool:
         """Does anything wait, or is it stalled?"""
-        return bool(self.queue or self.merging or self.late) or self.stalled_until > self.owner.now
+        return bool(self.queue or self.merging or self.late) or self.timer is not None or self.dead
 
     @property
     def waiting(self) -> int:
@@ -249,10 +249,10 @@ class Lane:
             self.owner.over = True
 
     def _arm(self) -> None:
-        """See that a timer comes for the first of the queue."""
-        if not self.queue:
+        """See that a timer comes for the first of the queue, and for the end of a stall, which others may wait for."""
+        at = max(self.queue[0][0] if self.queue else -math.inf, self.stalled_until)
+        if math.isinf(at):
             return
-        at = max(self.queue[0][0], self.stalled_until)
         if self.timer is not None:
             if self.timer_at == at:
                 return

@@ -63,8 +63,8 @@ def load(source: FilePath | str, *, name: str = "") -> RuleSet:
         raise FaultsError(f"longer than {FILE_MAX // 1024} KiB, so it is hardly a rules file", name)
     text = _decoded(data, name)
     try:
-        document = tomllib.loads(text)
         places = Places(text.replace("\r\n", "\n"))
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax(error, text, name) from None
     except RecursionError:

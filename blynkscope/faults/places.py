@@ -1,7 +1,7 @@
 """Where the keys of a TOML text stand, which the standard library's parser does not tell.
 
-The text has been parsed already, so the scanner need not judge it: it follows keys, strings, arrays and inline tables
-and leaves everything else alone.
+The scanner does not judge the text, which that parser does: it follows keys, strings, arrays and inline tables and
+leaves everything else alone. It runs first, so that what would cost the parser too much is refused here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 Path = tuple[str | int, ...]
 """Keys and indexes that lead to a value: ("rule", 0, "answer", "status")."""
+
+KEY_PARTS_MAX = 32
+"""Parts of a dotted key: rules need three, and the parser's time grows with the square of their number."""
 
 _BLANK = re.compile(r"[ \t]*+")
 _GAP = re.compile(r"(?:[ \t\r\n]|#[^\n]*+)*+")
@@ -38,10 +41,10 @@ class Places:
     """The places of all keys and values of a text.
 
     Args:
-        text: TOML that parses, with `\\n` at the ends of its lines.
+        text: TOML, with `\\n` at the ends of its lines. What is none has places of some kind.
 
     Raises:
-        RecursionError: Its arrays are nested as deeply as that; the standard library's parser raises it before.
+        RecursionError: Its arrays are nested as deeply as that, or its keys have more than KEY_PARTS_MAX parts.
     """
 
     def __init__(self, text: str) -> None:
@@ -173,6 +176,8 @@ class Places:
                 key = match.group() if match else ""
                 at += len(key)
             keys.append((key, start))
+            if len(keys) > KEY_PARTS_MAX:
+                raise RecursionError(f"a key of more than {KEY_PARTS_MAX} parts")
             at = self._blank(at)
             if at == start or self._text[at : at + 1] != ".":
                 return keys, at

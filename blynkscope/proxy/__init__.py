@@ -13,7 +13,7 @@ Facts that `Tap.told` gets, beside `tls-client-hello` and `tls-alert` of the dev
         of `auto` host.
     `proxy-limit`: limit (first-byte, idle, half-closed: seconds; inject: size).
     `proxy-rule`: rule, action, detail, failed, and command and id of the frame.
-    `proxy-rule-failed`: who, error. `proxy-partial`: size, seconds; the beginning of a frame went on without its rest.
+    `proxy-rule-failed`: who. `proxy-partial`: size, seconds; the beginning of a frame went on without its rest.
     `proxy-tap-failed`: error.
 """
 

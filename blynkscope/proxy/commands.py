@@ -54,7 +54,7 @@ class Resume(msgspec.Struct, frozen=True, gc=False):
 
 
 class Connect(msgspec.Struct, frozen=True, gc=False):
-    """Reach the upstream: `reached` or `unreached` answers. `auto`: the name came from the device, so guard against it."""
+    """Reach the upstream: `reached` or `unreached` answers. `auto`: the device chose the name, so guard against it."""
 
     host: str
     port: int

@@ -32,7 +32,7 @@ def takes_rsa(hello: ClientHello | None) -> bool:
     if hello.signatures and not any(number & 0xFF == 1 or number in _RSA_SIGNATURES for number in hello.signatures):
         return False
     names = [suite_name(number) for number in hello.ciphers]
-    suites = [name for name in names if name.startswith("TLS_")]
+    suites = [name for name in names if name.startswith("TLS_") and not name.endswith("_SCSV")]
     return not suites or any("ECDSA" not in name for name in suites)
 
 

@@ -1,7 +1,7 @@
 """Frames out of the bytes of one direction, without ever holding bytes longer than a frame needs.
 
-The framer of the analysis searches; here nothing may wait for proof, as the other side would wait as well. So what is no
-believable frame goes on at once, and the next chunk is tried anew: chunks mostly begin with a frame.
+The framer of the analysis searches; here nothing may wait for proof, as the other side would wait as well. So what is
+no believable frame goes on at once, and the next chunk is tried anew: chunks mostly begin with a frame.
 """
 
 from __future__ import annotations
@@ -79,6 +79,10 @@ class Cutter:
         return self._speech.dialect
 
     @property
+    def _is_verbatim(self) -> bool:
+        return self._mode == "verbatim"
+
+    @property
     def wraps(self) -> bool:
         """Do frames travel in WebSocket messages here?"""
         return self._speech.mode == "websocket"
@@ -90,21 +94,21 @@ class Cutter:
 
     def feed(self, data: bytes) -> list[Piece]:
         """The next bytes; gives what can go on."""
-        if self._mode == "verbatim":
+        if self._is_verbatim:
             return [Piece(data)]
         self._buffer += data
         pieces: list[Piece] = []
         if self._mode == "unknown" and not self._recognised(pieces):
             return pieces
         step = {"frames": self._frame, "websocket": self._message, "upgrade": self._head}
-        while self._buffer and self._mode != "verbatim":
+        while self._buffer and not self._is_verbatim:
             if self._skip:
                 size = min(self._skip, len(self._buffer))
                 self._skip -= size
                 self._emit(pieces, size)
             elif not step[self._mode](pieces):
                 break
-        if self._mode == "verbatim":
+        if self._is_verbatim:
             self._emit(pieces, len(self._buffer))
         elif self._passed:
             # The beginning of this frame went on: its rest follows as it comes.

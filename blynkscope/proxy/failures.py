@@ -110,7 +110,7 @@ def handshake_failure(hello: ClientHello | None, why: ssl.SSLError | str, *, leg
 
 
 def upstream_failure(error: BaseException | str, stage: str) -> dict[str, Any]:
-    """Stage ("dns", "connect", "tls", "timeout", "refused"), `reason` in a word and `text` of `proxy-upstream-failed`."""
+    """`stage` (dns, connect, tls, timeout, refused), `reason` in a word and `text` of `proxy-upstream-failed`."""
     if isinstance(error, str):
         return {"stage": stage, "reason": error, "text": error}
     if isinstance(error, ssl.SSLCertVerificationError):

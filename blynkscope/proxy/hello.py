@@ -18,7 +18,7 @@ class HelloReader:
         self._size = 0
 
     def feed(self, data: bytes) -> ClientHello | str | None:
-        """The next bytes; gives the ClientHello, None while it is not whole, or why there is none ("no-hello", "too-long")."""
+        """The next bytes; gives the hello, None while it is not whole, or why there is none (no-hello, too-long)."""
         self._size += len(data)
         self._records += data
         records, message = self._records, self._message

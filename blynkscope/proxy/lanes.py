@@ -106,7 +106,7 @@ class Lanes:
         return self._lanes[direction].cutter.wrap(data)
 
     def decided(self, direction: int, commands: Sequence[Command] | None) -> None:
-        """The gate's answer for the frame that it was asked for; None where it failed, and the frame passes."""
+        """The gate's answer for the frame that it was asked for; None where it failed, so that the frame passes."""
         lane = self._lanes[direction]
         frame, lane.asked = lane.asked, None
         alone = lane.message
@@ -114,7 +114,8 @@ class Lanes:
             return
         self._to.unhold(direction, "gate")
         if commands is None:
-            commands = [faults.Pass()]
+            self._trouble("the gate")
+            commands = [_PASS]
         for command in commands:
             if isinstance(command, faults.Pass):
                 self._carry_out(direction, self._judged(direction, frame), frame, alone)
@@ -186,8 +187,8 @@ class Lanes:
             self._flush(direction, run)
             # The very bytes of a message pass only where all of it does.
             alone = piece.wire if len(frames) < 2 else None
-            for frame, verdict in zip(frames or [None], verdicts, strict=True):
-                self._carry_out(direction, verdict, frame, alone)
+            for at, verdict in enumerate(verdicts):
+                self._carry_out(direction, verdict, frames[at] if frames else None, alone)
         self._flush(direction, run)
         if lane.cutter.held and not self.over:
             if lane.partial != lane.cutter.serial:
@@ -220,8 +221,8 @@ class Lanes:
             return False
         try:
             return self._wants(direction, frame)
-        except Exception as error:
-            self._trouble("the gate", error)
+        except Exception:
+            self._trouble("the gate")
             return False
 
     def _judged(self, direction: int, frame: Held) -> Sequence[Command]:
@@ -274,11 +275,11 @@ class Lanes:
         if seconds is not None:
             self._to.schedule(seconds, ("stall", direction))
 
-    def _trouble(self, who: str, error: Exception) -> None:
-        """A mistake in rules or gate must not end the connection: the frame passes, and it is told once."""
+    def _trouble(self, who: str) -> None:
+        """A mistake of the gate must not end the connection: the frame passes, and it is told once."""
         if not self._failed:
             self._failed = True
-            self._to.tell("proxy-rule-failed", {"who": who, "error": type(error).__name__})
+            self._to.tell("proxy-rule-failed", {"who": who})
 
 
 _PASS = faults.Pass()

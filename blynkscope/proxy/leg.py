@@ -14,7 +14,7 @@ from blynkscope.protocol import limits
 _LINGER_NONE = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends RST."""
 _KEEP_IDLE, _KEEP_EVERY, _KEEP_COUNT = 60, 20, 6
-"""Seconds of silence before TCP probes the peer, between probes, and probes: a peer without power is found in minutes."""
+"""Seconds of silence before TCP probes the peer, seconds between probes, and probes: who lost power is found so."""
 
 
 class Owner(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 
 from blynkscope.protocol import tls
 
@@ -93,10 +94,9 @@ class TlsLeg:
         """The records that say that no more will be sent (close_notify)."""
         if self.ready and not self._shut:
             self._shut = True
-            try:
+            # Mostly: the peer's own end has not come yet.
+            with suppress(ssl.SSLError, OSError):
                 self._object.unwrap()
-            except (ssl.SSLError, OSError):
-                pass  # mostly: the peer's own end has not come yet
         return self.pending()
 
     @property

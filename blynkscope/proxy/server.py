@@ -9,6 +9,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from blynkscope import faults
@@ -229,10 +230,9 @@ class Proxy:
         if self.tap_trouble is not None:
             return
         self.tap_trouble = f"{type(error).__name__}: {error}"
-        try:
+        # It was asked once; what it cannot take is in `tap_trouble`.
+        with suppress(Exception):
             self._tap.told(connection, None, time.time(), "proxy-tap-failed", {"error": type(error).__name__})
-        except Exception:  # noqa: S110 - it was asked once; what it cannot take is in `tap_trouble`
-            pass
 
 
 class _Door(Leg):

@@ -60,8 +60,8 @@ class Upstream(msgspec.Struct, frozen=True):
     def parse(cls, text: str) -> Upstream:
         """Read `[tls://|tcp://]HOST[:PORT]`, or `auto[:PORT]`.
 
-        Without a scheme the port tells (443, 9443, 8441 and 8443 are TLS); without a port, 443 for TLS and 80 for plain;
-        with neither, TLS on 443.
+        Without a scheme the port tells (443, 9443, 8441 and 8443 are TLS); without a port, 443 for TLS and 80 for
+        plain; with neither, TLS on 443.
 
         Raises:
             ProxyUsageError: It is none of these.
@@ -187,7 +187,7 @@ class Tap(Protocol):
     def opened(
         self, connection: int, time: float, client: tuple[str, int], server: tuple[str, int], secure: str | None
     ) -> None:
-        """A device is connected; `secure` is `tls1.2`… of its leg. `server` may hold a name where nothing was reached."""
+        """A device is connected; `secure` is `tls1.2`… of its leg. `server` holds a name where nothing was reached."""
 
     def data(self, connection: int, direction: int, time: float, data: bytes) -> None:
         """Plaintext, as it was received."""

@@ -102,8 +102,8 @@ def _changes(start: Start) -> list[str]:
     quoted = f'"{host}"'
     if start.by_name:
         return [
-            f"devices go on asking for their own server, over TLS with its name (SNI); let their DNS or router lead it to "
-            f"{_joined(host, port)}",
+            "devices go on asking for their own server, over TLS with its name (SNI); let their DNS or router lead it "
+            f"to {_joined(host, port)}",
             *_of_ca(start),
         ]
     said = ["change in the device or program:"]
@@ -114,10 +114,11 @@ def _changes(start: Start) -> list[str]:
             "// BlynkSimpleEsp32_SSL.h",
             f"  MicroPython      BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)",
         ]
+    quick = f"{{addr: {quoted}, port: {port}}}"
     said += [
         f"  Python           blynklib.Blynk(auth, server={quoted}, port={port})",
-        f"                   BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)   # 0.2: without insecure",
-        f"  JavaScript       new Blynk.Blynk(auth, {{connector: new Blynk.TcpClient({{addr: {quoted}, port: {port}}})}})",
+        f"                   BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)   # 0.2: no insecure",
+        f"  JavaScript       new Blynk.Blynk(auth, {{connector: new Blynk.TcpClient({quick})}})",
         f"  Node-RED         ws://{_joined(host, port)}/websockets",
     ]
     return said + _of_ca(start)

@@ -102,7 +102,8 @@ def _client_hello(detail: dict[str, Any], who: str, record: StreamRecord) -> Tol
     lists = [f"cipher suites: {_text(', '.join(suites), _LIST_MAX)}"] if suites else []
     groups = _names(detail.get("groups"))
     lists += [f"groups: {_text(', '.join(groups), _LIST_MAX)}"] if groups else []
-    return Told(f"TLS: {who} offers {_offer(detail)}", lists=tuple(lists))
+    agreed = f" · agreed on {_text(detail['agreed'], 20)}" if detail.get("agreed") else ""
+    return Told(f"TLS: {who} offers {_offer(detail)}{agreed}", lists=tuple(lists))
 
 
 def _suites(detail: Mapping[str, Any]) -> list[str]:
@@ -342,7 +343,8 @@ class Offers:
         fact = fact_of(record)
         if fact == "tls-client-hello":
             suites = _suites(record.detail)
-            if suites and len(self._open) < limits.STREAMS_MAX:
+            # A proxy tells itself what became of the handshake.
+            if suites and "agreed" not in record.detail and len(self._open) < limits.STREAMS_MAX:
                 self._open[record.stream] = f"offered in vain: {_text(', '.join(suites), _LIST_MAX)}"
         elif fact == "tls-server-hello" and not record.detail.get("retry"):
             self._open.pop(record.stream, None)

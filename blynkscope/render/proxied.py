@@ -1,4 +1,4 @@
-"""What a proxy says of itself, in words: servers that were not reached, handshakes that failed, rules that were applied.
+"""What a proxy says of itself, in words: servers not reached, handshakes that failed, rules that were applied.
 
 The records are `StreamRecord`s of kind "proxy". They must be redacted already.
 """
@@ -30,11 +30,9 @@ _LIMITS = {
     "connect": "the server was not reached within {seconds} s",
 }
 _REFUSED = {
-    "allow": "its address is not in --allow: add it if it is one of yours",
-    "not-allowed": "its address is not in --allow: add it if it is one of yours",
-    "connections": "too many connections are open",
+    "network": "its address is in no network of --allow; add it if it is one of yours",
+    "connections": "too many connections are open; where many devices are expected, raise the limit of open files",
     "per-address": "this address has too many connections open",
-    "files": "this process may open no more files: raise its limit (ulimit -n)",
 }
 
 
@@ -54,9 +52,10 @@ def refusal(kind: str, detail: Mapping[str, Any]) -> str:
     left = dict(detail)
     client = left.pop("client", None) or left.pop("address", None)
     who = _text(client[0] if isinstance(client, list | tuple) and client else client or "a client", 80)
-    reason, text, count = str(left.pop("reason", "") or ""), left.pop("text", None), left.pop("count", None)
+    reason, text, before = str(left.pop("reason", "") or ""), left.pop("text", None), left.pop("before", None)
+    left.pop("port", None)
     why = _REFUSED.get(reason) or _text(text or reason or kind.removeprefix("proxy-").replace("-", " "))
-    times = f" ({_text(count)} times)" if isinstance(count, int) and count > 1 else ""
+    times = f" ({before} more before)" if isinstance(before, int) and before else ""
     if kind == "proxy-tap-failed":
         return f"the analysis missed something ({why}{_left(left)}); the relay goes on"
     return f"refused {who}{times}: {why}{_left(left)}"
@@ -77,9 +76,10 @@ def _upstream_failed(detail: dict[str, Any]) -> Told:
 def _handshake_failed(detail: dict[str, Any]) -> Told:
     detail.pop("leg", None)
     versions, ciphers, sni = (detail.pop(name, None) for name in ("versions", "ciphers", "sni"))
-    reason, cause = detail.pop("reason", None), detail.pop("cause", None)
-    detail.pop("alert", None)
-    text = f"proxy: no TLS with the device: {_text(cause or reason or 'the handshake failed')}"
+    reason, cause, alert = (detail.pop(name, None) for name in ("reason", "cause", "alert"))
+    # The finding that follows says what an alert means, and what to do.
+    why = (reason if alert is not None else cause or reason) or "the handshake failed"
+    text = f"proxy: no TLS with the device: {_text(why)}"
     lists = [f"it offers {_text(', '.join(map(str, versions)))}"] if versions else []
     lists += [f"SNI {_text(sni, 80)}"] if sni else []
     lists += [f"cipher suites: {_text(', '.join(map(str, ciphers)), 4000)}"] if ciphers else []

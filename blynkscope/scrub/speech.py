@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.paths import DASHBOARD_PATH
 from blynkscope.scrub.matching import Match
 from blynkscope.scrub.sockets import Piece, SocketReader
 from blynkscope.scrub.spots import frame_spots, likely, spots
@@ -23,7 +24,6 @@ from blynkscope.wire.events import Closed, Data, Event, Gap, Opened
 from blynkscope.wire.framing import Framer, Item, Malformed, RawFrame, Skipped, web_message
 
 _PACKED_HTTP = re.compile(rb"\ncontent-encoding:[ \t]*+(?:gzip|deflate|br)", re.IGNORECASE)
-_WEB_PATH = b"/dashws"
 
 
 class Place(NamedTuple):
@@ -245,7 +245,7 @@ class Side:
             self._map.append((begin, piece))
             begin += piece.size
         path = self.path or (self.peer.path if self.peer is not None else b"")
-        if not path.startswith(_WEB_PATH):
+        if not path.startswith(DASHBOARD_PATH.encode()):
             inner.feed(data)
         else:
             start = inner.offset - len(self._message)

@@ -154,8 +154,11 @@ class KeyLog:
                 self.unusable += 1
 
     def _store(self, key: Key) -> None:
+        label, found_by, secret = key
+        if self.secret(label, found_by) == secret:
+            return
         self.edition += 1
-        if key[0] in {PREMASTER, RSA}:
+        if label in {PREMASTER, RSA}:
             self.premasters = True
         self._keep(key)
 
@@ -174,9 +177,7 @@ class KeyLog:
 
     def remember(self, session: bytes, master: bytes) -> None:
         """Keep the master secret of a session that may be resumed by its number, of which no line need tell again."""
-        if self.secret(SESSION, session) != master:
-            self.edition += 1
-            self._keep((SESSION, session, master))
+        self._store((SESSION, session, master))
 
     def knows(self, random: bytes) -> bool:
         """Does any line have this random?"""

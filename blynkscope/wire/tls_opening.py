@@ -39,6 +39,7 @@ class Opening(Handshake):
         self._unsure = 0
         self._shut_at: int | None = None
         self._passed = 0
+        self._tail = b""
         self._blind = False
         self._early_note: dict[str, Any] | None = None
         self._opened = False
@@ -85,7 +86,10 @@ class Opening(Handshake):
         if self._passed:
             # The keys came late: from here on.
             self._lock.joined(self._passed)
-            self._unsure, self._hole_due, self._blind = 0, True, found.opener.chained
+            self._unsure, self._hole_due = 0, True
+            if found.opener.chained:
+                found.opener.follow(self._tail, sure=True)
+                self._blind = not self._tail
         return True
 
     def _reopen(self) -> None:

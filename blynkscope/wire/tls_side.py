@@ -20,6 +20,8 @@ _DATA_FRONT = tls.APPLICATION_DATA << 8 | 3
 _CLEAR, _SKIPPED, _OPENED, _AWAITED = range(4)
 """What is done with a record: read as it is, passed over, decrypted, kept until it shows whether a session begins."""
 
+TAIL_SIZE = 128
+"""Bytes of a record that are kept for the next one: a cipher block and the longest MAC behind it."""
 Item = tuple[bytes | int | None, float | None]
 """Bytes, or how many are missing, and their time."""
 
@@ -442,6 +444,7 @@ class Side(Opening):
             self._protected(head, content, time)
         elif self._mode == _SKIPPED:
             self._passed += kind != tls.HANDSHAKE or self._record_lost or not _is_hello(content)
+            self._tail = content[-TAIL_SIZE:]
             if kind == tls.ALERT and not self._record_lost:
                 self._alert(head + content, time)
             elif kind == tls.HANDSHAKE and not self._record_lost and _is_hello(content):

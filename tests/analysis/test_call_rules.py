@@ -65,9 +65,22 @@ def test_refused(asked, answered, finding, severity):
     assert T not in record.detail
     assert finding in [one for record in talk.records for one in getattr(record, "findings", ())]
     # One who is answered otherwise tries something out; the same call again is a habit.
-    tried = (get(f"/{T}/rtc"), answer(200, b"[1]"), asked, answered)
+    good = (get("/fedcba9876543210fedcba9876543210/rtc"), answer(200, b"[1]"))
+    tried = (*good * (calls.GOOD_CALLS if finding == "BS340" else 1), asked, answered)
     assert said(*tried) == [(finding, "note")]
     assert said(*tried, asked, answered, asked, answered) == [(finding, "note"), (finding, severity)]
+
+
+def test_an_unknown_token_beside_a_few_good_calls_is_an_error():
+    """A program with two tokens, one of them mistyped."""
+    good = (get("/fedcba9876543210fedcba9876543210/rtc"), answer(200, b"[1]"))
+    wrong = (get(f"/{T}/get/V1"), answer(400, b"Invalid token."))
+    other = (get(f"/{T[::-1]}/get/V1"), answer(400, b"Invalid token."))
+    assert said(*good, *wrong) == [("BS340", "error")]
+    assert said(*good * 9, *wrong, *good) == [("BS340", "error")]
+    assert said(*good * 10, *wrong, *other) == [("BS340", "note")]
+    assert said(*good * 10, *wrong, *other, get("/short/get/V1"), wrong[1]) == [("BS340", "note"), ("BS340", "error")]
+    assert said(*good * 10, *wrong, *wrong) == [("BS340", "note"), ("BS340", "error")]
 
 
 @pytest.mark.parametrize(

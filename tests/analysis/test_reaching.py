@@ -427,3 +427,15 @@ def test_secrets_are_not_quoted():
     talk = begin().device(text + ping(2)).server(status(2)).device(ping(3)).server(status(3)).close()
     (finding,) = talk.findings("BS115")
     assert TOKEN[:20].decode() not in finding.detail
+
+
+@pytest.mark.parametrize(("path", "name"), [("/websockets", "BS111"), ("/websocket", "BS112")])
+def test_an_upgrade_that_is_granted_in_the_end_is_no_failure(path, name):
+    """The client found its way on the same connection: what it was refused before is worth a note."""
+    granted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+    wires = [(0, upgrade(path)), (1, BAD_REQUEST), (0, upgrade("/websockets")), (1, granted)]
+    run = Connections().talk(wires=wires).finish()
+    (finding,) = run.findings(name)
+    assert finding.severity == "note"
+    assert "400" in finding.detail
+    assert run.bad == set()

@@ -7,6 +7,7 @@ from logtalk import LogTalk, online
 from talk import TOKEN, Talk, begin, frame, ping, status, write
 
 from blynkscope.analysis.analyser import Analyser
+from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.records import FindingRecord, spelled_out
 from blynkscope.analysis.rules.recording import STREAMS_TOLD
 from blynkscope.sources import open_input
@@ -250,3 +251,11 @@ def test_a_frame_that_broke_off_is_told_elsewhere():
 def test_a_body_whose_length_no_log_tells():
     log = online(host="blynk.cloud").device(20, 2, b"vw\x001\x002", word=-1, cut=True).finish()
     assert log.of(9) == []
+
+
+def test_where_a_key_log_comes_from():
+    fix = CATALOGUE["BS905"].fix
+    assert "`node --tls-keylog=FILE`" in fix
+    assert "Node, curl" not in fix
+    assert "MicroPython" in fix
+    assert "a server of your own or a proxy" in fix

@@ -246,3 +246,81 @@ def test_a_self_signed_certificate_at_home_is_a_note():
     found = of_capture("06a_hw_tls_pyBlynkLib100.pcap")
     assert [one.severity for one in found["BS604"]] == ["note"]
     assert "BS605" not in found
+
+
+# --- what an alert is about ---
+
+
+def offering(*versions):
+    """A ClientHello that offers these versions in its extension."""
+    listed = b"".join(number.to_bytes(2, "big") for number in versions)
+    extension = b"\0\x2b" + (len(listed) + 1).to_bytes(2, "big") + bytes([len(listed)]) + listed
+    plain = hello(0xC02F, name=b"")
+    body = plain[9:-2] + len(extension).to_bytes(2, "big") + extension
+    message = b"\1" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
+
+
+@pytest.mark.parametrize(
+    ("versions", "said", "fix"),
+    [
+        ([0x0302, 0x0301], "no more than TLS 1.1", "only old TLS versions"),
+        ([0x0302, 0x0303], "no more than TLS 1.2", "it takes TLS 1.3 only"),
+        ([0x0303, 0x0304], "no more than TLS 1.3", "not too old"),
+        ([0x0304], "no more than TLS 1.3", "refuses the range"),
+    ],
+)
+def test_a_refused_version_is_judged_by_the_highest_offered(versions, said, fix):
+    run = Connections().talk(wires=[(0, offering(*versions)), (1, alert(70))], by=1, port=443).finish()
+    (finding,) = run.findings("BS109")
+    assert said in finding.detail
+    assert fix in finding.fix
+    assert ("only old" in finding.fix) == (max(versions) < 0x0303)
+
+
+def test_a_version_that_the_client_refuses():
+    wires = [(0, hello()), (1, bytes.fromhex("16030100040e000000")), (0, alert(70))]
+    (finding,) = Connections().talk(wires=wires, by=0, port=443).finish().findings("BS109")
+    assert "The server chose a version" in finding.fix
+
+
+def shown(*names, common="other.example"):
+    """A certificate for these names in its record."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7)
+    builder = builder.not_valid_before(datetime.datetime(1960, 1, 1)).not_valid_after(datetime.datetime(2042, 1, 1))
+    alternative = x509.SubjectAlternativeName([x509.DNSName(one) for one in names])
+    builder = builder.add_extension(alternative, critical=False)
+    leaf = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    listed = len(leaf).to_bytes(3, "big") + leaf
+    body = len(listed).to_bytes(3, "big") + listed
+    message = b"\x0b" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
+
+
+@pytest.mark.parametrize("number", [42, 46, 48])
+def test_a_certificate_for_another_name_is_named_first(number):
+    wires = [(0, hello()), (1, shown("other.example", "www.other.example")), (0, alert(number))]
+    (finding,) = Connections().talk(wires=wires, by=0, port=443).finish().findings("BS109")
+    assert "is for other.example, www.other.example and not for ny3.blynk.cloud" in finding.detail
+    assert "(SNI)" in finding.detail
+    assert finding.fix.startswith("Connect by a name that the certificate holds")
+    fitting = [(0, hello()), (1, shown("*.blynk.cloud")), (0, alert(number))]
+    (finding,) = Connections().talk(wires=fitting, by=0, port=443).finish().findings("BS109")
+    assert "is issued by" in finding.detail
+    assert not finding.fix.startswith("Connect by")
+
+
+def test_signals_are_no_suites():
+    wires = [(0, hello(0x002F, 0x00FF, 0x5600)), (1, alert(40))]
+    (finding,) = Connections().talk(wires=wires, by=1, port=443).finish().findings("BS110")
+    assert "1 cipher suites: TLS_RSA_WITH_AES_128_CBC_SHA." in finding.detail
+    assert "SCSV" not in finding.detail

@@ -69,13 +69,7 @@ def test_openssl_refuses_what_the_key_signed_beyond_it(limited, tmp_path, words,
     """The limit is in the certificate, not only in this program."""
     ours = limited(*words)
     key = making.rsa_key()
-    import datetime
-
-    leaf = making.make_leaf(
-        [name], key, ours.certificate, ours._key, datetime.datetime.now(datetime.UTC), Constraints()
-    )
-    from cryptography.hazmat.primitives.serialization import Encoding
-
+    leaf = making.make_leaf([name], key, ours.certificate, ours._key, datetime.now(UTC), Constraints())
     server = server_context(tmp_path, (leaf.public_bytes(Encoding.PEM) + ours.certificate_pem, making.key_pem(key)))
     with pytest.raises(ssl.SSLCertVerificationError, match="subtree violation"):
         handshake(client_context(ours.certificate_der), server, name)

@@ -1,6 +1,7 @@
 """Plays a session through the rules: frames in, commands out, with a clock of its own, and what each leg saw."""
 
 import heapq
+import math
 
 from talk import frame, ping, status, write
 
@@ -35,7 +36,9 @@ def parts_of(wire, dialect=Dialect.HARDWARE):
 
 class Play:
     def __init__(self, rules, connection=1, seed=None, dialect=Dialect.HARDWARE):
-        self.injector = Injector(rules if not isinstance(rules, str) else one_rule(rules), connection, seed, opened=100.0)
+        self.injector = Injector(
+            rules if not isinstance(rules, str) else one_rule(rules), connection, seed, opened=100.0
+        )
         self.dialect = dialect
         self.time = 100.0
         self.timers = []
@@ -78,7 +81,7 @@ class Play:
 
     def close(self, by=0):
         for leg in self.legs:
-            leg.append(Closed(1, self.time, self.ended or "fin", None if self.ended else by, (True, True)))
+            leg.append(Closed(1, self.time, self.ended or "fin", by, (True, True)))
         self.injector.closed()
         return self
 
@@ -133,7 +136,7 @@ class Play:
             elif isinstance(one, Send):
                 self._send(one.direction, one.data)
             elif isinstance(one, Later):
-                assert one.delay >= 0
+                assert 0 <= one.delay < math.inf
                 heapq.heappush(self.timers, (self.time + one.delay, one.token))
             elif isinstance(one, Applied):
                 self.told.append(one)

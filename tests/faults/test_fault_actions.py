@@ -1,7 +1,7 @@
 """Every action alone and together: the frames of a session in, the exact writes out."""
 
 import pytest
-from fault_play import LOGIN, Play, frame, parts_of, ping, status, write
+from fault_play import LOGIN, Play, frame, one_rule, parts_of, ping, status, write
 
 from blynkscope.faults import Injector, Later, Pass, RuleSet, Send, Stall, load
 from blynkscope.protocol.model import Dialect
@@ -85,7 +85,9 @@ def test_split_into_single_bytes():
 
 
 def test_split_with_a_gap_and_later_frames_behind_it():
-    play = Play("match = 'cmd == PING'\nsplit = { size = 2, gap = 0.5 }").device(ping(1)).device(W[0], after=0.25).wait(9)
+    play = (
+        Play("match = 'cmd == PING'\nsplit = { size = 2, gap = 0.5 }").device(ping(1)).device(W[0], after=0.25).wait(9)
+    )
     assert play.to_server == [ping(1)[:2], ping(1)[2:4], ping(1)[4:], W[0]]
     assert play.times == [1.0, 1.5, 2.0, 2.0]
 
@@ -252,19 +254,28 @@ def test_answer_in_the_servers_stead():
 
 
 def test_answer_with_a_redirect_and_others():
-    play = Play("answer = [{ redirect = 'b.example:81' }, { cmd = 'INTERNAL', id = 7777, body = ['ota', 'u'], delay = 3 }]")
+    play = Play(
+        "answer = [{ redirect = 'b.example:81' }, { cmd = 'INTERNAL', id = 7777, body = ['ota', 'u'], delay = 3 }]"
+    )
     play.device(LOGIN).wait(9)
     assert play.to_device == [frame(41, 1, b"b.example", b"81"), frame(17, 7777, b"ota", b"u")]
     assert [time for time, _ in play.sent[1]] == [101.0, 104.0]
 
 
 def test_answer_and_forward():
-    play = Play("match = 'cmd == PING'\ndirection = 'to-server'\nanswer = { status = 200 }\nforward = true").device(ping(4))
+    play = Play("match = 'cmd == PING'\ndirection = 'to-server'\nanswer = { status = 200 }\nforward = true").device(
+        ping(4)
+    )
     assert (play.to_device, play.to_server) == ([status(4)], [ping(4)])
 
 
 def test_a_delayed_answer_keeps_its_place():
-    play = Play("match = 'cmd == PING'\ndelay = 2\nanswer = { status = 200 }").device(ping(4)).server(W[0], W[1], W[2]).wait(9)
+    play = (
+        Play("match = 'cmd == PING'\ndelay = 2\nanswer = { status = 200 }")
+        .device(ping(4))
+        .server(W[0], W[1], W[2])
+        .wait(9)
+    )
     assert play.to_device == [W[0], status(4), W[1], W[2]] or play.to_device == [status(4), *W[:3]]
     assert play.sent[1][0][0] == 103.0
 
@@ -286,7 +297,9 @@ def test_close_comes_behind_what_waits():
     rules = load("[[rule]]\nmatch = 'cmd == HW'\ndelay = 3\n[[rule]]\nmatch = 'cmd == PING'\nclose = true\n")
     play = Play(rules).device(W[0], ping(1)).wait(9)
     assert (play.to_server, play.times, play.ended) == ([W[0], ping(1)], [4.0, 4.0], "fin")
-    play = Play(load("[[rule]]\nmatch = 'cmd == HW'\nreorder = 9\n[[rule]]\nmatch = 'cmd == PING'\nclose = true\n")).device(W[0], ping(1))
+    play = Play(
+        load("[[rule]]\nmatch = 'cmd == HW'\nreorder = 9\n[[rule]]\nmatch = 'cmd == PING'\nclose = true\n")
+    ).device(W[0], ping(1))
     assert play.to_server == [ping(1), W[0]]
 
 
@@ -328,7 +341,9 @@ def test_when_a_rule_holds():
 def test_answers_by_the_command_that_they_answer():
     play = Play("answers = ['PING', 'HW_SYNC']\ndirection = 'to-device'\ndrop = true")
     play.login().device(ping(2), frame(16, 3, b"vr", b"1"), W[3], frame(17, 5, b"rtc"))
-    play.server(status(2), write(3, b"1", b"a"), write(3, b"1", b"b"), status(4, 2), frame(17, 5, b"rtc", b"1"), ping(2))
+    play.server(
+        status(2), write(3, b"1", b"a"), write(3, b"1", b"b"), status(4, 2), frame(17, 5, b"rtc", b"1"), ping(2)
+    )
     assert play.to_device == [status(1), status(4, 2), frame(17, 5, b"rtc", b"1"), ping(2)]
 
 
@@ -371,7 +386,7 @@ def test_app_and_web_frames_are_framed_by_their_own_headers():
     for dialect, head in ((Dialect.APP, ">BHI"), (Dialect.WEB, None)):
         made = frame(20, 7, b"1-0", b"vw", b"1", b"2", head=head or ">BHI")
         wire = made if head else made[:3] + made[7:]
-        play = Play("match = 'dialect == {} and sender == app'\nreplace = {{ value = '33' }}".format(dialect), dialect=dialect)
+        play = Play(f"match = 'dialect == {dialect} and sender == app'\nreplace = {{ value = '33' }}", dialect=dialect)
         after = frame(20, 7, b"1-0", b"vw", b"1", b"33", head=head or ">BHI")
         assert play.device(wire).to_server == [after if head else after[:3] + after[7:]]
         play = Play("answer = { status = 7 }", dialect=dialect).device(wire)
@@ -404,3 +419,13 @@ def test_what_is_told_holds_no_secret():
     play = Play(rules).device(LOGIN).wait(3)
     assert play.actions == ["replace", "delay", "duplicate", "split"]
     assert not any("ffff" in one.detail or "6f1c" in one.detail for one in play.told)
+
+
+def test_filters_may_ask_for_addresses_and_layers():
+    rules = one_rule('match = \'via == tls and src ~ "^192.0.2.1:" and dst == "198.51.100.2:443"\'\ndrop = true')
+    ends = {"client": "192.0.2.1:50000", "server": "198.51.100.2:443"}
+    for via, passes in ((("tcp", "tls1.3"), False), (("tcp",), True)):
+        injector = Injector(rules, 1, via=via, **ends)
+        out = injector.frame(0, Dialect.HARDWARE, *parts_of(W[0]), W[0], 1.0)
+        assert (Pass() in out) is passes
+        assert injector.frame(1, Dialect.HARDWARE, *parts_of(W[0]), W[0], 1.0) == [Pass()]

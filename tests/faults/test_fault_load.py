@@ -132,6 +132,8 @@ MISTAKES = [
     ("seed = 2026-13-45\n", 1, 12, "no TOML"),
     ("seed = 2026-12-24\n" + DROP, 1, 8, "not a date"),
     ("a = " + "[" * 50_000, 1, 1, "nested too deeply"),
+    (".".join("a" * 100_000) + " = 1", 1, 1, "nested too deeply"),
+    ("[" + ".".join(['"a b"'] * 40_000) + "]", 1, 1, "nested too deeply"),
 ]
 
 
@@ -149,11 +151,10 @@ def test_mistakes_are_told_with_their_place(text, line, column, words):
 def test_the_filter_error_is_pointed_at():
     with pytest.raises(FaultsError) as caught:
         load("[[rule]]\nname = 'x'\nmatch = 'cmd == HW and pni == V1'\ndrop = true", name="r.toml")
-    assert str(caught.value).splitlines()[:3] == [
-        'r.toml:3:25: rule "x": match is no filter:',
-        "  cmd == HW and pni == V1",
-        "                ^ no such key: pni; did you mean pin or ping? Any key of a body can be written fields.pni",
-    ]
+    first, expression, pointer = str(caught.value).splitlines()
+    assert first == 'r.toml:3:24: rule "x": match is no filter:'
+    assert expression == "  cmd == HW and pni == V1"
+    assert pointer.startswith("                ^ no such key: pni; did you mean pin")
 
 
 def test_files(tmp_path):
@@ -239,12 +240,14 @@ _SCRAPS = st.sampled_from(
 
 @given(st.lists(_SCRAPS, max_size=25).map("".join) | st.text(max_size=60))
 def test_any_text_is_rules_or_one_kind_of_error(text):
+    rules = problem = None
     try:
         rules = load(text)
     except FaultsError as error:
-        assert error.line >= 1
-        assert error.column >= 1
-        assert len(str(error)) < 1500
-    else:
-        assert rules.rules
+        problem = error
+    assert (rules is None) is (problem is not None)
+    if problem is not None:
+        assert problem.line >= 1
+        assert problem.column >= 1
+        assert len(str(problem)) < 1500
     Places(text)

@@ -86,8 +86,7 @@ def test_flood_quota(refused):
     play.device(one, write(102, b"1", b"y"), ping(103), ping(104)).wait(20).close()
     assert play.to_server == [LOGIN, *told]
     assert play.to_device == [status(1), status(101, 1)]
-    expected = {"BS309", "BS310"} | ({"BS303"} if refused == "write" else set())
-    assert expected <= play.findings()
+    assert {"BS309", "BS310"} <= play.findings()
 
 
 def test_slow_cloud():
@@ -138,7 +137,7 @@ def test_half_open():
         play.device(prop(number)).server(status(number))
     play.wait(60).close()
     assert play.to_server == [LOGIN, *[prop(number) for number in range(2, 16)]]
-    assert play.to_device == [status(number) for number in range(1, 15)] or len(play.to_device) == 14
+    assert play.to_device == [status(number) for number in range(1, 15)]
     assert set(play.stalled) == {Stall(0, None), Stall(1, None)}
     assert "BS304" in play.findings()
     assert play.ended is None
@@ -155,7 +154,7 @@ def test_cut_off():
     play = Play(scenario("cut-off")).login()
     for number in range(2, 200):
         play.device(ping(number)).server(status(number))
-    play.close()
+    play.close(by=1)
     assert play.ended == "reset"
     assert play.to_device[-1] == status(len(play.to_device))[:3]
     assert play.to_device[0] == status(1)
@@ -175,13 +174,18 @@ def test_another_value_in_a_sync_contradicts_the_write():
 
 
 def test_a_refused_write():
-    play = Play("match = 'pin == V1'\nanswer = { status = 'ILLEGAL_COMMAND' }").login().device(write(2, b"1", b"5")).close()
+    play = (
+        Play("match = 'pin == V1'\nanswer = { status = 'ILLEGAL_COMMAND' }")
+        .login()
+        .device(write(2, b"1", b"5"))
+        .close()
+    )
     assert "BS303" in play.findings(leg=0)
     assert TOKEN.decode() not in str(play.told)
 
 
 def test_a_byte_that_is_corrupted_on_the_way():
-    play = Play("match = 'cmd == HW'\nafter = 2\ncount = 1\ncorrupt = { offset = 4, xor = 0x7f }").login()
+    play = Play("match = 'cmd == HW'\nafter = 2\ncount = 1\ncorrupt = { offset = 4, xor = 1 }").login()
     play.device(*[write(number, b"1", b"%d" % number) for number in range(2, 60)]).wait(9).close()
     assert "BS319" in play.findings(leg=1)
     assert "BS319" not in play.findings(leg=0)

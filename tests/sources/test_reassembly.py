@@ -547,3 +547,33 @@ def test_what_is_answered_comes_before_its_answer():
         (0, b"behind"),
         (1, b"answer"),
     ]
+
+
+@pytest.mark.parametrize("late", [b"", b"late bytes"])
+def test_an_end_by_fin_that_a_kernel_follows_with_a_reset(late):
+    """The client closed; what the server says after that is answered by the client's kernel, with RST."""
+    wire = Wire()
+    wire.handshake()
+    wire.send(0, 0, b"abc", ack=0)
+    wire.send(0, 3, ack=0, flags=FIN | ACK)
+    wire.send(1, 0, late, ack=4)
+    wire.send(0, 4, ack=0, flags=RST)
+    assert [(event.how, event.by) for event in of_kind(both_ways(wire.packets), Closed)] == [("fin", 0)]
+
+
+def test_a_reset_that_answers_a_fin_is_a_reset():
+    wire = Wire()
+    wire.handshake()
+    wire.send(0, 0, b"abc", ack=0)
+    wire.send(0, 3, ack=0, flags=FIN | ACK)
+    wire.send(1, 0, ack=4, flags=RST | ACK)
+    assert [(event.how, event.by) for event in of_kind(both_ways(wire.packets), Closed)] == [("reset", 1)]
+
+
+def test_resets_behind_both_fins_belong_to_who_closed_first():
+    wire = Wire()
+    wire.handshake()
+    wire.send(1, 0, b"abc", ack=0, flags=FIN | ACK)
+    wire.send(0, 0, ack=3, flags=FIN | ACK)
+    wire.send(0, 1, ack=3, flags=RST | ACK)
+    assert [(event.how, event.by) for event in of_kind(both_ways(wire.packets), Closed)] == [("fin", 1)]

@@ -425,7 +425,10 @@ def test_a_line_that_is_given_up():
 
 @pytest.mark.parametrize(
     ("head", "body"),
-    [(b"Content-Length: 3000\r\n\r\n", LOREM), (b"Transfer-Encoding: chunked\r\n\r\nBB8\r\n", LOREM + b"\r\n0\r\n\r\n")],
+    [
+        (b"Content-Length: 3000\r\n\r\n", LOREM),
+        (b"Transfer-Encoding: chunked\r\n\r\nBB8\r\n", LOREM + b"\r\n0\r\n\r\n"),
+    ],
 )
 def test_a_body_that_is_given_up_stays_in_step(head, body):
     reader = HttpReader(False)

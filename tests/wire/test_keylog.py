@@ -1,11 +1,13 @@
 """Key logs: their forms, and what is none."""
 
+from itertools import count
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blynkscope.protocol import limits
-from blynkscope.wire.keylog import KeyLog
+from blynkscope.wire.keylog import LOOK_SECONDS, KeyLog
 
 RANDOM, MASTER = bytes(range(32)), bytes(range(48))
 LINE = b"CLIENT_RANDOM " + RANDOM.hex().encode() + b" " + MASTER.hex().encode()
@@ -90,10 +92,45 @@ def test_the_last_of_several_secrets_counts():
 
 def test_a_growing_log():
     pieces = [b"# begin\n", b"", LINE[:70], LINE[70:] + b"\n", b"\n"]
-    keys = KeyLog(more=lambda: pieces.pop(0))
+    keys = KeyLog(more=lambda: pieces.pop(0), clock=count().__next__)
     assert keys.growing
     assert [keys.refresh() for _ in range(5)] == [False, False, False, True, False]
     assert keys.lines == 1
+
+
+def test_a_growing_log_is_looked_at_now_and_then():
+    now, looks = [0.0], []
+    keys = KeyLog(more=lambda: looks.append(now[0]) or b"", clock=lambda: now[0])
+    for tick in range(1000):
+        now[0] = tick / 1000
+        keys.refresh()
+    assert len(looks) <= 1 / LOOK_SECONDS
+    keys.refresh(at_once=True)
+    assert looks[-1] == now[0]
+    keys.refresh()
+    now[0] = -5.0  # a clock that was set back
+    keys.refresh()
+    assert looks[-1] == -5.0
+
+
+def test_logs_that_grow_beside_each_other_do_not_run_together():
+    first, second = [LINE[:50], LINE[50:-2]], [TRAFFIC, b"\n"]
+    keys = KeyLog(clock=count().__next__)
+    for file in (first, second):
+        keys.follow(lambda file=file: file.pop(0) if file else b"")
+    assert (keys.lines, keys.unusable) == (1, 0)
+    keys.add(b"# from elsewhere\nCLIENT_RAND")
+    assert not keys.refresh()
+    first.append(LINE[-2:])
+    assert keys.refresh()
+    assert (keys.lines, keys.unusable) == (2, 0)
+    assert keys.secret("CLIENT_RANDOM", RANDOM) == MASTER
+    assert keys.secret("SERVER_TRAFFIC_SECRET_0", RANDOM) == b"\xab" * 48
+
+
+def test_given():
+    assert KeyLog().given
+    assert not KeyLog(given=False).given
 
 
 def test_other_files_have_no_lines():
@@ -115,7 +152,7 @@ def test_a_log_beyond_all_measure(monkeypatch):
     keys.add(b"\n")
     for _ in range(300):
         keys.add(b"A" * 100_000)
-    assert len(keys._rest) <= limits.KEYLOG_LINE_MAX
+    assert len(keys._own.rest) <= limits.KEYLOG_LINE_MAX
     keys.add(b"\n" + lines[0] + b"\n")
     assert (keys.lines, keys.unusable) == (1201, 1)
 

@@ -1,6 +1,7 @@
 """TLS that cannot be opened, or not all of it: keys that are missing, records that are damaged or lost."""
 
 import random
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -80,7 +81,7 @@ def test_unmatched(version, cipher):
     assert contents(pieces) == (b"", b"")
     assert not holes(pieces)
     pieces = read(talk.events, KeyLog(b"\xd4\xc3\xb2\xa1" * 20))
-    assert facts(pieces, "tls-keys") == [{"state": "unmatched", "lines": 0, "server_random": False}]
+    assert facts(pieces, "tls-keys") == [{"state": "none", "given": True}]
     # Without application data nothing is said.
     begun = list(talk.events[:2])
     assert facts(read(begun, KeyLog(other.keylog)), "tls-keys") == []
@@ -188,7 +189,7 @@ def test_keys_that_come_later(version, cipher, when):
         return talk.keylog if session_events[0] >= when and not told and not told.append(1) else b""
 
     told, session_events = [], [0]
-    session, pieces = TlsSession(KeyLog(more=more)), []
+    session, pieces = TlsSession(KeyLog(more=more, clock=count().__next__)), []
     for direction, data in talk.events:
         session_events[0] += 1
         pieces += session.feed(direction, data, float(session_events[0]))
@@ -205,7 +206,7 @@ def test_what_waits_is_bounded(version, cipher):
     lines = [(number % 2, bytes([number]) * 16000) for number in range(80)]
     talk = spoken(version, cipher, lines=lines)
     keylog = []
-    session, pieces = TlsSession(KeyLog(more=lambda: keylog.pop() if keylog else b"")), []
+    session, pieces = TlsSession(KeyLog(more=lambda: keylog.pop() if keylog else b"", clock=count().__next__)), []
     for place, (direction, data) in enumerate(talk.events):
         if place == len(talk.events) - 6:
             keylog.append(talk.keylog)
@@ -213,7 +214,7 @@ def test_what_waits_is_bounded(version, cipher):
         assert all(side._held_size <= limits.TLS_HELD_MAX for side in session._sides)
     for direction in (0, 1):
         pieces += session.finish(direction, 1.0)
-    assert states(pieces) == ["unmatched", "opened"]
+    assert states(pieces) == ["none", "opened"]
     for direction in (0, 1):
         parts = [piece.data for side, piece in pieces if side == direction and isinstance(piece, Content)]
         assert in_order(parts, talk, direction)
@@ -229,8 +230,9 @@ def test_all_that_waits_is_bounded(monkeypatch):
     for direction, data in talk.events:
         for session in sessions:
             session.feed(direction, data, 1.0)
-            assert keys.budget.held == sum(side._held_size for one in sessions for side in one._sides)
-    assert 200_000 < keys.budget.held < 400_000 + 12 * 2 * limits.HEAVY_BUFFER + 20_000
+            held = sum(side._held_size for one in sessions for side in one._sides)
+            assert held <= keys.budget.held <= held + 12 * 3000  # and the handshake
+    assert 200_000 < keys.budget.held < 400_000 + 12 * 2 * limits.HEAVY_BUFFER + 60_000
     for session in sessions:
         pieces = session.finish(0, 2.0) + session.finish(1, 2.0)
         assert all(piece.time is not None for _, piece in pieces)
@@ -240,7 +242,7 @@ def test_all_that_waits_is_bounded(monkeypatch):
 def test_a_growing_log_in_which_nothing_comes():
     talk = spoken(TLS12, GCM)
     pieces = read(talk.events, KeyLog(more=lambda: b""))
-    assert facts(pieces, "tls-keys") == [{"state": "unmatched", "lines": 0, "server_random": False}]
+    assert facts(pieces, "tls-keys") == [{"state": "none", "given": True}]
     assert joined(pieces)[0][-1][0] == "tls-alert"
 
 

@@ -78,7 +78,8 @@ RULES: tuple[Rule, ...] = (
         _GROUP,
         "The key log does not fit the TLS connections",
         "None of its lines carries the client random of this connection, or the keys do not open its records: it is "
-        "from another run, was begun too late, or is of the wrong side.",
+        "from another run, was begun too late, or is of the wrong side. Where it opens other connections of the run, "
+        "or is the one that SSLKEYLOGFILE names, this is a note: those are of another program.",
         "Let the capture and the key log begin before the connection does, and take both from the same run: "
         "SSLKEYLOGFILE must be set before the program starts, and the file is appended to by each process.",
         _TRANSPORT,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
-from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS, sealed, unwrapped
+from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS, sealed, spoke, unwrapped
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
+from blynkscope.protocol.paths import DEVICE_PATH, WEBSOCKETS
 from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, PARTICLE_PORT, SERVER_PORTS, TLS_PORTS
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from blynkscope.wire.facts import Fact
     from blynkscope.wire.framing import Skipped
 
-DEVICE_PATH, DASHBOARD_PATH, MQTT_PATH = "/websockets", "/dashws", "/mqtt"
-PATHS = frozenset({DEVICE_PATH, DASHBOARD_PATH, MQTT_PATH})
-"""Paths on which Blynk servers take a WebSocket."""
 PATH_MAX = 80
 """Characters of a path that are shown."""
 OWN_PORTS = (DEVICE_PORTS | TLS_PORTS) - {80, 443}
@@ -47,7 +45,7 @@ class OtherProtocols(StreamRule):
 
     def fresh(self) -> dict[str, Any]:
         """See `StreamRule`."""
-        return {"path": None, "target": None, "status": None, "skips": 0, "http": 0}
+        return {"path": None, "target": None, "status": None, "granted": False, "skips": 0, "http": 0}
 
     def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
         """See `StreamRule`."""
@@ -56,8 +54,11 @@ class OtherProtocols(StreamRule):
             memory["target"] = str(fact.detail.get("path") or "")
             if "websocket" in str(fact.detail.get("upgrade") or "").lower():
                 memory["path"] = memory["target"]
-        elif fact.kind == "http-response" and memory["status"] is None:
-            memory["status"] = fact.detail.get("status")
+        elif fact.kind == "http-response":
+            status = fact.detail.get("status")
+            memory["granted"] = memory["granted"] or status == _SWITCHING
+            if memory["status"] is None:
+                memory["status"] = status
 
     def skipped(self, stream: Conversation, lane: Lane, item: Skipped) -> None:
         """See `StreamRule`."""
@@ -95,7 +96,7 @@ class OtherProtocols(StreamRule):
                 f"The client sent {_LABELS.get(client.kind, client.kind)}, and {server_name(stream)} answered with "
             )
             self._other(stream, detail + "Blynk frames.", client.kind)
-        elif not _spoke(stream.server):
+        elif not spoke(stream.server):
             self._unanswered(stream, event, client, memory)
 
     # --- BS107 ---
@@ -132,6 +133,15 @@ class OtherProtocols(StreamRule):
         path, status = memory["path"], memory["status"]
         if status == _SWITCHING:
             return
+        if memory["granted"]:
+            # The client found its way (another path, a login): nothing has failed.
+            if first_time(stream, f"refused {stream.opened.server} {path[:PATH_MAX]}"):
+                asked = f"The client asked {server_name(stream)} for a WebSocket on {quote(path, PATH_MAX)}"
+                detail = (
+                    f"{asked}, and was answered with HTTP {status}; a later request on this connection was granted."
+                )
+                self.report("BS111" if path in WEBSOCKETS else "BS112", stream, detail=detail, severity="note")
+            return
         if status is not None:
             said = f"answered with HTTP {status} in place of 101"
         else:
@@ -139,7 +149,7 @@ class OtherProtocols(StreamRule):
             if silence is None:
                 return
             said = silence
-        if path in PATHS:
+        if path in WEBSOCKETS:
             detail = (
                 f"The client asked for a WebSocket on {path}, and {server_name(stream)} {said}: it speaks none there."
             )
@@ -195,7 +205,7 @@ class OtherProtocols(StreamRule):
 
     def _silence(self, stream: Conversation, event: Closed, *, closed_by_anyone: bool = False) -> str | None:
         """What the server did instead of an answer; None where it answered or was given no time."""
-        if _spoke(stream.server) or unheard(stream, stream.server, event):
+        if spoke(stream.server) or unheard(stream, stream.server, event):
             return None
         last, asked = end_of(stream, event), stream.client.heard_at
         waited = last - asked if last is not None and asked is not None else 0.0
@@ -206,11 +216,6 @@ class OtherProtocols(StreamRule):
         if closed_by_anyone and event.how in {"fin", "reset"}:
             return "gave no answer until the client closed"
         return None
-
-
-def _spoke(lane: Lane) -> bool:
-    """Did anything come from there, TLS itself apart where it is opened?"""
-    return lane.seen > 0 and not (unwrapped(lane.peer) and not unwrapped(lane))
 
 
 class WebSocketLines(StreamRule):
@@ -227,7 +232,7 @@ class WebSocketLines(StreamRule):
         if line.kind == "connecting" and line.facts.get("path"):
             self.of(stream)["path"] = str(line.facts["path"])
         path = self.of(stream)["path"]
-        if line.kind != "http" or path is None or line.facts.get("status") not in _NOT_FOUND or path in PATHS:
+        if line.kind != "http" or path is None or line.facts.get("status") not in _NOT_FOUND or path in WEBSOCKETS:
             return
         if not first_time(stream, f"BS112 {path[:PATH_MAX]}"):
             explains(stream, "BS112")

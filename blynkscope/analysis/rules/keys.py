@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
@@ -37,17 +38,50 @@ _NO_DATA = (
 )
 
 
+class _Group:
+    """Streams that one finding of the run is about: their number, and the names of the first of them."""
+
+    __slots__ = ("_names", "count")
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+        self.count = 0
+
+    def add(self, stream: Conversation) -> None:
+        self.count += 1
+        if len(self._names) < STREAMS_NAMED:
+            self._names[stream.number] = f"{stream.number}{_place(stream)}"
+
+    def discard(self, stream: Conversation) -> None:
+        """It was counted, and does not belong here any more."""
+        self.count -= 1
+        self._names.pop(stream.number, None)
+
+    @property
+    def only(self) -> int | None:
+        """The number of the stream, where it is one alone."""
+        return next(iter(self._names), None) if self.count == 1 else None
+
+    def __str__(self) -> str:
+        more = self.count - len(self._names)
+        return f"stream{'' if self.count == 1 else 's'} {', '.join(self._names.values())}" + (
+            f" and {more} more" if more else ""
+        )
+
+
 class Sealed(StreamRule):
-    """BS905: TLS without a key, one finding for the run; BS906 and BS910: a key log that does not open a stream."""
+    """BS905: TLS without a key, and BS906: none in the key log, one finding each for the run; BS906 and BS910: what
+    else keeps a stream closed although there is a key log."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self._sealed: list[str] = []
-        self._count = 0
-        self._only = 0
-        self._untold = 0
-        self._told = 0
-        self._empty = False
+        self._sealed, self._unmatched = _Group(), _Group()
+        self._swapped = False
+        """A line carries a server's random."""
+        self._opened = False
+        """The key log opened a stream: it is the right one."""
+        self._told: Counter[str] = Counter()
+        """Streams that were told of, or counted, by finding."""
 
     def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
         """See `StreamRule`."""
@@ -55,25 +89,17 @@ class Sealed(StreamRule):
             return
         state = fact.detail["state"]
         keys = self.run.keys
-        if state == "none" or (state == "late" and (keys is None or not keys.lines)):
-            if keys is not None and not keys.lines and not self._empty:
-                self._empty = True
-                bad = f": {keys.unusable} lines of it are none" if keys.unusable else ""
-                detail = f"The key log that was given holds no key{bad}."
-                self.report("BS906", None, count=1, detail=detail, fix=_NO_LINES)
-            self._seal(stream)
+        if state == "opened":
+            self._opened = True
+            self._put(stream, None)
+        elif state == "none" or (state in {"late", "unmatched"} and (keys is None or not keys.lines)):
+            self._put(stream, self._sealed)
         elif state == "late":
             detail = "The handshake, which says which keys belong to the connection, is not in the capture."
             self._say("BS906", stream, detail)
         elif state == "unmatched":
-            count = keys.lines if keys else 0
-            detail = f"None of the {count} lines of the key log carries the client random of stream "
-            detail += f"{stream.number}{_place(stream)}."
-            if fact.detail.get("server_random"):
-                detail += " One carries the server's random instead: what wrote it mixed up the two."
-            elif self.run.keys is not None and self._told == 0:
-                detail += " Behind a proxy each of the two connections has keys of its own."
-            self._say("BS906", stream, detail)
+            self._swapped = self._swapped or bool(fact.detail.get("server_random"))
+            self._put(stream, self._unmatched)
         elif state == "partial":
             missing = self.of(stream).setdefault("missing", {})
             missing[_side(lane)] = ", ".join(fact.detail.get("missing") or ()) or "some"
@@ -98,38 +124,63 @@ class Sealed(StreamRule):
             detail = f"The key log knows the connection, but lines are missing ({lines}): {stay}."
             self._say("BS906", stream, detail, fix=_ONE_SIDE if len(missing) == 1 else _NO_DATA)
 
-    def _seal(self, stream: Conversation) -> None:
+    def _put(self, stream: Conversation, group: _Group | None) -> None:
+        """The finding of the run that a stream counts for; the last word on its keys decides."""
         memory: dict[str, Any] = self.of(stream)
-        if memory.get("counted"):
+        before: _Group | None = memory.get("group")
+        if before is group:
             return
-        memory["counted"] = True
-        self._count += 1
-        self._only = stream.number
-        if len(self._sealed) < STREAMS_NAMED:
-            self._sealed.append(f"{stream.number}{_place(stream)}")
+        if before is not None:
+            before.discard(stream)
+        if group is not None:
+            group.add(stream)
+        memory["group"] = group
 
     def _say(self, name: str, stream: Conversation, detail: str, fix: str | None = None) -> None:
         memory: dict[str, Any] = self.of(stream)
         if memory.get(name):
             return
         memory[name] = True
-        if self._told >= STREAMS_TOLD:
-            self._untold += 1
-            return
-        self._told += 1
-        self.report(name, stream, detail=detail, fix=fix)
+        self._told[name] += 1
+        if self._told[name] <= STREAMS_TOLD:
+            self.report(name, stream, detail=detail, fix=fix, severity=self._severity(name))
+
+    def _severity(self, name: str) -> str | None:
+        """A key log that nobody named is another program's, or the capture's own: it need not fit."""
+        return "note" if name == "BS906" and self.run.keys is not None and not self.run.keys.given else None
 
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
-        if self._untold:
-            self.report("BS906", None, count=self._untold, detail=f"{self._untold} more streams are like that.")
-        if not self._count:
+        for name, count in self._told.items():
+            if (untold := count - STREAMS_TOLD) > 0:
+                words = f"{untold} more stream{'' if untold == 1 else 's'} stayed closed for reasons like these."
+                self.report(name, None, count=untold, detail=words, severity=self._severity(name))
+        self._misfit()
+        if sealed := self._sealed.count:
+            named = str(self._sealed)
+            detail = f"S{named[1:]} {'is' if sealed == 1 else 'are'} TLS: only handshakes can be read."
+            self.report("BS905", self._sealed.only, count=sealed, detail=detail)
+
+    def _misfit(self) -> None:
+        """The key log as a whole."""
+        keys, count = self.run.keys, self._unmatched.count
+        if keys is None:
             return
-        more = f" and {self._count - len(self._sealed)} more" if self._count > len(self._sealed) else ""
-        one = self._count == 1
-        named = ", ".join(self._sealed)
-        detail = f"Stream{'' if one else 's'} {named}{more} {'is' if one else 'are'} TLS: only handshakes can be read."
-        self.report("BS905", self._only if one else None, count=self._count, detail=detail)
+        if self._sealed.count and not keys.lines and keys.given:
+            bad = f": {keys.unusable} lines of it are none" if keys.unusable else ""
+            detail = f"The key log that was given holds no key{bad}."
+            self.report("BS906", None, count=1, detail=detail, fix=_NO_LINES)
+        if not count:
+            return
+        detail = f"None of the {keys.lines} lines of the key log carries the client random of {self._unmatched}."
+        if self._swapped:
+            detail += " One carries a server's random instead: what wrote it mixed up the two."
+        elif self._opened:
+            detail += " Others of this run it opens: these are of another program, or of the other side of a proxy."
+        else:
+            detail += " Behind a proxy each of the two connections has keys of its own."
+        weight = "note" if self._opened and not self._swapped else self._severity("BS906")
+        self.report("BS906", self._unmatched.only, count=count, detail=detail, severity=weight)
 
 
 class Damaged(StreamRule):

@@ -13,6 +13,7 @@ from blynkscope.analysis.rules.exposure import is_public
 from blynkscope.analysis.rules.quotes import host, quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.redirects import REDIRECT_PATIENCE, Redirects
+from blynkscope.analysis.rules.tls import spoke
 from blynkscope.analysis.rules.words import closed_by_server, explains, failed, first_time, seconds, unheard
 from blynkscope.analysis.session import State
 from blynkscope.protocol import mqtt_topics
@@ -213,7 +214,7 @@ class MqttLogins(MqttRule):
             del self._online[key]
         if not memory["ours"] or memory.get("answered") or memory["lost"] or stream.cause is not None:
             return
-        if stream.server.seen or unheard(stream, stream.server, event) or stream.log:
+        if spoke(stream.server) or unheard(stream, stream.server, event) or stream.log:
             return  # what the server said instead is told by others, or was not understood
         asked, last = memory["at"], event.time
         waited = last - asked if last is not None and asked is not None else 0.0

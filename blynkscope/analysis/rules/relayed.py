@@ -43,21 +43,19 @@ class Relayed(StreamRule):
 
     def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
         """See `StreamRule`."""
-        if self.run.relays is not None and self.run.relays.unmet:
+        if self.run.relays.unmet:
             self._judge()
 
     def ended(self, stream: Conversation, event: Closed) -> None:
         """See `StreamRule`."""
         if stream.number not in self._online:
             return
-        if self.run.relays is not None:
-            self.run.relays.expire(_last(stream))
-            self._judge()
+        self.run.relays.expire(_last(stream))
+        self._judge()
         del self._online[stream.number]
 
     def _judge(self) -> None:
         relays = self.run.relays
-        assert relays is not None
         while relays.unmet:
             call = relays.unmet.popleft()
             for stream, since in self._online.values():

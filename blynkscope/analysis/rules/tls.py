@@ -71,6 +71,11 @@ def sealed(lane: Lane) -> bool:
     return any(layer.kind == "tls" and layer.side is not None and layer.side.shut for layer in lane.layers)
 
 
+def spoke(lane: Lane) -> bool:
+    """Did anything come from there? Where TLS is opened, its own messages are nothing."""
+    return lane.seen > 0 and (unwrapped(lane) or sealed(lane) or not unwrapped(lane.peer))
+
+
 class Handshakes(StreamRule):
     """BS106, BS109, BS110."""
 

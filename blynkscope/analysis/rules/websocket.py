@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
-from blynkscope.analysis.rules.foreign import DASHBOARD_PATH, DEVICE_PATH, MQTT_PATH
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.words import ISOLATED_MAX, end_of, explains, first_time, times, unheard
 from blynkscope.analysis.session import State
 from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.model import Era
+from blynkscope.protocol.paths import MQTT_PATH, WEBSOCKETS
 from blynkscope.wire.events import CLIENT
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ANSWER_PATIENCE = 3.0
 """Seconds that the recording follows a login without an answer, where no one closed: then there is none."""
-_PATHS = frozenset({DEVICE_PATH, DASHBOARD_PATH, MQTT_PATH})
 
 
 class Messages(StreamRule):
@@ -74,7 +73,7 @@ class Messages(StreamRule):
     def _is_blynk(self, stream: Conversation, memory: dict[str, Any]) -> bool:
         """Is it a WebSocket of Blynk? Others may say in it what they like."""
         framed = any(lane.tempo.count for lane in stream.lanes)
-        return framed or memory["path"] in _PATHS
+        return framed or memory["path"] in WEBSOCKETS
 
     def _texts(self, stream: Conversation, event: Closed, memory: dict[str, Any]) -> None:
         mute = not any(lane.tempo.count for lane in stream.lanes) and memory["path"] != MQTT_PATH
