@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from blynkscope.cli.keys import key_data
 from blynkscope.sources import Source, open_input
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,18 +50,20 @@ def opener(
     """What opens an input with this engine.
 
     Raises:
+        CaptureError: A key log cannot be read.
         UsageError: The options do not go together.
     """
     if engine == "native":
         if wpa or decode_as:
             raise click.UsageError("--wpa and --decode-as go with --engine tshark")
         return open_input
+    keys = _joined(keylog)
 
     def opened(name: str) -> Source:
         from blynkscope.sources.tshark import TsharkSource
 
         try:
-            return TsharkSource(name, keylog=_joined(keylog), wpa=wpa, decode_as=decode_as)
+            return TsharkSource(name, keylog=keys, wpa=wpa, decode_as=decode_as)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
 
@@ -68,12 +71,17 @@ def opener(
 
 
 def _joined(paths: Sequence[Path]) -> Path | None:
-    """One file for all key logs, which is all that tshark takes."""
-    if len(paths) < 2:
+    """One file for all key logs, which is all that tshark takes; the file of the environment where none is given.
+
+    Raises:
+        CaptureError: A file that was named with `--keylog` cannot be read.
+    """
+    data = key_data(paths)
+    if data is None or len(paths) == 1:
         return paths[0] if paths else None
     folder = tempfile.TemporaryDirectory(prefix="blynkscope-")
     click.get_current_context().call_on_close(folder.cleanup)
     joined = Path(folder.name) / "keys"
     joined.touch(mode=0o600)
-    joined.write_bytes(b"".join(path.read_bytes() + b"\n" for path in paths))
+    joined.write_bytes(data)
     return joined

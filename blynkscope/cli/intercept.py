@@ -183,7 +183,7 @@ class Interception:
             try:
                 self._done(line.text)
             except NotationError as error:
-                self._note, line.cursor = error.message, min(max(error.column - 1, 0), len(line.text))
+                self._note = error.message
             else:
                 self._line = None
         else:

@@ -36,7 +36,8 @@ MEMBER = re.compile(
 PARAMETER = re.compile(rf"""(?<![\w-])({_NAMES})=((?:[^\s&"'<>;\\\0]|\\(?!["']))++)""", re.IGNORECASE)
 """`token=…`. Groups: name, value."""
 _HEADER = re.compile(
-    r"(?<![\w-])(?:authorization|cookie|set-cookie|x-api-key|x-auth-token):[ \t]*+((?:basic|bearer)[ \t]++[^\s\0]++|[^\r\n\0]++)",
+    r"(?<![\w-])(?:authorization|cookie|set-cookie|x-api-key|x-auth-token):[ \t]*+"
+    r"((?:basic|bearer)[ \t]++[^\s\0]++|[^\r\n\0]++)",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2s
 from typing import Any
 
-import construct as con
 import msgspec
 
 from blynkscope.analysis.catalogue import CATALOGUE
@@ -29,9 +28,10 @@ from blynkscope.analysis.records import (
     StreamRecord,
 )
 from blynkscope.protocol import bodies, commands, limits
-from blynkscope.protocol.schema import Body, BoundedZlib, Fields, Part, Span, readable
+from blynkscope.protocol.schema import Fields, Span, readable
 from blynkscope.protocol.secrets import is_password, is_secret
 from blynkscope.render import patterns
+from blynkscope.render.commands import ADDRESS, LOGINS, PACKED_COMMANDS, SECRET_COMMANDS, reading_of, span_kind
 from blynkscope.render.declared import (
     CONTENTS,
     HEX,
@@ -48,10 +48,11 @@ from blynkscope.render.fields import command_of
 from blynkscope.render.known import SHORTEST, Known, spelled
 from blynkscope.render.masking import LONG, MASK, is_hex, like_token, masked, occurrences
 
+__all__ = ["PACKED_COMMANDS", "SECRET_COMMANDS", "Redactor", "token_name"]
+
 Spot = tuple[int, int, str]
 """Start, end, and a kind of `patterns`, or the whole secret that this is a piece of."""
 
-_KEY, _ADDRESS = "token", "email"
 _DEPTH_MAX = 64
 _TOO_DEEP = "(nested too deep to be shown without secrets)"
 _SEARCHED = 64
@@ -62,39 +63,12 @@ _SEPARATED = re.compile(rb"\0|\\0|[|=,\s]")
 """What stands between the parts of a login in logs."""
 
 
-def _holds(schema: Any, wanted: Callable[[Any], bool]) -> bool:
-    """Does a construct schema hold an element for which `wanted` is true?"""
-    if wanted(schema):
-        return True
-    inner: list[Any] = list(getattr(schema, "subcons", ()))
-    inner += getattr(schema, "cases", {}).values()
-    inner += [sub for name in ("subcon", "default") if (sub := getattr(schema, name, None)) is not None]
-    return any(_holds(sub, wanted) for sub in inner if isinstance(sub, con.Construct))
-
-
-def _codes(wanted: Callable[[Any], bool]) -> frozenset[int]:
-    return frozenset(code for code in range(256) for row in commands.rows(code) if _holds(row.body.schema, wanted))
-
-
-SECRET_COMMANDS = _codes(lambda schema: isinstance(schema, Part) and schema.secret is not None)
-"""Codes with a body that declares a secret, in any dialect or era."""
-PACKED_COMMANDS = _codes(lambda schema: isinstance(schema, BoundedZlib))
-"""Codes with a compressed body: its bytes cannot be masked in part."""
-_LOGINS = frozenset(code for code in SECRET_COMMANDS if any("LOGIN" in row.name for row in commands.rows(code)))
 _KINDS = frozenset({patterns.TOKEN, patterns.PASSWORD, patterns.MAIL_ADDRESS, patterns.CREDENTIALS})
 _PLAIN = frozenset({commands.HW, commands.PING, commands.RESPONSE})
 _OWN_WORDS = frozenset(text for rule in CATALOGUE.values() for text in (rule.title, rule.fix))
 _LINES = frozenset({"line", "request", "banner", "status_line", "text"})
 _WITHOUT_PAYLOAD = frozenset({"opened", "gap", "overlap"})
 """Kinds of stream records whose detail holds addresses and numbers, and nothing from the wire's payload."""
-
-
-def _reading(body: Body, fields: Fields) -> str | None:
-    """The one-line reading; None where the fields are not this body's (a log's, or another era's)."""
-    try:
-        return body.reading(fields)
-    except (LookupError, TypeError, AttributeError, ValueError):
-        return None
 
 
 class Redactor:
@@ -134,7 +108,7 @@ class Redactor:
         for row in commands.rows(cmd):
             if dialect is None or dialect in row.dialects:
                 self._learn(row.body.secrets(body))
-        if cmd in _LOGINS and (dialect is None or b"@" in body):
+        if cmd in LOGINS and (dialect is None or b"@" in body):
             for part in _SEPARATED.split(body[:_LOGIN_MAX]):
                 secret = readable(part)
                 if len(part) >= patterns.TOKEN_PART or "@" in secret:
@@ -368,7 +342,7 @@ class Redactor:
         packed = record.cmd in PACKED_COMMANDS and fields is not None and "inflated" in fields
         if packed or not complete:
             hidden = MASK * len(data)
-        text = _reading(body, fields) if fields is not None else None
+        text = reading_of(body, fields) if fields is not None else None
         if text is None:
             text = self.text(record.text)
         return msgspec.structs.replace(record, body=hidden.hex(), fields=fields, text=text)
@@ -379,7 +353,7 @@ class Redactor:
             if span.name in fields:
                 fields[span.name] = self._placeholder(span)
         # An app's login that is read as a device's has its password where nothing is expected.
-        if record.cmd in _LOGINS and fields.get("extra"):
+        if record.cmd in LOGINS and fields.get("extra"):
             before = (record.fields or {})["extra"]
             fields["extra"] = [self._number("pass", item) if len(item) >= 16 else item for item in before]
             self._found += [item for item in before if len(item) >= 16]
@@ -455,9 +429,9 @@ class Redactor:
     def _learn(self, spans: Sequence[Span]) -> None:
         for span in spans:
             secret = readable(span.raw)
-            if span.secret == _ADDRESS and "@" not in secret:
+            if span.secret == ADDRESS and "@" not in secret:
                 continue
-            self._remember(secret, _kind_of(span))
+            self._remember(secret, span_kind(span))
 
     def _remember(self, secret: str, kind: str) -> None:
         if len(secret) < SHORTEST or secret in self._known or len(self._known) >= limits.ADDRESSES_MAX:
@@ -472,7 +446,7 @@ class Redactor:
             self._inside.append(secret)
 
     def _placeholder(self, span: Span) -> str:
-        return self._shown(_kind_of(span), readable(span.raw))
+        return self._shown(span_kind(span), readable(span.raw))
 
     def _shown(self, kind: str, secret: str) -> str:
         """What stands for a secret. It has its number from the first time that it would be shown."""
@@ -509,14 +483,6 @@ class Redactor:
             for secret in self._inside:
                 places += occurrences(data, secret.encode("utf-8", "replace"))
         return places
-
-
-def _kind_of(span: Span) -> str:
-    """What a part is that a schema declares secret."""
-    if span.secret == _ADDRESS or (span.secret == _KEY and b"@" in span.raw):
-        # A login read with the wrong dialect has an address where the token belongs.
-        return patterns.MAIL_ADDRESS
-    return patterns.TOKEN if span.secret == _KEY else patterns.PASSWORD
 
 
 def token_name(token: str) -> str:

@@ -111,7 +111,6 @@ class Lock:
         if exactly:
             self.sequence += records
 
-
     def joined(self, records: int) -> None:
         """The keys came late, behind this many records, of which some may have had other keys."""
         self.doubt = True

@@ -315,7 +315,7 @@ class WebSocketReader:
         return bytes(apply_mask(data, frame.key[turn:] + frame.key[:turn]))
 
     def _give_part(self, time: float | None) -> None:
-        """What is there of a frame that is not whole: of a stream of bytes, and of a text, nothing waits for the rest."""
+        """What is there of a frame that is not whole: of a stream of bytes, and of a text, it waits for nothing."""
         message = self._message
         if self._frame is None or self._frame.control or not self._kept or message is None or message.compressed:
             return

@@ -1,5 +1,7 @@
 """BS125, BS126 and BS202 on WebSocket: text messages, messages in fragments, and who closed first."""
 
+import itertools
+
 import pytest
 from talk import TOKEN, frame, ping, status, write
 
@@ -23,7 +25,7 @@ def ws(payload, *, side=0, opcode=BINARY, fin=True):
 def pieces(payload, *cuts):
     """One message in several frames."""
     edges = [0, *cuts, len(payload)]
-    parts = [payload[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [payload[start:end] for start, end in itertools.pairwise(edges)]
     last = len(parts) - 1
     return [ws(part, opcode=CONTINUATION if at else BINARY, fin=at == last) for at, part in enumerate(parts)]
 

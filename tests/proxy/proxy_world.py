@@ -180,7 +180,7 @@ def until_closed(count=1):
 
 
 @contextlib.asynccontextmanager
-async def listening(handler, context=None, host="127.0.0.1"):
+async def listening(handler, context=None, host="127.0.0.1", port=0):
     """A peer; gives its port. The handler gets reader and writer."""
     tasks = set()
 
@@ -196,7 +196,7 @@ async def listening(handler, context=None, host="127.0.0.1"):
             with contextlib.suppress(ConnectionError, ssl.SSLError, OSError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, host, 0, ssl=context, limit=1 << 20, backlog=1024)
+    server = await asyncio.start_server(serve, host, port, ssl=context, limit=1 << 20, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

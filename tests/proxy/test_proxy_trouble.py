@@ -81,14 +81,12 @@ def test_an_upstream_that_is_down_ends_the_device_at_once_and_coming_back_just_w
             assert seen.ends() == [("fin", 1)] * 2
             if not device:
                 assert bytes(seen.bytes[1, 0]) == LOGIN
-            server = await asyncio.start_server(echo, "127.0.0.1", port)
-            reader, writer = await asyncio.open_connection("127.0.0.1", own, ssl=client_tls() if device else None)
-            writer.write(LOGIN)
-            assert await reader.readexactly(37) == LOGIN
-            writer.close()
-            await seen.until(until_closed(3))
-            server.close()
-            await server.wait_closed()
+            async with listening(echo, port=port):
+                reader, writer = await asyncio.open_connection("127.0.0.1", own, ssl=client_tls() if device else None)
+                writer.write(LOGIN)
+                assert await reader.readexactly(37) == LOGIN
+                writer.close()
+                await seen.until(until_closed(3))
 
     world(work)
 

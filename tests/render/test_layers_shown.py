@@ -511,3 +511,11 @@ def test_batches_change_nothing(form):
         happened("closed", how="fin"),
     ]
     assert shown(form, *records) == shown(form, *records, batches=False)
+
+
+def test_signals_among_the_suites_are_none():
+    offered = hello(ciphers=[*SUITES, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV", "TLS_FALLBACK_SCSV"])
+    text = flat("table", offered, chosen(), verbose=1)
+    assert "2 cipher suites" in text
+    assert f"cipher suites: {', '.join(SUITES)}" in text
+    assert "SCSV" not in text

@@ -44,10 +44,9 @@ if TYPE_CHECKING:
 _RULES: tuple[type[StreamRule], ...] = (
     *recording.RULES, *keys.RULES, *networks.RULES, *update.RULES, *uploads.RULES, *reaching.RULES, *proxy.RULES,
     *tls.RULES, *records.RULES, *foreign.RULES, *websocket.RULES, *calls.RULES, *clouds.RULES, *modules.RULES,
-    *gateways.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES, *answers.RULES, *bodies.RULES,
-    *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE, *reaching.LATE,
-    *printed.RULES, *mqtt.RULES,
-    *mqtt_talk.RULES, *reconnects.RULES,
+    *gateways.RULES, *login.RULES, *unanswered.RULES, *redirects.RULES, *writes.RULES, *pace.RULES, *answers.RULES,
+    *bodies.RULES, *numbering.RULES, *integrity.RULES, *modules.LATE, *exposure.RULES, *hosts.RULES, *networks.LATE,
+    *reaching.LATE, *printed.RULES, *mqtt.RULES, *mqtt_talk.RULES, *reconnects.RULES,
 )  # fmt: skip
 """In the order in which they are told: causes before consequences."""
 

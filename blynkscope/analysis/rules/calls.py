@@ -34,7 +34,7 @@ CALLERS_MAX = 1024
 TOLD_MAX = 64
 """Different refused calls of one client that are kept apart."""
 GOOD_CALLS, GOOD_SHARE = 10, 5
-"""Calls that succeeded, in all and for each refused one, beside which an unknown token was tried out: each only once."""
+"""Good calls, in all and for each refused one, beside which an unknown token that comes once was tried out."""
 QUOTED_MAX = 80
 _WAITS_MAX = 600.0
 _ERA_WORDS = {Era.LEGACY: "a legacy server", Era.IOT: "Blynk IoT"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
+from blynkscope.analysis.rules.inside import is_sealed, spoke, unwrapped
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
-from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS, sealed, spoke, unwrapped
+from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
 from blynkscope.protocol.paths import DEVICE_PATH, WEBSOCKETS
 from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, PARTICLE_PORT, SERVER_PORTS, TLS_PORTS
@@ -76,7 +77,7 @@ class OtherProtocols(StreamRule):
         inside = any(unwrapped(lane) for lane in stream.lanes)
         if inside:
             # The guess of a direction in which nothing came out of TLS is about TLS itself.
-            if client is None or client.kind == "tls" or sealed(stream.server):
+            if client is None or client.kind == "tls" or is_sealed(stream.server):
                 return
             server = server if unwrapped(stream.server) else None
         if client is None:

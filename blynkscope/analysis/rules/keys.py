@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
-from blynkscope.analysis.rules.tls import sealed, unwrapped
+from blynkscope.analysis.rules.inside import is_sealed, unwrapped
 from blynkscope.wire.events import CLIENT
 
 if TYPE_CHECKING:
@@ -88,11 +88,10 @@ class Sealed(StreamRule):
         if fact.kind != "tls-keys" or stream.log:
             return
         state = fact.detail["state"]
-        keys = self.run.keys
         if state == "opened":
             self._opened = True
             self._put(stream, None)
-        elif state == "none" or (state in {"late", "unmatched"} and (keys is None or not keys.lines)):
+        elif state == "none" or (state in {"late", "unmatched"} and not self.run.keys.lines):
             self._put(stream, self._sealed)
         elif state == "late":
             detail = "The handshake, which says which keys belong to the connection, is not in the capture."
@@ -115,9 +114,9 @@ class Sealed(StreamRule):
         """See `StreamRule`."""
         memory: dict[str, Any] = stream.memories.get(id(self)) or {}
         missing: dict[str, str] = memory.get("missing") or {}
-        if not missing and self.run.keys is not None and any(unwrapped(lane) for lane in stream.lanes):
+        if not missing and any(unwrapped(lane) for lane in stream.lanes):
             # In TLS 1.3 what a side sent may have been its handshake only: then nothing was said of its keys.
-            missing = {_side(lane): _LINES[lane.direction] for lane in stream.lanes if sealed(lane)}
+            missing = {_side(lane): _LINES[lane.direction] for lane in stream.lanes if is_sealed(lane)}
         if missing:
             lines = ", ".join(dict.fromkeys(missing.values()))
             stay = f"{' and '.join(sorted(missing))} {'stay' if len(missing) > 1 else 'stays'} closed"
@@ -147,7 +146,7 @@ class Sealed(StreamRule):
 
     def _severity(self, name: str) -> str | None:
         """A key log that nobody named is another program's, or the capture's own: it need not fit."""
-        return "note" if name == "BS906" and self.run.keys is not None and not self.run.keys.given else None
+        return "note" if name == "BS906" and not self.run.keys.given else None
 
     def finished(self, lost: dict[str, int], notes: dict[str, Any]) -> None:
         """See `StreamRule`."""
@@ -164,8 +163,6 @@ class Sealed(StreamRule):
     def _misfit(self) -> None:
         """The key log as a whole."""
         keys, count = self.run.keys, self._unmatched.count
-        if keys is None:
-            return
         if self._sealed.count and not keys.lines and keys.given:
             bad = f": {keys.unusable} lines of it are none" if keys.unusable else ""
             detail = f"The key log that was given holds no key{bad}."

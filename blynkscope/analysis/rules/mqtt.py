@@ -10,10 +10,10 @@ from blynkscope.analysis.era import era_of_token
 from blynkscope.analysis.mqtt import is_blynk
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.exposure import is_public
+from blynkscope.analysis.rules.inside import spoke
 from blynkscope.analysis.rules.quotes import host, quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.redirects import REDIRECT_PATIENCE, Redirects
-from blynkscope.analysis.rules.tls import spoke
 from blynkscope.analysis.rules.words import closed_by_server, explains, failed, first_time, seconds, unheard
 from blynkscope.analysis.session import State
 from blynkscope.protocol import mqtt_topics

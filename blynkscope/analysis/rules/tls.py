@@ -1,4 +1,4 @@
-"""BS106, BS109, BS110, BS127: TLS handshakes that fail, and why."""
+"""BS106, BS109, BS110: TLS handshakes that fail, and why."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.exposure import name_mismatch
+from blynkscope.analysis.rules.inside import Refusals
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
@@ -37,12 +38,6 @@ NO_COMMON = frozenset({40, 71})
 VERSION, NAME = 70, 112
 ABOUT_CERTIFICATE = frozenset({42, 46, 48})
 """bad_certificate, certificate_unknown and unknown_ca: what libraries say of a certificate for another name, too."""
-NEW = "TLS 1.3"
-REFUSAL_SIZES = frozenset({0, 16, 24, 32, 48})
-"""Bytes of TLS 1.3 that say no more than an alert: one record or two, with a tag of 8 or 16 bytes, or none at all. A
-session ticket, and a status of Blynk (27), have other sizes."""
-REFUSAL_PATIENCE = 2.0
-"""Seconds behind the client's Finished in which a refusal comes."""
 _MODERN = ("TLS_ECDHE_", "TLS_AES_", "TLS_CHACHA20_")
 
 
@@ -59,21 +54,6 @@ def offer(hello: dict[str, Any]) -> str:
     if not hello.get("sni"):
         return text + "; but it names no server (SNI), without which many servers find no certificate."
     return text + ", so the curves or the signature algorithms may be what is missing."
-
-
-def unwrapped(lane: Lane) -> bool:
-    """Was TLS around this direction opened, so that its guess tells what is inside?"""
-    return any(layer.kind == "tls" and layer.begun for layer in lane.layers)
-
-
-def sealed(lane: Lane) -> bool:
-    """Is there TLS around this direction for which the keys are not known? Then its silence means nothing."""
-    return any(layer.kind == "tls" and layer.side is not None and layer.side.shut for layer in lane.layers)
-
-
-def spoke(lane: Lane) -> bool:
-    """Did anything come from there? Where TLS is opened, its own messages are nothing."""
-    return lane.seen > 0 and (unwrapped(lane) or sealed(lane) or not unwrapped(lane.peer))
 
 
 class Handshakes(StreamRule):
@@ -199,45 +179,6 @@ class Handshakes(StreamRule):
         self.report("BS106", stream, detail=detail, cause=True)
 
 
-class Refusals(StreamRule):
-    """BS127: TLS 1.3 that the server closes right behind the handshake, with an alert that cannot be read."""
-
-    def fresh(self) -> dict[str, Any]:
-        """See `StreamRule`."""
-        return {"new": False, "opened": False, "at": None, "said": 0, "finished": False}
-
-    def told(self, stream: Conversation, lane: Lane, fact: Fact) -> None:
-        """See `StreamRule`."""
-        if not fact.kind.startswith("tls-"):
-            return
-        memory = self.of(stream)
-        if fact.kind == "tls-server-hello":
-            memory["new"] = fact.detail.get("version") == NEW
-        elif fact.kind == "tls-keys":
-            memory["opened"] = memory["opened"] or fact.detail["state"] == "opened"
-        elif fact.kind == "tls-application-data" and lane is stream.client and not memory["finished"]:
-            # The first protected record of the client is the last of the handshake, or its certificate before it.
-            memory["finished"], memory["at"], memory["said"] = True, fact.time, lane.peer.seen
-
-    def ended(self, stream: Conversation, event: Closed) -> None:
-        """See `StreamRule`."""
-        memory: dict[str, Any] | None = stream.memories.get(id(self))
-        if not memory or not memory["new"] or memory["opened"] or not memory["finished"] or stream.cause is not None:
-            return
-        if stream.log or stream.joined or not closed_by_server(stream, event):
-            return
-        said, last = stream.server.seen - memory["said"], end_of(stream, event)
-        waited = last - memory["at"] if last is not None and memory["at"] is not None else 0.0
-        if said not in REFUSAL_SIZES or waited > REFUSAL_PATIENCE:
-            return
-        if not first_time(stream, f"BS127 {stream.opened.server}"):
-            explains(stream, "BS127")
-            return
-        what = f"{said} bytes of TLS, as long as an alert" if said else "not one byte more"
-        detail = f"{server_name(stream)} closed the connection {seconds(waited)} after the handshake, with {what}."
-        self.report("BS127", stream, detail=detail, cause=True)
-
-
 def _highest(hello: dict[str, Any]) -> str:
     """The highest version that a ClientHello offers."""
     versions = [str(name) for name in hello.get("versions") or []]
@@ -255,7 +196,7 @@ def _version_fix(hello: dict[str, Any], *, by_client: bool) -> str | None:
             "The server chose a version that the client does not take: let the server take TLS 1.2 or later, or lower "
             "the least version that the client asks for."
         )
-    if highest == NEW:
+    if highest == "TLS 1.3":
         return (
             "The client is not too old: it offers TLS 1.3. The server takes older versions only, or refuses the range "
             "that is offered: let the server take TLS 1.2 and 1.3, or the client offer TLS 1.2, too."

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.rule import StreamRule
-from blynkscope.analysis.rules.tls import sealed
+from blynkscope.analysis.rules.inside import is_sealed
 from blynkscope.analysis.rules.words import (
     BLOCKING,
     closed_by_server,
@@ -115,7 +115,8 @@ class UnansweredLogin(StreamRule):
             self._blocked.add(stream.source)
         memory = self.of(stream)
         kinds: dict[str, int] = memory["kinds"]
-        if stream.cause is not None or memory["gap"] or unheard(stream, stream.server, event) or sealed(stream.server):
+        unseen = unheard(stream, stream.server, event) or is_sealed(stream.server)
+        if stream.cause is not None or memory["gap"] or unseen:
             return
         if not stream.client.tempo.count:
             if "login-timeout" in kinds and not kinds.keys() & {"ready", "redirecting", "already-registered"}:
