@@ -200,7 +200,8 @@ class Interception:
         if len(text) > EDITED_MAX:
             self._note = "its body is too long to be edited here"
             return
-        self._label = "status: " if answer else r"body (\0 between parts, or hex …): "
+        what = "its status" if answer else r"its body (\0 between parts, or hex …)"
+        self._label = f"{what}; Enter sends it, Esc leaves it"
         self._line = Line(text, longest=4 * EDITED_MAX)
         self._done = lambda typed_text: self._edited(waiting, typed_text)
 
@@ -235,7 +236,8 @@ class Interception:
         if connection is None:
             self._note = "no connection is open"
             return
-        self._label = f"to the {'device' if direction == TO_DEVICE else 'server'} of stream {connection}: "
+        to = "device" if direction == TO_DEVICE else "server"
+        self._label = f"to the {to} of stream {connection} (vw V1 42, prop V1 color #ff0000, ping, hex …)"
         self._line = Line(longest=LINE_MAX)
         self._done = lambda text: self._injected(connection, direction, text)
 
@@ -261,7 +263,8 @@ class Interception:
         if self._note:
             lines.append(f"! {self._note}")
         if self._line is not None:
-            self._screen.prompt((*lines, self._label + self._line.text), len(self._label) + self._line.cursor)
+            mark = "> "
+            self._screen.prompt((*lines, self._label, mark + self._line.text), len(mark) + self._line.cursor)
             return
         if self._choosing:
             lines.append("inject to the [d]evice or to the [s]erver? ")

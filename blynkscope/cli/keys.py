@@ -39,7 +39,7 @@ def key_log(paths: Sequence[Path], *, growing: bool = False) -> KeyLog | None:
             return None
         from blynkscope.wire.keylog import KeyLog
 
-        keys = KeyLog()
+        keys = KeyLog(given=bool(paths))
         for path in named:
             keys.follow(_Grown(path))
         return keys
@@ -48,7 +48,8 @@ def key_log(paths: Sequence[Path], *, growing: bool = False) -> KeyLog | None:
         return None
     from blynkscope.wire.keylog import KeyLog
 
-    return KeyLog(data)
+    # A log that only the environment names may be that of other programs.
+    return KeyLog(data, given=bool(paths))
 
 
 def key_data(paths: Sequence[Path]) -> bytes | None:

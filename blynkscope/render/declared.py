@@ -10,6 +10,7 @@ from blynkscope.analysis.records import MessageRecord
 from blynkscope.protocol.limits import TOKEN_LENGTH
 from blynkscope.protocol.secrets import is_password, is_secret
 from blynkscope.render import patterns
+from blynkscope.render.known import is_common
 
 _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "ntlm", "token"})
 """What stands under `authorization` where only the scheme of the header is told."""
@@ -59,10 +60,16 @@ def _has_token_form(value: str) -> bool:
 
 
 def secrets_of(record: MessageRecord) -> list[tuple[str, str]]:
-    """The secrets that a detail declares, each with its kind."""
+    """The secrets that a detail declares, each with its kind.
+
+    Who authenticates is not among them, unless by a mail address or a token: `admin` is hidden under its name and in
+    front of its password, and stands for something else everywhere else.
+    """
     found = []
     for name, value in record.detail.items():
         kind = secret_kind(record.protocol, str(name), value)
+        if kind == patterns.PASSWORD and str(name).lower() == "user" and not _has_token_form(value):
+            continue
         if kind is not None:
             found.append((value, kind))
         elif isinstance(value, dict):
@@ -112,6 +119,19 @@ def written_forms(record: MessageRecord, secrets: Iterable[str]) -> Iterator[tup
                     yield piece, secret
 
 
-def short_places(secret: str) -> re.Pattern[str]:
-    """Where a secret stands that is too short to be looked for everywhere: in a URL, or behind its name."""
-    return re.compile(rf"(?:(?<=[/=])|(?<== )|(?<=token )|(?<=user )|(?<=password )){re.escape(secret)}(?![\w-])")
+def places_of_short(text: str, secret: str, kind: str) -> Iterator[tuple[int, int]]:
+    """Where a secret stands as the secret that is too short, or too common a word, to be looked for everywhere.
+
+    Behind its name, as a value, and, where it is a token, as a segment of a URL: of all its segments the first one for
+    what is also the name of a function.
+
+    Args:
+        text: What quotes the message.
+        secret: The secret.
+        kind: What it is, of `patterns`.
+    """
+    before = r"(?<==)|(?<== )|(?<=token )|(?<=user )|(?<=password )"
+    if kind == patterns.TOKEN:
+        before += r"|(?:^|[\s\"']|://[^/\s]{1,255}+)/" if is_common(secret) else r"|(?<=/)"
+    for match in re.finditer(rf"(?:{before})({re.escape(secret)})(?![\w-])", text):
+        yield match.span(1)

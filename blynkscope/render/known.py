@@ -5,12 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from blynkscope.protocol import rest
 from blynkscope.protocol.limits import TOKEN_LENGTH
 
 SHORTEST = 6
 """A shorter secret would be found by accident in innocent text."""
 PIECE = 8
 """Characters of a token that are taken for a part of it: 32 random bits or more."""
+_COMMON = frozenset(
+    {word.lower() for call in rest.CALLS for word in re.findall(r"\w+", re.sub(r"\{\w+\}", "", call.pattern))}
+    | {word for kind in rest.KINDS for word in kind.split("-")}
+    | {
+        "android", "arduino", "blynk", "client", "cloud", "connect", "default", "device", "esp32", "esp8266", "false",
+        "firmware", "hardware", "internal", "legacy", "local", "localhost", "login", "message", "mobile",
+        "number", "online", "offline", "password", "private", "public", "publish", "request", "response",
+        "server", "status", "string", "subscribe", "success", "template", "token", "unknown", "user",
+        "value", "websocket", "websockets", "widget",
+    }
+)  # fmt: skip
+"""Words of the calls' URLs, and others that stand everywhere in what is shown."""
 _VARIETY = 4
 """Different characters that a piece must have to be one: runs of zeros stand everywhere."""
 
@@ -24,6 +37,11 @@ _NUMBER = re.compile(r"\d{1,3}")
 
 Span = tuple[int, int, str]
 """Start, end, the whole secret."""
+
+
+def is_common(secret: str) -> bool:
+    """Is a secret a word that means something else nearly everywhere? To look for it would hide that."""
+    return secret.lower() in _COMMON
 
 
 class Known:

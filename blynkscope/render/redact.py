@@ -38,14 +38,14 @@ from blynkscope.render.declared import (
     VALUES,
     carried_kind,
     is_scheme,
+    places_of_short,
     quoted_kind,
     secret_kind,
     secrets_of,
-    short_places,
     written_forms,
 )
 from blynkscope.render.fields import command_of
-from blynkscope.render.known import SHORTEST, Known, spelled
+from blynkscope.render.known import SHORTEST, Known, is_common, spelled
 from blynkscope.render.masking import LONG, MASK, is_hex, like_token, masked, occurrences
 
 __all__ = ["PACKED_COMMANDS", "SECRET_COMMANDS", "Redactor", "token_name"]
@@ -313,8 +313,8 @@ class Redactor:
         """What quotes the message: masked as a line of a log, and its own secrets however short they are."""
         own: list[Spot] = []
         for secret, kind in declared.items():
-            if len(secret) < SHORTEST:
-                own += [(*match.span(), kind) for match in short_places(secret).finditer(text)]
+            if len(secret) < SHORTEST or is_common(secret):
+                own += [(*place, kind) for place in places_of_short(text, secret, kind)]
                 continue
             at = text.find(secret)
             while at >= 0:
@@ -435,6 +435,8 @@ class Redactor:
 
     def _remember(self, secret: str, kind: str) -> None:
         if len(secret) < SHORTEST or secret in self._known or len(self._known) >= limits.ADDRESSES_MAX:
+            return
+        if is_common(secret):
             return
         self._known[secret] = kind
         self._anywhere.learn(secret)

@@ -29,9 +29,9 @@ RULES: tuple[Rule, ...] = (
         "A WebSocket message may be cut into several frames. The legacy server reads the first one and drops the "
         "continuation frames: what was in them never arrives, and what follows a frame that is cut is read from the "
         "wrong place.",
-        "Send each message whole, with FIN set in its first frame: no streaming send, and a fragment size (ws: "
-        "`fin: false`, websockets: an iterable given to send) that is left alone. A proxy in between may fragment, "
-        "too: raise its frame size (Netty, HAProxy) above that of the messages.",
+        "Send each message whole, with FIN set in its first frame: no streaming send (ws for Node: `fin: false`; "
+        "websockets for Python: an iterable given to send), and a frame size of the library, or of a proxy in between, "
+        "that is greater than the messages.",
         "message framing",
     ),
     Rule(
@@ -44,8 +44,7 @@ RULES: tuple[Rule, ...] = (
         "refused at this point where the server requires a certificate of it (certificate_required), or does not take "
         "the one it showed.",
         "Look at the server's log, or record again with a key log (--keylog), which shows the alert. Where the server "
-        "requires client certificates, give the device one or turn that off (legacy server: client certificates are "
-        "asked for only where client.ssl.cert is set in server.properties).",
+        "or a proxy in front of it requires client certificates, give the device one or turn that off.",
         "TLS alerts",
     ),
 )
