@@ -63,17 +63,17 @@ class Interception:
     Args:
         expression: Which frames wait.
         screen: Where the prompt is.
-        shown: Hides the secrets in a text.
+        hide: Takes the secrets out of the record of a frame that is shown.
 
     Raises:
         FilterError: The expression does not parse.
     """
 
-    def __init__(self, expression: str, screen: Prompting, shown: Callable[[str], str] = lambda text: text) -> None:
+    def __init__(self, expression: str, screen: Prompting, hide: Callable[[Any], Any] = lambda record: record) -> None:
         self._expression = expression
         self._matches = compile_filter(expression)
         self._screen = screen
-        self._hide = shown
+        self._hide = hide
         self.inject: Callable[[int, int, bytes], bool] = lambda connection, direction, data: False
         """Sends bytes on a connection: its number, 0 to the server or 1 to the device, the bytes; False: not open."""
         self.quit: Callable[[], None] = lambda: None
@@ -104,8 +104,8 @@ class Interception:
 
     async def decide(self, connection: int, direction: int, frame: Held) -> list[Command]:
         """See `proxy.Gate`."""
-        record = self._observed(connection, direction, frame).record()
-        text = self._hide(f"{record.name} #{frame.id} {record.text}")
+        record = self._hide(self._observed(connection, direction, frame).record())
+        text = f"{record.name} #{frame.id} {record.text}"
         decision: asyncio.Future[list[Command]] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(connection, direction, frame, text, decision)
         self._waiting.append(waiting)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -207,8 +208,9 @@ def command(
 
             screen = Screen(sys.stdout, sys.stderr)
             stack.callback(screen.close)
-            interception = Interception(intercept, screen, redactor.text)
-            alert, stream = screen.say, screen if output is None else stream
+            # One of its own: the other one is used by another thread.
+            interception = Interception(intercept, screen, Redactor(show_secrets).apply)
+            alert, stream = screen.say, screen if stream is sys.stdout else stream
         out = make(
             format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet,
             inputs=(str(target),), fail_on=fail_on,
@@ -241,12 +243,15 @@ def command(
         def began(address: tuple[str, int]) -> None:
             if recorder is not None:
                 recorder.listens(address_text(address))
-            for line in _banner(settings, address, authority):
+            for line in _banner(settings, address, authority, short=quiet):
                 alert(line)
             if ruleset is not None:
                 alert(f"rules: {ruleset.name}{f': {ruleset.description}' if ruleset.description else ''}")
             if target.host is not None:
                 _look_up(target, alert)
+            if authority is not None:
+                # Otherwise the first device that speaks TLS waits for its keys.
+                threading.Thread(target=authority.prepare, name="keys", daemon=True).start()
 
         def rotate(proxy: Proxy) -> None:
             def files() -> None:
@@ -404,7 +409,7 @@ class _Log:
 # --- the start --------------------------------------------------------------------------------------------------------
 
 
-def _banner(settings: Settings, address: tuple[str, int], authority: Any) -> list[str]:
+def _banner(settings: Settings, address: tuple[str, int], authority: Any, *, short: bool) -> list[str]:
     """Where it listens, who can reach it, and what to change in a sketch."""
     from blynkscope.render.connecting import Start, lines
     from blynkscope.sources.live import interfaces
@@ -424,14 +429,13 @@ def _banner(settings: Settings, address: tuple[str, int], authority: Any) -> lis
             fingerprint=authority.fingerprint if authority is not None else None,
             until=authority.not_after if authority is not None else None,
             created=bool(authority is not None and authority.created), legacy=settings.legacy_tls,
-        )
+        ),
+        short=short,
     )  # fmt: skip
 
 
 def _look_up(target: Upstream, alert: Callable[[str], None]) -> None:
     """Tell where the upstream's name is not known, while the proxy runs already."""
-    import threading
-
     from blynkscope.cli.proxy_run import unknown_name
 
     assert target.host is not None

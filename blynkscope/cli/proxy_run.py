@@ -73,7 +73,7 @@ class Life:
             EnvironmentProblem: It cannot listen.
             BaseException: What the output failed with.
         """
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner() as runner:
             runner.run(self._main())
         if self._watch.broken is not None:
             raise self._watch.broken
@@ -154,16 +154,6 @@ class Life:
                 yield
             finally:
                 loop.remove_reader(source)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed: the relay adds half as much to a round trip with it."""
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-        return factory
-    return None
 
 
 @contextlib.contextmanager

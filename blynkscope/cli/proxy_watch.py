@@ -6,6 +6,7 @@ of the output that is slow, a disk) takes none of the relay's. Where it takes to
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ class Watch:
         self._fed = 0
         self._spoilt: set[int] = set()
         self._refusals = 0
-        self._unrecorded = False
+        self._stumbled = False
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="analysis", daemon=True)
@@ -186,25 +187,33 @@ class Watch:
                 self._batch()
 
     def _batch(self) -> None:
+        """Take what waits, within bounds. A mistake in here costs what was taken, and not the thread."""
+        before = self._out
+        taken: list[int] = [0, 0]
+        try:
+            self._drain(taken)
+        except Exception as error:
+            if not self._stumbled:
+                self._stumbled = True
+                self._tell(f"something was not shown or recorded ({type(error).__name__}); the relay goes on")
+        # What is not taken yet keeps counting, so that the queue is never thought shorter than it is.
+        self._out = before + taken[0] * _ITEM_COST + taken[1]
+
+    def _drain(self, taken: list[int]) -> None:
         events: list[Event] = []
         closed: list[tuple[Any, ...]] = []
-        size = 0
-        for _ in range(_BATCH_ITEMS):
-            if not self._items or size > _BATCH_BYTES:
-                break
+        while self._items and taken[0] < _BATCH_ITEMS and taken[1] < _BATCH_BYTES:
             item = self._items.popleft()
+            taken[0] += 1
             if item[0] in {_DATA, _SENT}:
-                size += len(item[4])
+                taken[1] += len(item[4])
             if item[0] == _CALL:
                 self._analyse(events, closed)
                 closed = []
-                self._out += _ITEM_COST
                 item[1]()
                 continue
             self._take(item, events, closed)
         self._analyse(events, closed)
-        # What is not taken yet keeps counting, so that the queue is never thought shorter than it is.
-        self._out += size
 
     def _take(
         self,
@@ -213,15 +222,12 @@ class Watch:
         closed: list[tuple[Any, ...]],
     ) -> None:
         """An item as events, and as packets of the recording."""
-        self._out += _ITEM_COST
         kind, connection = item[:2]
-        recorder = self._recorder
         if kind in {_DATA, _SENT}:
             _, _, direction, time, data = item
-            if recorder is not None:
-                # What a side sent is on its own leg; what was sent on is on the other one.
-                own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
-                recorder.data(connection, own if kind == _DATA else 1 - own, direction, time, data)
+            # What a side sent is on its own leg; what was sent on is on the other one.
+            own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
+            self._record("data", connection, own if kind == _DATA else 1 - own, direction, time, data)
             if self._judged(kind, direction):
                 key = connection, direction
                 heard = self._heard[key] = self._heard.get(key, 0) + len(data)
@@ -234,8 +240,7 @@ class Watch:
             names = address_text(client), address_text(server)
             via = ("tcp", secure) if secure else ("tcp",)
             events.append(Opened(connection, time, *names, client[1], server[1], True, via))
-            if recorder is not None:
-                recorder.opened(connection, time, *names)
+            self._record("opened", connection, time, *names)
         elif kind == _CLOSE:
             _, _, time, how, by = item
             events.append(Closed(connection, time, how, by, (True, True)))
@@ -245,9 +250,8 @@ class Watch:
             closed.append(item)
         elif kind == _SKIPPED:
             _, _, direction, time, what, missing = item
-            if recorder is not None:
-                own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
-                recorder.missing(connection, own if what == _DATA else 1 - own, direction, missing, OVERLOAD)
+            own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
+            self._record("missing", connection, own if what == _DATA else 1 - own, direction, missing, OVERLOAD)
             if self._judged(what, direction):
                 events.append(Gap(connection, direction, time, missing, OVERLOAD))
                 self._heard[connection, direction] = self._heard.get((connection, direction), 0) + missing
@@ -282,18 +286,26 @@ class Watch:
                 self._failed(error)
         events.clear()
         self.record(records)
-        if self._recorder is not None:
-            for _, connection, time, how, by in closed:
-                self._recorder.closed(connection, time, how, by)
-            if self._recorder.failed is not None and not self._unrecorded:
-                self._unrecorded = True
-                self._alert(f"the recording ended: {self._recorder.failed}")
+        for _, connection, time, how, by in closed:
+            self._record("closed", connection, time, how, by)
+        if self._recorder is not None and self._recorder.failed is not None:
+            self._tell(f"the recording ended: {self._recorder.failed}")
+            self._recorder = None
         if records and self.broken is None:
             try:
                 self._show(records)
             except BaseException as error:
                 self.broken = error
                 self.on_broken()
+
+    def _record(self, what: str, *arguments: Any) -> None:
+        """Something for the recorder. A mistake in it ends the recording alone."""
+        if self._recorder is not None:
+            try:
+                getattr(self._recorder, what)(*arguments)
+            except Exception as error:
+                self._recorder = None
+                self._tell(f"the recording failed ({type(error).__name__}) and ended; the relay goes on")
 
     def record(self, records: list[Record]) -> None:
         """What the records say about connections becomes comments of the recording."""
@@ -303,9 +315,9 @@ class Watch:
 
         for record in records:
             if isinstance(record, FindingRecord):
-                self._recorder.note(record.stream, f"{record.id} {record.title}")
+                self._record("note", record.stream, f"{record.id} {record.title}")
             elif isinstance(record, StreamRecord) and record.kind == "proxy":
-                self._recorder.note(record.stream, said(record).text)
+                self._record("note", record.stream, said(record).text)
 
     def _sound(self, events: Iterator[Event]) -> Iterator[Event]:
         """The events of connections on which the analysis did not fail yet."""
@@ -314,16 +326,20 @@ class Watch:
             if self._fed not in self._spoilt:
                 yield event
 
+    def _tell(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody may be there any more
+            self._alert(text)
+
     def _failed(self, error: Exception) -> None:
         # Its text may hold what was on the wire.
         self._failures += 1
         self._spoilt.add(self._fed)
-        self._alert(
+        self._tell(
             f"the analysis of connection {self._fed} failed ({type(error).__name__}) and is given up; the relay goes "
             "on. Please report this."
         )
         if self._failures >= FAILURES_MAX:
-            self._alert("the analysis failed too often and is given up; the relay goes on")
+            self._tell("the analysis failed too often and is given up; the relay goes on")
 
     def _refusal(self, kind: str, detail: dict[str, Any]) -> None:
         """A client that the proxy did not take belongs to no stream."""
@@ -331,6 +347,6 @@ class Watch:
 
         self._refusals += 1
         if self._refusals <= REFUSALS_TOLD:
-            self._alert(refusal(kind, detail))
+            self._tell(refusal(kind, detail))
             if self._refusals == REFUSALS_TOLD:
-                self._alert("further refused clients are counted only")
+                self._tell("further refused clients are counted only")

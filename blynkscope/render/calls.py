@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from blynkscope.analysis.records import LinkRecord, MessageRecord
@@ -19,6 +20,15 @@ _REFUSED_FROM = 0x80
 """Reason codes of MQTT from here on are errors (MQTT 5, section 2.4); before, only those of a CONNACK are."""
 _BROKEN = frozenset({"malformed", "cut", "lost"})
 _NAME_MAX = 40
+_TITLED = len("MQTT CONNECT")
+_CAUSED = re.compile(r", device (?:INTERNAL )?(HW|ota) (#\d{1,9}+(?:, (?:#\d{1,9}+|…)){0,8}+)(?: \(id \d{1,5}\))?\Z")
+_LINKED = re.compile(
+    r"(?:,(?: device)? (?:INTERNAL )?(?:HW|ota) #\d{1,9}+(?:, (?:#\d{1,9}+|…)){0,8}+(?: \(id \d{1,5}\))?"
+    r"| → #\d{1,9}+(?:, #\d{1,9}+){0,8}+(?: and \d{1,9} more)?)\Z"
+)
+"""The frames that a call caused, at the end of its reading."""
+_FOLDERS = "/external/api/"
+"""Before every function of Blynk IoT's API."""
 
 
 def number_of(n: int) -> str:
@@ -27,17 +37,20 @@ def number_of(n: int) -> str:
 
 
 def title_of(record: MessageRecord, room: int = _NAME_MAX) -> str:
-    """`HTTP PUT`, `MQTT PUBLISH`; without the protocol where the room is too small."""
+    """`HTTP PUT`, `MQTT PUBLISH`; without the protocol, for all alike, where the room is too small for most."""
     name = safe_line(record.name, _NAME_MAX)
     whole = f"{safe_line(record.protocol.upper(), 12)} {name}"
-    return whole if len(whole) <= room else name
+    return whole if room >= _TITLED and len(whole) <= room else name
 
 
 def reading_of(record: MessageRecord, limit: int) -> str:
     """The line to show, without the name that stands before it; not yet safe."""
     # Long values are cut before they are looked at.
     text = record.text if len(record.text) <= limit else record.text[:limit] + "…"
-    return "" if text == record.name else text.removeprefix(f"{record.name} ")
+    if not text.startswith(record.name):
+        return text
+    rest = text[len(record.name) :]
+    return rest[2:] if rest[:2] == ": " else rest[1:] if rest[:1] == " " else rest and text
 
 
 def status_of(record: MessageRecord) -> int | None:
@@ -56,6 +69,28 @@ def failed(record: MessageRecord) -> bool:
     return refused or bool(record.detail.get("failed")) or record.kind in _BROKEN
 
 
+def briefer(text: str, record: MessageRecord) -> Iterator[str]:
+    """The reading, and forms of it that say the same of a call in less room, the longest first.
+
+    The token goes first: it is the same in row after row. Pin, value, status and the frames that it caused stay.
+
+    Args:
+        text: What `reading_of` gives, safe to show.
+        record: The message.
+    """
+    yield text
+    if record.protocol != "http":
+        return
+    token = record.detail.get("token")
+    if isinstance(token, str) and token:
+        token = safe_line(token, CALL_MAX)
+        text = text.replace(f"/{token}", "/…", 1).replace(f"token={token}", "…", 1)
+        yield text
+    text = _CAUSED.sub(r", \1 \2", text)
+    yield text
+    yield text.replace(_FOLDERS, "…/", 1)
+
+
 def shortened(text: str, record: MessageRecord, room: int) -> str:
     """The reading cut to `room` columns. Of a call the answer stays, and the URL is cut.
 
@@ -64,13 +99,27 @@ def shortened(text: str, record: MessageRecord, room: int) -> str:
         record: The message.
         room: Columns.
     """
-    if cells(text) <= room:
-        return text
-    at = text.rfind(f" → {status_of(record)}")
+    brief = text
+    for brief in briefer(text, record):
+        if cells(brief) <= room:
+            return brief
+    text = brief
+    at = _answer_at(text, record)
     if at < 0:
         return fit(text, room)
-    answer = fit(text[at:], max(room // 2, room - cells(text[:at])))
-    return fit(text[:at], max(room - cells(answer), 0)) + answer
+    asked, answer = text[:at], text[at:]
+    linked = _LINKED.search(answer)
+    link = linked[0] if linked is not None and cells(linked[0]) <= room // 2 else ""
+    most = max(room // 2, room - cells(asked))
+    answer = fit(answer.removesuffix(link), max(most - cells(link), 0)) + link
+    return fit(asked, max(room - cells(answer), 0)) + answer
+
+
+def _answer_at(text: str, record: MessageRecord) -> int:
+    if record.protocol != "http":
+        return -1
+    status = status_of(record)
+    return text.rfind(f" → {status}") if status is not None else text.rfind(" → ")
 
 
 def caused(record: MessageRecord) -> str:

@@ -42,9 +42,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     legacy: bool = False
 
 
-def lines(start: Start) -> list[str]:
-    """All of it, line by line; to be made safe by whoever prints it."""
-    return [*_where(start), *_trust(start), *_changes(start)]
+def lines(start: Start, *, short: bool = False) -> list[str]:
+    """All of it, line by line; without what to change where it is to be short. Whoever prints it makes it safe."""
+    return [*_where(start), *_trust(start), *([] if short else _changes(start))]
 
 
 def address_of(start: Start) -> str:

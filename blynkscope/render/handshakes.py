@@ -25,6 +25,10 @@ _ALERTS_KEPT = 4
 _COMMON, _ORGANISATION = (re.compile(rf"(?:^|,){name}=((?:[^,\\]|\\.)*+)") for name in ("CN", "O"))
 _HARMLESS_ALERTS = frozenset({0, 90})
 """close_notify and user_canceled end a connection in good order."""
+_ABOUT_SUITES = frozenset({40, 71})
+"""handshake_failure and insufficient_security: nothing that was offered will do, most often of the cipher suites."""
+_ABOUT_VERSIONS, _ABOUT_NAME = 70, 112
+"""protocol_version and unrecognized_name."""
 _GOOD_ENDS = frozenset({1000, 1001, 1005})
 """Close codes of WebSocket: normal, going away, none given."""
 _DETAILS_ONLY = frozenset(
@@ -272,6 +276,32 @@ def _upgraded(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
     return Told(" · ".join(facts) + _left(detail))
 
 
+def _beat(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
+    size = detail.pop("size", 0)
+    name = "ping" if fact_of(record) == "ws-ping" else "pong"
+    carries = f" with {_count(size, 'byte')}" if size else ""
+    return Told(f"WebSocket: {who} sends a {name}{carries}{_left(detail)}", extra=True)
+
+
+def _fragmented(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
+    frames, size, whole = (detail.pop(key, None) for key in ("frames", "size", "whole"))
+    told = f" of {_count(size, 'byte')}" if size else ""
+    ends = "" if whole in {None, True} else ", of which a part is missing"
+    parts = "several frames" if frames is None else _count(frames, "frame")
+    return Told(f"WebSocket: {who} sends a message{told} in {parts}{ends}{_left(detail)}", extra=True)
+
+
+def _ignored_text(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
+    size, text = detail.pop("size", None), detail.pop("text", None)
+    told = f" of {_count(size, 'byte')}" if size else ""
+    quoted = f": {_text(text)}" if text else ""
+    return Told(f"WebSocket: {who} sends text{told}, which is no Blynk{quoted}{_left(detail)}", extra=True)
+
+
+def _count(number: Any, what: str) -> str:
+    return f"{_text(number, 20)} {what}{'' if number == 1 else 's'}"
+
+
 def _closing(detail: dict[str, Any], who: str, record: StreamRecord) -> Told:
     code, name, reason = (detail.pop(key, None) for key in ("code", "name", "reason"))
     said = " ".join(_text(item, 60) for item in (code, name) if item not in (None, ""))
@@ -310,6 +340,10 @@ _TELLERS: dict[str, Callable[[dict[str, Any], str, StreamRecord], Told]] = {
     "tls-early-data": _early_data,
     "ws-upgraded": _upgraded,
     "ws-close": _closing,
+    "ws-ping": _beat,
+    "ws-pong": _beat,
+    "ws-fragmented": _fragmented,
+    "ws-text": _ignored_text,
     **dict.fromkeys(_TROUBLES, _trouble),
 }
 
@@ -332,37 +366,66 @@ def _left(detail: Mapping[str, Any]) -> str:
     return " · " + " · ".join(shown) if shown else ""
 
 
+def _is_about_suites(record: StreamRecord) -> bool:
+    return fact_of(record) == "tls-alert" and record.detail.get("number") in _ABOUT_SUITES
+
+
+def _in_vain(hello: StreamRecord, number: object) -> str:
+    """What a hello offered of that which an alert refuses; "" where no offer is the matter."""
+    detail = hello.detail
+    if number in _ABOUT_SUITES:
+        offered = ", ".join(_suites(detail))
+    elif number == _ABOUT_VERSIONS:
+        offered = ", ".join(_names(detail.get("versions"))) or str(detail.get("version") or "")
+    elif number == _ABOUT_NAME:
+        offered = f"SNI {detail['sni']}" if detail.get("sni") else "no SNI"
+    else:
+        return ""
+    return f"offered in vain: {_text(offered, _LIST_MAX)}" if offered else ""
+
+
 class Offers:
-    """The cipher suites that clients offered, until a server chose one: where none did, they are told at the end."""
+    """What clients offered until a server chose of it. What an alert refuses of it is told with the alert."""
 
     def __init__(self) -> None:
-        self._open: dict[int, str] = {}
+        self._open: dict[int, StreamRecord] = {}
 
     def take(self, record: StreamRecord) -> str:
         """Take a record in; what was offered in vain, where this record is the end of a handshake, else ""."""
         fact = fact_of(record)
         if fact == "tls-client-hello":
-            suites = _suites(record.detail)
             # A proxy tells itself what became of the handshake.
-            if suites and "agreed" not in record.detail and len(self._open) < limits.STREAMS_MAX:
-                self._open[record.stream] = f"offered in vain: {_text(', '.join(suites), _LIST_MAX)}"
-        elif fact == "tls-server-hello" and not record.detail.get("retry"):
+            if "agreed" not in record.detail and len(self._open) < limits.STREAMS_MAX:
+                self._open[record.stream] = record
+        elif (fact == "tls-server-hello" and not record.detail.get("retry")) or record.kind == "closed":
             self._open.pop(record.stream, None)
-        elif record.kind == "closed" or (fact == "tls-alert" and record.detail.get("level") == "fatal"):
-            return self._open.pop(record.stream, "")
+        elif fact == "tls-alert" and record.detail.get("level") == "fatal":
+            hello = self._open.pop(record.stream, None)
+            return "" if hello is None else _in_vain(hello, record.detail.get("number"))
         return ""
 
 
 class Handshake:
     """What a summary tells about the TLS and the WebSocket of one stream."""
 
-    __slots__ = ("_alerts", "_certificate", "_chosen", "_keys", "_offer", "_suites", "_undecodable", "_upgrade")
+    __slots__ = (
+        "_alerts",
+        "_certificate",
+        "_chosen",
+        "_keys",
+        "_offer",
+        "_suites",
+        "_undecodable",
+        "_upgrade",
+        "_vain",
+    )
 
     def __init__(self) -> None:
         self._offer = self._chosen = self._certificate = self._keys = self._upgrade = ""
         self._suites = ""
         self._alerts: list[str] = []
         self._undecodable = 0
+        self._vain = False
 
     def take(self, record: StreamRecord) -> None:
         """Take a record in."""
@@ -378,6 +441,7 @@ class Handshake:
         elif fact == "tls-certificate" and not detail.get("position"):
             self._certificate = text
         elif fact == "tls-alert" and not told.extra and not (told.calm and self._chosen):
+            self._vain = self._vain or _is_about_suites(record)
             if len(self._alerts) < _ALERTS_KEPT:
                 self._alerts.append(text)
         elif fact == "tls-keys":
@@ -394,7 +458,7 @@ class Handshake:
     def lines(self) -> list[tuple[str, str]]:
         """Labels and texts; a label stands once."""
         parts = [self._offer, self._chosen, self._certificate, *self._alerts, self._keys]
-        if self._offer and not self._chosen and self._suites:
+        if self._offer and not self._chosen and self._suites and self._vain:
             parts.insert(1, self._suites)
         if self._undecodable:
             parts.append(f"{self._undecodable} record{'' if self._undecodable == 1 else 's'} could not be decoded")

@@ -72,7 +72,7 @@ class Ladder:
         self._width = min(options.width, _WIDEST)
         self._gutter = 14 if self._width < _NARROW else 18
         self._tally = Tally()
-        self._recognised = Recognised()
+        self._recognised = Recognised(options.redactor)
         self._layers = Layers()
         self._offers = Offers()
         self._streams: dict[int, Parties] = {}

@@ -15,6 +15,7 @@ from blynkscope.analysis.records import (
 )
 from blynkscope.protocol import limits
 from blynkscope.render.handshakes import fact_of
+from blynkscope.render.redact import Redactor
 from blynkscope.render.safe import safe_line
 
 _INSIDE = " \u203a "
@@ -31,12 +32,18 @@ class Recognised:
     """Records that say no more than that another protocol was recognised wait for something that tells it better.
 
     For TLS these are facts about the handshake, for HTTP and MQTT the messages themselves. Where none come, the records
-    are shown before what else happens on the stream, at its end at the latest.
+    are shown before what else happens on the stream, at its end at the latest. A message that a filter hides tells it
+    as well: it was read.
+
+    Args:
+        redactor: Hears of the messages that are not shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, redactor: Redactor | None = None) -> None:
         self.waiting: dict[tuple[int, bool], StreamRecord] = {}
         """By stream, and whether it is about the server's direction."""
+        if redactor is not None:
+            redactor.on_unshown = self._told_by
 
     def pass_on(self, record: Record) -> Sequence[Record]:
         """What is to be shown now, in order."""
@@ -57,9 +64,7 @@ class Recognised:
         if isinstance(record, SummaryRecord):
             return [*self.rest(), record]
         if isinstance(record, MessageRecord):
-            for side in ((record.stream, False), (record.stream, True)):
-                if self._held(side) != "tls":
-                    self.waiting.pop(side, None)
+            self._told_by(record)
             return (record,)
         if isinstance(record, StreamRecord | FindingRecord | FrameRecord):
             stream = record.stream
@@ -77,6 +82,11 @@ class Recognised:
             if side in self.waiting and (ends or self._held(side) == "tls")
         ]
         return [*sides, record]
+
+    def _told_by(self, message: MessageRecord) -> None:
+        for side in ((message.stream, False), (message.stream, True)):
+            if self._held(side) != "tls":
+                self.waiting.pop(side, None)
 
     def _held(self, side: tuple[int, bool]) -> str:
         record = self.waiting.get(side)

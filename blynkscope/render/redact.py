@@ -84,6 +84,8 @@ class Redactor:
         """True once a secret was learned that is shorter than a token, so that short values must be looked into too."""
         self.on_learned: Callable[[int, bytes, str | None], None] | None = None
         """Called with what `learn` is, for a redactor in another process that must know the same."""
+        self.on_unshown: Callable[[MessageRecord], None] | None = None
+        """Called with each message that is read and not shown, for an output that tells what is not read."""
         self._known: dict[str, str] = {}
         """Kinds of the secrets that were learned."""
         self._aliases: dict[str, str] = {}
@@ -117,6 +119,8 @@ class Redactor:
     def learn_frame(self, frame: Observed | FrameRecord | MessageRecord) -> None:
         """`learn`, of a frame or a message of the input that is not shown itself."""
         if isinstance(frame, MessageRecord):
+            if self.on_unshown is not None:
+                self.on_unshown(frame)
             # As if a login had told them, so that whoever is told of logins knows them too.
             for secret, kind in secrets_of(frame):
                 raw = secret.encode("utf-8", "replace")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from blynkscope.analysis.records import FrameRecord, MessageRecord, WriteRecord
 from blynkscope.protocol import limits
 from blynkscope.protocol.statuses import SUCCESS
-from blynkscope.render.calls import CALL_MAX, caused, failed, number_of, reading_of, shortened, title_of, took
+from blynkscope.render.calls import CALL_MAX, briefer, caused, failed, number_of, reading_of, shortened, title_of, took
 from blynkscope.render.console import MARKS, cells, fit, padded
 from blynkscope.render.options import Options
 from blynkscope.render.safe import safe
@@ -140,7 +140,6 @@ class Rows:
     def message(self, record: MessageRecord) -> str:
         """A message of another protocol as a line: its number has an `m`, and an id is no part of it."""
         paint, quiet, off = self._palette.paint, self._quiet, self._off
-        name = padded(title_of(record, self._name_width), self._name_width)
         stream = f"{record.stream:3}" if self.many_streams else "   "
         dialect = "hardware" if record.protocol == "mqtt" else "app"
         sender = self._senders.get((record.sender, dialect)) or self._senders["unknown", "hardware"]
@@ -149,8 +148,12 @@ class Rows:
             sender = self._palette.paint("unknown", "→" if self._narrow else f"{'client → server':<15}")
         time = "" if self._small else f" {self.clock(record.time)}"
         front = f"{number_of(record.n):>5}{time} {stream}"
-        number = "" if self._tiny else " " * 6
-        left = f"{quiet}{front}{off} {sender}  {name}{number}  "
+        # Where every column counts, a call needs none for an id: its URL is long.
+        number = "" if self._narrow and record.protocol == "http" else "" if self._tiny else " " * 6
+        spared = 0 if self._tiny or number else 6
+        # The name may take the room of the id that messages do not have.
+        place = self._name_width + len(number)
+        left = f"{quiet}{front}{off} {sender}  {padded(title_of(record, place), place)}  "
         bad = failed(record)
         text = ("✗ " if bad else "") + safe(reading_of(record, CALL_MAX))
         if frames := caused(record):
@@ -158,14 +161,19 @@ class Rows:
         tail = took(record) if not self._small else ""
         if record.answers is not None:
             tail = f"↩ {number_of(record.answers)} {tail}".rstrip()
-        room = self._width - self._left - (len(front) - self._front)
+        room = self._width - self._left + spared - (len(front) - self._front)
         style = "error" if bad else ""
+        if tail and self._narrow and record.answers is None and record.protocol == "http":
+            # How long it took is worth less than what was said, where that can be said in full.
+            forms = [cells(one) for one in briefer(text, record)]
+            if room - len(tail) - _BEFORE_TAIL < min(forms) <= room:
+                tail = ""
         if not tail:
             text = shortened(text, record, max(room, 0))
             return (left + (paint(style, text) if style else text)).rstrip()
         size = max(len(tail), _TAIL) if record.answers is not None and not self._narrow else len(tail)
         text = shortened(text, record, max(room - size - _BEFORE_TAIL, 0))
-        gap = max(min(self._room - (len(front) - self._front), room) - size - cells(text), _BEFORE_TAIL)
+        gap = max(min(self._room + spared - (len(front) - self._front), room) - size - cells(text), _BEFORE_TAIL)
         return f"{left}{paint(style, text) if style else text}{' ' * gap}{quiet}{tail}{off}"
 
     # --- parts of a row ---

@@ -76,6 +76,8 @@ class Tally:
         """Lines of a log that were read and not shown."""
         self._frames = 0
         self._streams: set[int] = set()
+        self._seen: set[int] = set()
+        """Streams of which anything was shown."""
         self._first: float | None = None
         self._last = 0.0
         self._pins: dict[str, dict[str, int]] = {}
@@ -106,6 +108,7 @@ class Tally:
     def stream(self, record: StreamRecord) -> None:
         """Something happened to a stream; what is no Blynk is counted by its protocol."""
         self.moment(record.time)
+        self._see(record.stream)
         self.opened(record)
         if record.kind in {"tls", "foreign"}:
             name = "tls" if fact_of(record) else str(record.detail.get("protocol", "unknown"))[:16]
@@ -122,12 +125,17 @@ class Tally:
     def message(self, record: MessageRecord) -> None:
         """Count a message of another protocol."""
         self.moment(record.time)
+        self._see(record.stream)
         if record.protocol in self._messages or len(self._messages) < _PROTOCOLS_MAX:
             counts = self._messages.setdefault(record.protocol, [0, 0])
             counts[0] += 1
             counts[1] += failed(record)
         if len(self._read) < limits.STREAMS_MAX:
             self._read.add(record.stream)
+
+    def _see(self, stream: int) -> None:
+        if len(self._seen) < limits.STREAMS_MAX:
+            self._seen.add(stream)
 
     def frame(self, record: FrameRecord) -> None:
         """Count a frame, and the pin that it writes."""
@@ -217,9 +225,16 @@ class Tally:
         return lines
 
     def _totals(self, paint: Paint, width: int) -> list[str]:
-        frames = self.summary.frames if self.summary else self._frames
-        streams = self.summary.streams if self.summary else len(self._streams)
-        text = f"{frames} in {streams} stream{'' if streams == 1 else 's'}"
+        seen = len(self._seen | self._streams)
+        frames, streams = f"{self._frames}", f"{seen}"
+        # The time is that of what is shown, so the counts are too; the run's are told beside them.
+        if self.summary is not None:
+            frames += f" of {self.summary.frames}" if self.summary.frames > self._frames else ""
+            if seen >= limits.STREAMS_MAX:
+                streams = f"{self.summary.streams}"
+            elif self.summary.streams > seen:
+                streams += f" of {self.summary.streams}"
+        text = f"{frames} in {streams} stream{'' if streams == '1' else 's'}"
         if self._first is not None and self._last > self._first:
             seconds = self._last - self._first
             text += f" over {span(seconds)}" if seconds <= _ONE_CLOCK else ", several clocks"

@@ -47,7 +47,7 @@ class Table:
         self._rows = Rows(options)
         self._notices = Notices(options)
         self._layers = Layers()
-        self._recognised = Recognised()
+        self._recognised = Recognised(options.redactor)
         self._tally = Tally()
         self._options = options
         self._headed = False

@@ -44,7 +44,7 @@ class Tree:
         self._options = options
         self._palette = options.palette
         self._notices = Notices(options, lists=True)
-        self._recognised = Recognised()
+        self._recognised = Recognised(options.redactor)
         self._tally = Tally()
         self._first: float | None = None
         self._per_row = 16 if options.width >= _WIDE else 8

@@ -195,6 +195,21 @@ def test_all_go_on_and_are_held_again():
     play(talk)
 
 
+def test_what_is_shown_has_no_secrets():
+    from blynkscope.render.redact import Redactor
+
+    async def talk(kept):
+        kept.gate._hide = Redactor().apply
+        token = b"6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5"
+        task = await kept.hold(held(cmd=29, body=token))
+        assert "MSG_HW_LOGIN #7 token tok:" in kept.screen.text
+        assert token.decode() not in kept.screen.text
+        kept.press("p")
+        await task
+
+    play(talk, "cmd == MSG_HW_LOGIN")
+
+
 def test_quitting_lets_everything_pass():
     async def talk(kept):
         ended = []

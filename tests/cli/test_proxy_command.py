@@ -293,9 +293,11 @@ def test_rules_are_applied_and_told(folder):
 
 def test_a_hangup_begins_the_files_anew(folder):
     files = ("--record", "run.pcapng", "--log", "run.jsonl")
-    with Peer() as peer, Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}", *files) as proxied, device(
-        proxied.port
-    ) as one:
+    with (
+        Peer() as peer,
+        Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}", *files) as proxied,
+        device(proxied.port) as one,
+    ):
         one.sendall(frame(29, 1, TOKEN.encode()))
         assert answer(one)
         proxied.until(lambda one: one["record"] == "frame" and one["cmd"] == 0)
@@ -322,6 +324,50 @@ def test_a_reader_that_goes_ends_it_without_a_word(folder):
             assert answer(one)
             assert proxied.program.wait(DEADLINE) == 0
         assert "Traceback" not in proxied.program.stderr.read()
+
+
+def test_a_reader_that_reads_nothing_holds_up_no_device():
+    with Peer() as peer, Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}") as proxied, device(proxied.port) as one:
+        one.sendall(frame(29, 1, TOKEN.encode()))
+        assert answer(one)
+        for number in range(2, 2002):
+            one.sendall(frame(6, number))
+            assert answer(one) == (0, number, 200)
+        records = proxied.end()
+    assert [one["id"] for one in records if one["record"] == "frame" and one["cmd"] == 6] == [*range(2, 2002)]
+
+
+def test_a_second_interrupt_ends_it_at_once():
+    with Peer() as peer, Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}") as proxied, device(proxied.port) as one:
+        one.sendall(frame(29, 1, TOKEN.encode()) + b"".join(frame(6, number) for number in range(2, 2002)))
+        while answer(one) != (0, 2001, 200):
+            pass
+        # Nobody reads what it has to say, so that it cannot come to its end.
+        while proxied.program.poll() is None:
+            proxied.program.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                proxied.program.wait(0.1)
+        assert proxied.program.returncode == 130
+
+
+@pytest.mark.tshark
+def test_tshark_opens_the_record_and_shows_the_findings(folder):
+    with Peer() as peer, Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}", "--record", "run.pcapng") as proxied:
+        with device(proxied.port) as one:
+            one.sendall(frame(29, 1, TOKEN.encode()) + frame(20, 2, b"vw\x001\x002"))
+            assert answer(one)
+            peer.wait(lambda cmd, *_: cmd == 20)
+        proxied.until(closed)
+        proxied.end()
+    done = subprocess.run(
+        ["tshark", "-n", "-r", "run.pcapng", "-T", "fields", "-e", "tcp.stream", "-e", "tcp.payload", "-e", "frame.comment"],
+        capture_output=True, check=True, timeout=DEADLINE, text=True,
+    )  # fmt: skip
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    for stream in ("0", "1"):
+        payload = bytes.fromhex("".join(data for number, data, _ in rows if number == stream))
+        assert sorted(payload) == sorted(peer.received + peer.sent)
+    assert "BS301 Virtual writes without proof of arrival" in done.stdout
 
 
 # --- a person at a terminal -------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ def test_what_passes_is_analysed_in_a_thread():
     assert frames[0].via == ("tcp", "tls1.2")
     # The proxy's own TCP has taken the write in: it is not lost where the connection ends behind it.
     assert [one.state for one in looked.of(WriteRecord)] == ["delivered"]
+    assert not (watch._open or watch._heard or watch._secure or watch._missing or watch._items)
     assert not looked.alerts
 
 
@@ -203,13 +204,30 @@ def test_an_output_that_breaks_is_told_once():
     assert isinstance(watch.broken, BrokenPipeError)
 
 
+def test_a_mistake_in_the_recording_stops_nothing():
+    class Broken(Recorder):
+        def data(self, *_):
+            raise ValueError("a secret")
+
+    looked = Looked(recorder=Broken())
+    with looked as watch:
+        session(watch)
+        session(watch, 2)
+        watch.call(lambda: 1 / 0)
+    assert ["(ValueError)" in looked.alerts[0], "(ZeroDivisionError)" in looked.alerts[1]] == [True, True]
+    assert len(looked.of(FrameRecord)) == 6
+    assert watch._in == watch._out
+
+
 def test_refusals_are_told_within_bounds():
     looked = Looked()
     with looked as watch:
         for number in range(100):
             detail = {"reason": "network", "text": "x", "client": f"192.0.2.{number}", "port": 1, "before": 0}
             watch.told(0, None, 100.0, "proxy-refused", detail)
-    assert looked.alerts[0] == "refused 192.0.2.0: its address is in no network of --allow; add it if it is one of yours"
+    assert (
+        looked.alerts[0] == "refused 192.0.2.0: its address is in no network of --allow; add it if it is one of yours"
+    )
     assert len(looked.alerts) == proxy_watch.REFUSALS_TOLD + 1
 
 

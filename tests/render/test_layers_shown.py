@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from test_ladder import finding, frame, happened, opened
 
 from blynkscope.analysis.records import SCHEMA, LinkRecord, MessageRecord, StreamRecord, SummaryRecord
+from blynkscope.analysis.selection import Selection
+from blynkscope.cli.showing import Shown
 from blynkscope.render.console import cells
 from blynkscope.render.csv import COLUMNS
 from blynkscope.render.formats import FORMATS
 from blynkscope.render.layering import Recognised
 from blynkscope.render.outputs import make
+from blynkscope.render.redact import Redactor
 
 WIDTHS = (40, 60, 80, 120, 200)
 TLS = ("tcp", "tls1.2")
@@ -152,14 +155,33 @@ def test_suites_are_named_where_they_are_asked_for_or_offered_in_vain():
     assert f"offered in vain: {', '.join(SUITES)}" in flat(
         "table", hello(), alert(40, "handshake_failure", sender="server")
     )
-    assert "offered in vain" in flat("table", hello(), happened("closed", how="reset"))
-    assert "offered in vain" not in flat("table", hello(), chosen(), happened("closed", how="reset"))
-    assert "offered in vain" in flat("table", hello(), chosen(retry=True), happened("closed", how="reset"))
+    refused = alert(71, "insufficient_security", sender="server")
+    assert "offered in vain" not in flat("table", hello(), chosen(), refused)
+    assert "offered in vain" in flat("table", hello(), chosen(retry=True), refused)
     assert SUITES[1] in shown("tree", hello(), chosen())
     closed = happened("closed", how="reset")
-    assert SUITES[1] in shown("summary", opened(), hello(), alert(sender="server"), closed)
+    assert SUITES[1] in shown("summary", opened(), hello(), refused, closed)
     assert SUITES[1] not in shown("summary", opened(), hello(), chosen(), closed)
-    assert "offered in vain" in flat("ladder", opened(), hello(), alert())
+    assert "offered in vain" in flat("ladder", opened(), hello(), refused)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "words"),
+    [
+        (70, "protocol_version", "offered in vain: TLS 1.2"),
+        (112, "unrecognized_name", "offered in vain: SNI ny3.blynk.cloud"),
+        (48, "unknown_ca", None),
+    ],
+)
+def test_suites_are_not_named_where_they_are_not_the_matter(number, name, words):
+    refused, closed = alert(number, name, sender="server"), happened("closed", how="reset")
+    for form in ("table", "ladder", "summary"):
+        text = flat(form, opened(), hello(), refused, closed)
+        assert SUITES[0] not in text
+        assert form == "summary" or (words in text if words else "offered in vain" not in text)
+    # A server that answers nothing, as one behind a plain port does, refuses no suite.
+    for form in ("table", "ladder", "summary"):
+        assert SUITES[0] not in flat(form, opened(), hello(), closed)
 
 
 def test_alerts_say_why():
@@ -266,6 +288,24 @@ def test_how_a_layer_works_is_shown_on_request():
     assert "generation" not in shown("table", fact("tls-key-update", generation=1))
 
 
+@pytest.mark.parametrize(
+    ("kind", "detail", "words"),
+    [
+        ("ws-fragmented", {"frames": 5, "size": 710, "whole": True}, "the device sends a message of 710 bytes in 5 frames"),
+        ("ws-fragmented", {"frames": 1, "size": 1, "whole": False},
+         "a message of 1 byte in 1 frame, of which a part is missing"),
+        ("ws-ping", {"size": 0}, "WebSocket: the device sends a ping"),
+        ("ws-pong", {"size": 4}, "WebSocket: the device sends a pong with 4 bytes"),
+        ("ws-text", {"size": 2, "text": "hi"}, "WebSocket: the device sends text of 2 bytes, which is no Blynk: hi"),
+    ],
+)  # fmt: skip
+def test_how_websocket_works_is_told_in_words(kind, detail, words):
+    text = flat("table", fact(kind, "device", family="websocket", **detail), verbose=1, width=200)
+    assert words in text
+    assert "whole" not in text
+    assert "frames 5" not in text
+
+
 @pytest.mark.parametrize("form", HUMAN)
 def test_the_layers_of_a_stream_are_told_once(form):
     via = ("tcp", "tls1.2", "websocket")
@@ -317,7 +357,41 @@ def test_where_the_room_is_small_the_answer_stays(form, width):
 
 
 def test_a_packet_that_is_its_name_alone_is_named_once():
-    assert shown("table", packet(name="PINGREQ", text="PINGREQ")).count("PINGREQ") == 1
+    normal = packet(name="DISCONNECT", text="DISCONNECT: normal disconnection")
+    for form in (*HUMAN, "mermaid"):
+        assert shown(form, opened(), packet(name="PINGREQ", text="PINGREQ")).count("PINGREQ") == 1
+        assert shown(form, opened(), normal).count("DISCONNECT") == 1
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_all_packets_are_named_alike(width):
+    names = ("CONNECT", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "DISCONNECT", "PINGREQ")
+    rows = [shown("table", packet(name=name, text=f"{name} 7"), quiet=True, width=width).rstrip() for name in names]
+    assert all(f"MQTT {name} " in row for name, row in zip(names, rows, strict=True))
+    assert len({row.rindex("7") for row in rows}) == 1
+    assert "MQTT" not in shown("table", *(packet(name=name, text=name) for name in names), quiet=True, width=40)
+
+
+def sent_to(value, width):
+    """The row of a call that writes a pin and causes a frame."""
+    token = "6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5"
+    record = call(
+        text=f"PUT /{token}/update/V0 {value} → 200, device HW #5 (id 111)", frames=(5,), rtt_ms=4.1,
+        detail={"method": "PUT", "status": 200, "token": token, "target": f"/{token}/update/V0"},
+    )  # fmt: skip
+    other = happened("opened", stream=2)  # from then on rows carry the number of their stream
+    (row,) = [row for row in shown("table", other, record, width=width).splitlines() if " m1 " in row]
+    assert len(row) <= width
+    return row
+
+
+@pytest.mark.parametrize("width", [80, 99, 100, 110, 120])
+def test_what_a_call_did_is_seen_where_the_room_is_small(width):
+    assert "HW #5" in sent_to('["1"]', width)
+    assert 'update/V0 ["1"] → 200, ' in sent_to('["1"]', width)
+    long = sent_to('["21.5 and more than has room here, whatever is left out"]', width)
+    assert '/…/update/V0 ["21' in long
+    assert "… → 200, HW #5" in long
 
 
 def test_a_call_that_failed_is_marked():
@@ -519,3 +593,25 @@ def test_signals_among_the_suites_are_none():
     assert "2 cipher suites" in text
     assert f"cipher suites: {', '.join(SUITES)}" in text
     assert "SCSV" not in text
+
+
+@pytest.mark.parametrize("form", HUMAN)
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_is_read_and_filtered_out_is_not_called_foreign(form, quiet):
+    def web(stream, sender):
+        return happened("foreign", stream, sender, 171, protocol="http", label="HTTP request")
+
+    redactor = Redactor()
+    raw = io.StringIO()
+    output = make(form, raw, width=120, color="never", quiet=quiet, redactor=redactor)
+    show = Shown(Selection("status == 400"), output, redactor)
+    for stream in (1, 2, 3):
+        show([opened(stream), web(stream, "unknown"), web(stream, "server")])
+        if stream < 3:
+            show([call(stream, stream=stream, detail={"status": 200 * stream})])
+        show([happened("closed", stream)])
+    output.close()
+    text = raw.getvalue()
+    assert ("m2" in text, "m1" in text) == (True, False)
+    # Of the third stream nothing is read.
+    assert text.count("are no Blynk") == 2

@@ -75,6 +75,8 @@ def test_the_start_for_this_computer_alone():
     assert "Arduino" not in said_at_start
     assert 'blynklib.Blynk(auth, server="127.0.0.1", port=8080)' in said_at_start
     assert "(made just now): SHA-256 AB:CD" in said_at_start
+    start = Start(host="127.0.0.1", port=8080, upstream="tcp://a.b:80")
+    assert len(lines(start, short=True)) == 2
 
 
 def test_the_start_for_the_network():

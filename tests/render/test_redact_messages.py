@@ -266,3 +266,34 @@ def test_no_secret_of_a_capture_that_is_opened(path):
             assert_hidden(decode(path, "--format", form, *options, *way), secrets)
     assert len(KEYED) == 5
     assert secrets
+
+
+@pytest.mark.parametrize("user", ["admin", "static", "administrator", "update"])
+def test_who_authenticates_is_no_secret_of_the_url(user):
+    url = f"/{user}/ota/start?fileName=x"
+    held = {"method": "GET", "target": url, "path": f"/{user}/ota/start", "user": user, "authorization": "basic"}
+    record, later = cleaned(
+        call(text=f"GET {url} → 200", detail=held),
+        call(2, text=f"GET /{user}/x → 200", detail={"path": f"/{user}/x"}),
+    )
+    assert record.detail["user"] == "pass:1"
+    assert record.text == f"GET {url} → 200"
+    assert (record.detail["target"], record.detail["path"]) == (url, f"/{user}/ota/start")
+    assert later.detail["path"] == f"/{user}/x"
+
+
+@pytest.mark.parametrize("password", ["admin", "update", "V0", "device", "1234"])
+def test_a_password_that_is_a_common_word_is_hidden_where_it_is_one(password):
+    text = f"GET /{password}/ota/start?password={password} → 200"
+    held = {"path": f"/{password}/ota/start", "password": password, "does": f"a {password} of it"}
+    record, later = cleaned(call(text=text, detail=held), call(2, text=f"GET /{password}/x → 200"))
+    assert record.text == f"GET /{password}/ota/start?password=pass:1 → 200"
+    assert record.detail == {"path": f"/{password}/ota/start", "password": "pass:1", "does": f"a {password} of it"}
+    assert later.text == f"GET /{password}/x → 200"
+
+
+def test_a_token_that_is_the_name_of_a_function_is_hidden_where_it_is_the_token():
+    (record,) = cleaned(rest("update"))
+    assert record.detail["target"] == f"/{token_name('update')}/update/V0"
+    (record,) = cleaned(rest("update", location="https://blynk.cloud/update/update/V0"))
+    assert record.detail["location"] == f"https://blynk.cloud/{token_name('update')}/update/V0"
