@@ -82,6 +82,7 @@ def run(place, command, **more):
     copy, programs = place
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_", "VIRTUAL_ENV"))}
     environment = {**kept, "PATH": f"{programs}:{kept['PATH']}", "COLUMNS": "100", "NO_COLOR": "1", **more}
+    environment["XDG_CONFIG_HOME"] = str(copy / ".config")
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True, encoding="utf-8",
         cwd=copy, env=environment, stdin=subprocess.DEVNULL, timeout=100,

@@ -615,3 +615,10 @@ def test_what_is_read_and_filtered_out_is_not_called_foreign(form, quiet):
     assert ("m2" in text, "m1" in text) == (True, False)
     # Of the third stream nothing is read.
     assert text.count("are no Blynk") == 2
+
+
+def test_counts_and_time_of_a_summary_are_of_the_same():
+    shown_streams = opened(2), frame(4, stream=2), opened(3), call(stream=3)
+    assert "frames 1 of 6 in 2 of 9 streams over" in flat("table", *shown_streams, SummaryRecord(6, 9, {}, {}))
+    assert "frames 1 in 2 streams over" in flat("table", *shown_streams, SummaryRecord(1, 2, {}, {}))
+    assert "frames 1 in 1 stream " in flat("table", opened(), frame(1), SummaryRecord(1, 1, {}, {}))
