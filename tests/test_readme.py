@@ -161,4 +161,4 @@ def test_the_script_of_the_tests(place):
 def test_what_the_readme_links_to_is_there():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).is_file(), target
-    assert len(README.splitlines()) <= 200
+    assert len(README.splitlines()) <= 205

@@ -17,9 +17,11 @@ from blynkscope.cli.keys import key_log
 from blynkscope.cli.notes import say
 from blynkscope.render.formats import FORMATS
 from blynkscope.sources.live import (
+    ANY,
     BACKENDS,
     BUFFER_MIB,
     KEEP,
+    ROTATE_LEAST,
     SNAPLEN,
     LiveSource,
     LiveUsageError,
@@ -29,6 +31,7 @@ from blynkscope.sources.live import (
     Recorder,
     Target,
     Wanted,
+    distinct,
     interfaces,
     open_backend,
     seconds_of,
@@ -74,7 +77,9 @@ _DURATION, _SIZE = _Measured("time", seconds_of), _Measured("size", size_of)
 )  # fmt: skip
 @click.option("-w", "--write", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.pcapng",
     help="Write the packets to a new file too, exactly as they were; only its owner can read it.")  # fmt: skip
-@click.option("--rotate-size", type=_SIZE, metavar="SIZE", help="Begin another file at this size (100M), numbered.")
+@click.option(
+    "--rotate-size", type=_SIZE, metavar="SIZE", help="Begin another file at this size (100M; 1M or more), numbered."
+)
 @click.option("--rotate-time", type=_DURATION, metavar="TIME", help="Begin another file after this time (1h).")
 @click.option("--keep", type=click.IntRange(1), metavar="N",
     help=f"Rotated files that are kept; the oldest are deleted.  [default: {KEEP}]")  # fmt: skip
@@ -137,10 +142,15 @@ def command(
         raise LiveUsageError("name an interface with -i")
     if write is None and (rotate_size or rotate_time or keep or force):
         raise click.UsageError("--rotate-size, --rotate-time, --keep and --force go with -w")
+    if rotate_size and rotate_size < ROTATE_LEAST:
+        raise click.UsageError(f"--rotate-size takes {ROTATE_LEAST >> 20}M or more: smaller files would hold nothing")
     if keep and not (rotate_size or rotate_time):
         raise click.UsageError("--keep goes with --rotate-size or --rotate-time")
     if len(set(wanted)) < len(wanted):
         raise click.UsageError("an interface is named twice")
+    if (kept := distinct(wanted)) != wanted:
+        say(f"{ANY} takes in all interfaces: {', '.join(one for one in wanted if one not in kept)} is left out")
+        wanted = kept
     options.spare_inputs((output, write), keylog)
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -98,10 +99,12 @@ class Cutter:
             return [Piece(data)]
         self._buffer += data
         pieces: list[Piece] = []
-        if self._mode == "unknown" and not self._recognised(pieces):
+        if not self._recognised(pieces):
             return pieces
-        step = {"frames": self._frame, "websocket": self._message, "upgrade": self._head}
-        while self._buffer and not self._is_verbatim:
+        step: dict[str, Callable[[list[Piece]], bool]] = {
+            "frames": self._frame, "websocket": self._message, "upgrade": self._head,
+        }  # fmt: skip
+        while self._buffer and self._mode in step:
             if self._skip:
                 size = min(self._skip, len(self._buffer))
                 self._skip -= size
@@ -155,6 +158,8 @@ class Cutter:
 
     def _recognised(self, pieces: list[Piece]) -> bool:
         """Settle what is spoken. False where that takes more bytes."""
+        if self._mode != "unknown":
+            return True
         speech = self._speech
         if self._direction == 1:
             # A server that speaks first, before its client, is none of Blynk's.

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 from blynkscope.protocol import limits
 
@@ -56,8 +56,8 @@ class Leg(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The loop has the socket."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # Those of uvloop are no subclass.
+        transport = self.transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(high=limits.PROXY_WRITE_HIGH)
         sock = transport.get_extra_info("socket")
         with suppress(OSError):

@@ -38,7 +38,12 @@ def find_tshark() -> str | None:
 
 
 def plugin_folder() -> tuple[Path, bool]:
-    """The folder of the user's Lua plug-ins, and whether tshark itself named it."""
+    """The folder of the user's Lua plug-ins, and whether tshark itself named it.
+
+    Raises:
+        EnvironmentProblem: The environment names no folder that would be the same from everywhere.
+    """
+    home = _home()
     program = find_tshark()
     if program is not None:
         with suppress(OSError, subprocess.SubprocessError):
@@ -50,19 +55,41 @@ def plugin_folder() -> tuple[Path, bool]:
                 check=False,
                 encoding="utf-8",
                 errors="surrogateescape",
+                # Wireshark itself takes another folder where there is no HOME.
+                env={**os.environ, "HOME": str(home)},
             )
             for line in done.stdout.splitlines():
                 name, _, path = line.partition("\t")
                 if name.strip() == _LABEL and path.strip():
-                    return Path(path.strip()), True
-    return _usual_folder(), False
+                    return _absolute(Path(path.strip()), "tshark names a plug-in folder that"), True
+    return _usual_folder(home), False
 
 
-def _usual_folder() -> Path:
+def _home() -> Path:
+    """The user's own folder: $HOME, and where that is not set, what the password database says."""
+    named = os.environ.get("HOME")
+    if named or sys.platform == "win32":
+        return _absolute(Path(named), "HOME") if named else Path.home()
+    import pwd
+
+    try:
+        return _absolute(Path(pwd.getpwuid(os.getuid()).pw_dir), "your folder in the password database")
+    except KeyError:
+        raise EnvironmentProblem("HOME is not set, and the password database does not know you") from None
+
+
+def _absolute(path: Path, what: str) -> Path:
+    # Anything else would be written into whatever folder this program runs in.
+    if not path.is_absolute():
+        raise EnvironmentProblem(f"{what} is not an absolute path: {path}")
+    return path
+
+
+def _usual_folder(home: Path) -> Path:
     if sys.platform == "win32":
         roaming = os.environ.get("APPDATA")
-        return (Path(roaming) if roaming else Path.home() / "AppData" / "Roaming") / "Wireshark" / "plugins"
-    return Path.home() / ".local" / "lib" / "wireshark" / "plugins"
+        return (Path(roaming) if roaming else home / "AppData" / "Roaming") / "Wireshark" / "plugins"
+    return home / ".local" / "lib" / "wireshark" / "plugins"
 
 
 def is_ours(path: Path) -> bool:

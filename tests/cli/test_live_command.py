@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from click.testing import CliRunner
 from blynkscope.cli import cli, live
 from blynkscope.errors import BlynkscopeError
 from blynkscope.sources.capture import read_capture
-from blynkscope.sources.live import Chunk, Counts, LiveUsageError, NetworkInterface, Stamp
+from blynkscope.sources.live import Chunk, Counts, LiveUsageError, NetworkInterface, Stamp, Wanted
+from blynkscope.sources.live.rights import as_root
 
 NAME = "12b_idle_hbeat5.pcap"
 FOUND = [
@@ -169,12 +171,61 @@ def test_the_list_as_text_and_for_programs():
         ("-i", "eth0", "--count", "0"),
         ("-i", "eth0", "--backend", "magic"),
         ("-i", "eth0", "-w", "x", "--rotate-size", "1T"),
+        ("-i", "eth0", "-w", "x", "--rotate-size", "10", "--keep", "2"),
+        ("-i", "eth0", "-w", "x", "--rotate-size", "1023k"),
     ],
 )
 def test_usage_errors(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert invoke(*arguments).exit_code == 2
     assert not os.listdir(tmp_path)
+
+
+def test_any_takes_in_the_other_interfaces(monkeypatch):
+    asked = []
+
+    def opened(wanted, name):
+        asked.append(wanted.interfaces)
+        return Captured(wanted)
+
+    monkeypatch.setattr(live, "open_backend", opened)
+    done = invoke("-i", "lo", "-i", "any", "-i", "eth0", "--duration", "1")
+    assert asked == [("any",)]
+    assert "any takes in all interfaces: lo, eth0 is left out" in done.stderr
+    assert invoke("-i", "lo", "-i", "eth0", "--duration", "1").exit_code == done.exit_code
+    assert asked[1:] == [("lo", "eth0")]
+
+
+@pytest.mark.parametrize("backend", ["dumpcap", "socket", "scapy"])
+def test_every_backend_is_asked_for_no_packet_twice(monkeypatch, backend):
+    from blynkscope.sources import live as sources
+
+    monkeypatch.setitem(sources._MAKERS, backend, lambda wanted: wanted)
+    assert sources.open_backend(Wanted(("lo", "any")), backend).interfaces == ("any",)
+    assert sources.open_backend(Wanted(("lo", "eth0", "lo")), backend).interfaces == ("lo", "eth0")
+
+
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [("blynkscope", "{folder}/blynkscope"), ("{folder}/blynkscope", "{folder}/blynkscope"), ("-c", None)],
+)
+def test_the_command_that_may_sniff_is_exact(program, named, tmp_path, monkeypatch):
+    script = tmp_path / "my bin" / "blynkscope"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    folder = str(script.parent)
+    monkeypatch.setenv("PATH", folder)
+    monkeypatch.setattr(sys, "argv", [program.format(folder=folder), "live", "-i", "lo", "-f", "tcp port 80"])
+    words = shlex.split(as_root())
+    assert words[-5:] == ["live", "-i", "lo", "-f", "tcp port 80"]
+    assert words[0] == "sudo"
+    assert os.path.isabs(words[1])
+    assert named is None or words[1] == named.format(folder=folder)
+    monkeypatch.setenv("SSLKEYLOGFILE", "keys")
+    assert shlex.split(as_root())[1] == "--preserve-env=SSLKEYLOGFILE"
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    assert as_root().endswith(" live")
 
 
 RUN = """

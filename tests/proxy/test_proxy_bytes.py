@@ -22,9 +22,7 @@ def speech(seed, size):
             part = chance.randbytes(chance.randrange(1, 60000))
         else:
             bodies = [b"vw\0%d\0%d" % (chance.randrange(128), chance.randrange(9999)) for _ in range(500)]
-            part = b"".join(
-                struct.pack(">BHH", 20, number + 1, len(body)) + body for number, body in enumerate(bodies)
-            )
+            part = b"".join(struct.pack(">BHH", 20, number + 1, len(body)) + body for number, body in enumerate(bodies))
         parts.append(part)
         have += len(part)
     return b"".join(parts)

@@ -92,9 +92,7 @@ class Play:
     def relayed(self):
         """A plain connection that stands."""
         self.expect("came", 0, LOGIN, orders=[Deadline, Connect("localhost", 8080, False)])
-        self.expect(
-            "reached", orders=[Deadline("idle", 0, True), Opened(None), Write(1, LOGIN), Copied(0, 0, LOGIN)]
-        )
+        self.expect("reached", orders=[Deadline("idle", 0, True), Opened(None), Write(1, LOGIN), Copied(0, 0, LOGIN)])
         return self
 
 
@@ -175,7 +173,14 @@ def test_an_upstream_that_cannot_be_reached():
     got = play.expect(
         "unreached",
         {"stage": "connect", "reason": "refused", "text": "connection refused"},
-        orders=[Opened, Copied(0, 0, LOGIN), Tell(None, 0, "proxy-upstream-failed", {}), End(0), End(1), Closed(0, "fin", 1)],
+        orders=[
+            Opened,
+            Copied(0, 0, LOGIN),
+            Tell(None, 0, "proxy-upstream-failed", {}),
+            End(0),
+            End(1),
+            Closed(0, "fin", 1),
+        ],
     )
     assert got[2].detail["host"] == "localhost"
     play.expect("reached", orders=[])
@@ -315,7 +320,9 @@ def test_auto_leads_to_the_name_that_the_device_asks_for():
     for name, reason in (("evil.example", "name"), ("127.0.0.1", "no-name")):
         play = Play(auto=True)
         got = play.do("came", 0, TlsLeg(client_tls(), server=False, name=name).handshake())
-        assert [one.detail["reason"] for one in got if isinstance(one, Tell) and one.kind == "proxy-refused"] == [reason]
+        assert [one.detail["reason"] for one in got if isinstance(one, Tell) and one.kind == "proxy-refused"] == [
+            reason
+        ]
     got = Play(auto=True).do("came", 0, LOGIN)
     assert [one.detail["reason"] for one in got if isinstance(one, Tell)] == ["no-name"]
 
@@ -470,7 +477,10 @@ def test_frames_inside_websocket_messages():
 
 
 @given(
-    st.lists(st.sampled_from([LOGIN, OK, PING, frame(20, 9, b"vw\0001\000" + b"7" * 300), b"\xee\xff", b"\x1d\0"]), max_size=12),
+    st.lists(
+        st.sampled_from([LOGIN, OK, PING, frame(20, 9, b"vw\0001\000" + b"7" * 300), b"\xee\xff", b"\x1d\0"]),
+        max_size=12,
+    ),
     st.lists(st.integers(0, 2000), max_size=30),
 )
 @settings(max_examples=200, deadline=None)

@@ -71,7 +71,9 @@ def test_an_upstream_that_is_down_ends_the_device_at_once_and_coming_back_just_w
         async with proxying(port) as (own, seen, _):
             for _ in range(2):
                 with contextlib.suppress(ConnectionError, ssl.SSLError):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", own, ssl=client_tls() if device else None)
+                    reader, writer = await asyncio.open_connection(
+                        "127.0.0.1", own, ssl=client_tls() if device else None
+                    )
                     writer.write(LOGIN)
                     assert await reader.read(-1) == b""
                     writer.close()
@@ -376,7 +378,9 @@ def test_what_only_looks_like_tls(said):
     world(work)
 
 
-@pytest.mark.parametrize("said", [b"\0" * 100, b"\xff" * 5000, b"\x16\0\0\0\x01x", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 100])
+@pytest.mark.parametrize(
+    "said", [b"\0" * 100, b"\xff" * 5000, b"\x16\0\0\0\x01x", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 100]
+)
 def test_garbage_goes_through_as_it_is(said):
     async def work():
         async with listening(echo) as port, proxying(port) as (own, seen, _):
@@ -410,7 +414,9 @@ def test_a_device_that_never_reads_stops_the_upstream_and_takes_no_memory(device
                     sent += 65536
 
         async with listening(peer) as port, proxying(port) as (own, seen, proxy):
-            reader, writer = await asyncio.open_connection("127.0.0.1", own, ssl=client_tls() if device else None, limit=4096)
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", own, ssl=client_tls() if device else None, limit=4096
+            )
             writer.write(LOGIN)
             await stopped.wait()
             # What fits into the buffers of the sockets; the proxy itself keeps some 100 KiB.
@@ -592,7 +598,9 @@ def test_auto_leads_only_where_it_may(name, private, reason):
                 context = client_tls()
                 context.check_hostname = False
                 try:
-                    reader, writer = await asyncio.open_connection("127.0.0.1", own, ssl=context, server_hostname=name or "")
+                    reader, writer = await asyncio.open_connection(
+                        "127.0.0.1", own, ssl=context, server_hostname=name or ""
+                    )
                     writer.write(OK)
                     assert await reader.readexactly(5) == OK
                     writer.close()
@@ -701,7 +709,9 @@ def test_upstreams(text, host, port, tls):
     assert Upstream.parse(str(found)) == found
 
 
-@pytest.mark.parametrize("text", ["", "ftp://x:1", "x:0", "x:70000", "x:y", "[::zz]:1", "a b:1", "tcp://auto", "-x:1", "a..b:1"])
+@pytest.mark.parametrize(
+    "text", ["", "ftp://x:1", "x:0", "x:70000", "x:y", "[::zz]:1", "a b:1", "tcp://auto", "-x:1", "a..b:1"]
+)
 def test_what_is_no_upstream(text):
     with pytest.raises(ProxyUsageError):
         Upstream.parse(text)

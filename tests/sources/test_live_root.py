@@ -145,9 +145,9 @@ NOBODY = 65534
 
 
 @pytest.mark.parametrize(("backend", "words"), [
-    ("dumpcap", ("setcap cap_net_raw,cap_net_admin+eip", "usermod -aG wireshark $USER", "sudo")),
+    ("dumpcap", ("setcap cap_net_raw,cap_net_admin+eip", "usermod -aG wireshark $USER", "`sudo /")),
     ("socket", ("setcap cap_net_raw+ep", "every program that any user runs with this Python")),
-    ("scapy", ("sudo",)),
+    ("scapy", ("`sudo /",)),
 ])  # fmt: skip
 def test_a_user_without_the_right_is_told_the_command(backend, words):
     done = as_nobody("--backend", backend)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.sources.capture import Damage
 from blynkscope.sources.fused import read_batch
@@ -25,16 +27,16 @@ from blynkscope.sources.live.model import (
     NoInterfaceError,
     Stamp,
     Wanted,
+    distinct,
 )
-from blynkscope.sources.live.recorder import KEEP, Recorder, Target, seconds_of, size_of
+from blynkscope.sources.live.recorder import KEEP, ROTATE_LEAST, Recorder, Target, seconds_of, size_of
 from blynkscope.sources.packets import LINK_TYPES, PacketReader
-from blynkscope.sources.reassembly import Flows
 from blynkscope.wire.events import Event
 
 __all__ = [
-    "ANY", "BACKENDS", "BUFFER_MIB", "KEEP", "SNAPLEN", "Backend", "Chunk", "Counts", "LiveSource", "LiveUsageError",
-    "NetworkInterface", "NoBackendError", "NoInterfaceError", "Recorder", "Stamp", "Target", "Wanted", "interfaces",
-    "open_backend", "seconds_of", "size_of",
+    "ANY", "BACKENDS", "BUFFER_MIB", "KEEP", "ROTATE_LEAST", "SNAPLEN", "Backend", "Chunk", "Counts", "LiveSource",
+    "LiveUsageError", "NetworkInterface", "NoBackendError", "NoInterfaceError", "Recorder", "Stamp", "Target", "Wanted",
+    "distinct", "interfaces", "open_backend", "seconds_of", "size_of",
 ]  # fmt: skip
 
 TICK = 0.1
@@ -291,6 +293,7 @@ def open_backend(wanted: Wanted, name: str = "auto") -> Backend:
         LiveUsageError: There is no such interface, or the filter does not compile.
         EnvironmentProblem: What is needed is missing, or this user may not sniff; the text says what to do.
     """
+    wanted = msgspec.structs.replace(wanted, interfaces=distinct(wanted.interfaces))
     if name != "auto":
         return _MAKERS[name](wanted)
     problems: list[str] = []

@@ -22,6 +22,7 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.sources.live import filters
 from blynkscope.sources.live.blocks import Blocks, BrokenStreamError
 from blynkscope.sources.live.model import ANY, Chunk, Counts, LiveUsageError, NoInterfaceError, Wanted
+from blynkscope.sources.live.rights import as_root
 
 READ_SIZE = 256 * 1024
 """Bytes read at once: some 2,000 packets, so that output comes in pieces."""
@@ -261,11 +262,12 @@ def _permission(path: str) -> str:
     if sys.platform == "darwin":
         return (
             f"this user may not sniff with {path}: install ChmodBPF, which comes with Wireshark, or run this program "
-            "by `sudo` with its full path"
+            f"by `{as_root()}`"
         )
     return (
         f"this user may not sniff with {path}. Where it belongs to the group wireshark (`ls -l {path}`): "
         "`sudo usermod -aG wireshark $USER`, then log in again (Debian, Ubuntu: first "
         "`sudo dpkg-reconfigure wireshark-common`). Else give it the right: "
-        f"`sudo setcap cap_net_raw,cap_net_admin+eip {path}`. Or run this program by `sudo` with its full path"
+        f"`sudo setcap cap_net_raw,cap_net_admin+eip {path}`. Or run this program by "
+        f"`{as_root()}`"
     )

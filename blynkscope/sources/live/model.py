@@ -20,6 +20,11 @@ QUIET = 0.5
 packets back for 0.25 s, the other ways for less."""
 
 
+def distinct(interfaces: tuple[str, ...]) -> tuple[str, ...]:
+    """The interfaces without those that another one takes in: behind `any` and `lo` each packet of `lo` comes twice."""
+    return (ANY,) if ANY in interfaces else tuple(dict.fromkeys(interfaces))
+
+
 class LiveUsageError(BlynkscopeError):
     """What was asked for makes no sense: there is no such interface, the capture filter does not compile, the file to
     write exists."""

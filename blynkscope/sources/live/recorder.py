@@ -19,6 +19,8 @@ from blynkscope.sources.pcapng import PcapngWriter
 
 KEEP = 10
 """Files of a ring that are kept where nothing else was asked for."""
+ROTATE_LEAST = 1 << 20
+"""Bytes at which a ring may begin another file: with fewer, the few files that are kept hold next to nothing."""
 _MODE = 0o600
 """A capture holds tokens and passwords."""
 _NUMBERS = 5

@@ -20,6 +20,7 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.live import filters
 from blynkscope.sources.live.model import ANY, Chunk, Counts, NoInterfaceError, Stamp, Wanted
+from blynkscope.sources.live.rights import as_root
 from blynkscope.sources.packets import ETHERNET, RADIOTAP, RAW, SLL2, WIFI
 
 BLOCK = 128 * 1024
@@ -277,7 +278,7 @@ def _permission() -> str:
     python = str(Path(sys.executable).resolve())
     return (
         "this user may not sniff by a socket. Either install dumpcap (`sudo apt install wireshark-common`), which "
-        "alone gets the right to sniff; or run this program by `sudo` with its full path; or let Python sniff: "
+        f"alone gets the right to sniff; or run this program by `{as_root()}`; or let Python sniff: "
         f"`sudo setcap cap_net_raw+ep {python}`, which gives that right to every program that any user runs with this "
         "Python (take it away with `sudo setcap -r`)"
     )

@@ -21,6 +21,7 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.sources.capture import Packet
 from blynkscope.sources.live import filters
 from blynkscope.sources.live.model import ANY, Chunk, Counts, LiveUsageError, NoInterfaceError, Stamp, Wanted
+from blynkscope.sources.live.rights import as_root
 from blynkscope.sources.packets import RAW, SLL, SLL2
 
 QUEUE_BYTES = 32 * 1024 * 1024
@@ -176,7 +177,7 @@ def _open(interface: str, wanted: Wanted) -> Any:
         lower = said.lower()
         if "permi" in lower:
             raise EnvironmentProblem(
-                f"this user may not sniff on {interface} ({said}): run this program by `sudo` with its full path; on "
+                f"this user may not sniff on {interface} ({said}): run this program by `{as_root()}`; on "
                 "macOS, install ChmodBPF, which comes with Wireshark; on Windows, reinstall Npcap without the option "
                 "that leaves sniffing to administrators"
             ) from error

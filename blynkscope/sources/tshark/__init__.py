@@ -25,9 +25,9 @@ from blynkscope.sources.packets import address_name
 from blynkscope.sources.reassembly import Flows
 from blynkscope.sources.tshark.adapter import Fields, Tap
 from blynkscope.sources.tshark.options import arguments, write_wpa_keys
-from blynkscope.sources.tshark.program import Tshark, find_tshark
+from blynkscope.sources.tshark.program import Tshark, check_rules, find_tshark
 from blynkscope.sources.tshark.secure import Opener
-from blynkscope.sources.tshark.segments import is_no_packet, read_packet
+from blynkscope.sources.tshark.segments import is_document, is_no_packet, read_packet
 from blynkscope.wire.events import Event
 
 __all__ = ["Tshark", "TsharkSource", "find_tshark"]
@@ -94,6 +94,7 @@ class TsharkSource:
         try:
             home = Path(self._home.name)
             write_wpa_keys(home, wpa)
+            check_rules(self.tshark, decode_as, home)
             self._path = self._file(path, home)
             self.size = os.path.getsize(self._path)
             self._tap = Tap(self.tshark, self._path, options, home)
@@ -138,8 +139,9 @@ class TsharkSource:
         """Things about the capture that a person should know, for stderr."""
         notes = []
         if self._encrypted:
+            stay = "frame stays" if self._encrypted == 1 else "frames stay"
             notes.append(
-                f"{self.name}: {self._encrypted} 802.11 frames stay encrypted: a key is missing or wrong, or the four "
+                f"{self.name}: {self._encrypted} 802.11 {stay} encrypted: a key is missing or wrong, or the four "
                 "EAPOL messages with which the device joined the network are not in the capture"
             )
         if self._opener.undecrypted:
@@ -148,7 +150,7 @@ class TsharkSource:
                 "others of the same streams could: the key log is incomplete, or packets are missing"
             )
         if self.packets and not self._used and not self._encrypted and self.damage is None:
-            notes.append(f"{self.name}: tshark finds no TCP and no DNS in {self.packets} packets")
+            notes.append(f"{self.name}: tshark finds no TCP and no DNS in {_packets(self.packets)}")
         return notes
 
     def close(self) -> None:
@@ -181,6 +183,8 @@ class TsharkSource:
     def _packet(self, fields: Fields) -> None:
         if is_no_packet(fields):
             return
+        if not self.packets and is_document(fields):
+            raise CaptureError(f"{self.name}: this is no capture")
         self.packets += 1
         try:
             told = read_packet(fields, self._time)
@@ -227,3 +231,7 @@ class TsharkSource:
         except (CaptureError, OSError):
             return self._position
         return reader.damage.offset if reader.damage is not None else self._position
+
+
+def _packets(count: int) -> str:
+    return f"{count} packet{'' if count == 1 else 's'}"

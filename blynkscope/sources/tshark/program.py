@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,11 @@ OLDEST = (3, 6, 0)
 ANSWER_SECONDS = 30.0
 """Within this time tshark tells its version, even the first time that a slow machine loads it."""
 
+_RULE_FAULT = re.compile(
+    r"Unknown (?:protocol|layer type)|Invalid selector|doesn't follow the template|[Ff]ailed|Only "
+)
+_REASON_MAX = 160
+"""Characters of what tshark says of a rule."""
 _VERSION = re.compile(rb"TShark[^\n]{0,200}? (\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 
 _INSTALLERS = (
@@ -93,6 +99,33 @@ def _asked(path: str, changed: int) -> Tshark:
             f"{path}: tshark {_dotted(version)} is too old, {_dotted(OLDEST)} or newer is needed ({_install_hint()})"
         )
     return Tshark(path, version)
+
+
+def check_rules(program: Tshark, rules: Sequence[str], home: Path) -> None:
+    """Ask tshark whether it understands each of these decode-as rules, before it reads anything by them.
+
+    Args:
+        program: The tshark.
+        rules: Rules of the right form.
+        home: A folder of our own, in which it runs.
+
+    Raises:
+        ValueError: It does not; the text is one line.
+    """
+    for rule in rules:
+        try:
+            # What is no file ends it as soon as it has looked at its arguments.
+            done = subprocess.run(  # noqa: S603  (an absolute path; the rule has the form of one)
+                [program.path, "-d", rule, "-r", os.devnull],
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER_SECONDS, cwd=home, check=False,
+                env={**os.environ, "HOME": str(home), "WIRESHARK_CONFIG_DIR": str(home), "LC_ALL": "C"},
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return  # reading will tell
+        for line in done.stderr.decode("utf-8", "replace").splitlines():
+            if _RULE_FAULT.search(line):
+                reason = line.removeprefix("tshark: ").strip()[:_REASON_MAX].replace(" -- ", " ")
+                raise ValueError(f"--decode-as {rule}: tshark says: {reason}")
 
 
 def _dotted(version: tuple[int, int, int]) -> str:

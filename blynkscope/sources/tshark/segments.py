@@ -58,6 +58,10 @@ class Segment:
     """Bytes of the TLS records that this segment completes, of any kind, with their headers."""
 
 
+_DOCUMENTS = frozenset({"json", "mime_dlt", "rfc7468"})
+"""What Wireshark calls the whole content of a file that it opens though it is no capture."""
+
+
 @dataclass(slots=True)
 class Told:
     """A packet: its time (seconds since the epoch), size, segments, datagrams, and whether 802.11 encryption hid it."""
@@ -72,6 +76,11 @@ class Told:
 def is_no_packet(fields: Fields) -> bool:
     """Are these the fields of a block of a pcapng that is no packet (an event, a block of an unknown type)?"""
     return "frame.time_epoch" not in fields and not _only(fields, "frame.protocols", "")
+
+
+def is_document(fields: Fields) -> bool:
+    """Is this no packet but a whole file of another kind, of which Wireshark makes one (a certificate, a picture)?"""
+    return _only(fields, "frame.protocols", "").partition(":")[0] in _DOCUMENTS
 
 
 def read_packet(fields: Fields, before: float = 0.0) -> Told:
