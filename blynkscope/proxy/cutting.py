@@ -111,7 +111,7 @@ class Cutter:
                 self._emit(pieces, size)
             elif not step[self._mode](pieces):
                 break
-        if self._is_verbatim:
+        if self._mode not in step:
             self._emit(pieces, len(self._buffer))
         elif self._passed:
             # The beginning of this frame went on: its rest follows as it comes.

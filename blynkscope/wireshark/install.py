@@ -85,7 +85,8 @@ def _absolute(path: Path, what: str) -> Path:
     return path
 
 
-def _usual_folder(home: Path) -> Path:
+def _usual_folder(home: Path | None = None) -> Path:
+    home = home or _home()
     if sys.platform == "win32":
         roaming = os.environ.get("APPDATA")
         return (Path(roaming) if roaming else home / "AppData" / "Roaming") / "Wireshark" / "plugins"

@@ -11,6 +11,7 @@ import pytest
 from captures_of import CAPTURES
 
 from blynkscope import __version__
+from blynkscope.errors import EnvironmentProblem
 from blynkscope.wireshark import dissector, install
 
 FOREIGN = "-- my own dissector\n"
@@ -166,3 +167,34 @@ def test_loaded_twice_it_says_so_and_works_once(home, tmp_path):
     listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert listed.stdout.replace(",", "\n").split() == ["29", "0", "20", "17", "0"]
     assert "loaded already" in listed.stderr
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_home_that_is_not_absolute_is_refused(tmp_path, monkeypatch, seen):
+    if not seen:
+        monkeypatch.setattr(install, "find_tshark", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setenv("HOME", "somewhere")
+    with pytest.raises(EnvironmentProblem, match="HOME is not an absolute path: somewhere"):
+        install.plugin_folder()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no password database")
+@pytest.mark.parametrize("home", [None, ""])
+def test_without_home_the_password_database_tells_it(tmp_path, monkeypatch, home):
+    import pwd
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(install, "find_tshark", lambda: None)
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    entry = pwd.getpwuid(os.getuid())
+    assert install.plugin_folder() == (Path(entry.pw_dir) / ".local" / "lib" / "wireshark" / "plugins", False)
+
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(EnvironmentProblem, match="password database"):
+        install.plugin_folder()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import struct
+import time
 
 import pytest
 from proxy_world import PATIENCE, ca_file, listening, proxying, server_tls, until_closed, world
@@ -52,10 +53,12 @@ def device(port, secure):
             got.append(values)
 
         assert blynk.connect(timeout=PATIENCE)
+        end = time.monotonic() + PATIENCE
         for value in range(WRITES):
             blynk.virtual_write(2, value)
-        while len(got) < WRITES // 5:
-            blynk.run()
+            # It takes one frame out of what it reads, so each answer is awaited.
+            while len(got) < (value + 1) // 5 and time.monotonic() < end:
+                blynk.run()
         blynk.disconnect()
     return got
 
@@ -68,7 +71,7 @@ def test_blynklib(secure):
             listening(peer, server_tls() if secure else None) as port,
             proxying(port, tls=secure) as (own, seen, _),
         ):
-            got = await asyncio.to_thread(device, own, False)
+            got = await asyncio.to_thread(device, own, secure)
             await seen.until(until_closed())
         assert [values[0] for values in got] == [str(number) for number in range(5, WRITES + 1, 5)]
         assert bytes(seen.bytes[1, 0]) == bytes(peer.heard)

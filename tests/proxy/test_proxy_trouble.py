@@ -414,7 +414,7 @@ def test_a_device_that_never_reads_stops_the_upstream_and_takes_no_memory(device
                     sent += 65536
 
         async with listening(peer) as port, proxying(port) as (own, seen, proxy):
-            reader, writer = await asyncio.open_connection(
+            _, writer = await asyncio.open_connection(
                 "127.0.0.1", own, ssl=client_tls() if device else None, limit=4096
             )
             writer.write(LOGIN)
