@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LAYERS_MAX = 6
 """A tunnel (CONNECT), TLS, HTTP, WebSocket and MQTT inside each other; nothing real is deeper."""
-_SILENT = frozenset({"tls-change-cipher", "tls-application-data", "ws-ping", "ws-pong"})
+_SILENT = frozenset({"tls-change-cipher", "tls-application-data"})
 """Facts that rules may want and no reader does."""
 
 

@@ -23,6 +23,9 @@ def command(output: Path | None, install_: bool, uninstall_: bool, force: bool) 
     It reads plain streams, TLS (with Wireshark's key log) and WebSocket, names commands and statuses, splits bodies
     into columns, and links responses to their requests. Filters begin with `blynk.`, like
     `blynk.pin == "V1" && blynk.value == "42"` or `blynk.status != 200`.
+
+    Wireshark does not put together WebSocket messages of several frames that are compressed or end with an empty frame:
+    they are marked (`blynk.expert.parts`), and `blynkscope decode` reads them.
     """
     if install_ + uninstall_ + (output is not None) > 1:
         raise click.UsageError("-o, --install and --uninstall exclude each other")

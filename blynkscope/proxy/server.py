@@ -17,10 +17,10 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol import limits
 from blynkscope.proxy.connection import Connection
 from blynkscope.proxy.contexts import Contexts
-from blynkscope.proxy.core import Plan
 from blynkscope.proxy.leg import Leg
 from blynkscope.proxy.reaching import plain
 from blynkscope.proxy.settings import Authority, ConnectionInfo, Gate, Settings, Tap
+from blynkscope.proxy.state import Plan
 from blynkscope.wire.hellos import ClientHello
 
 _BACKLOG = 1024

@@ -94,6 +94,7 @@ end
 local function remember_path(conversation, raw)
     local path = raw:match("^GET ([^ \r\n]+)")
     if path then conversation.web = path:find("^/dashws") ~= nil end
+    if raw:find("^HTTP/1%.1 101 ") then conversation.deflated = raw:find("permessage-deflate", 1, true) ~= nil end
 end
 
 -- Do the bytes hold one frame and nothing else? Then even an unknown command is one.
@@ -345,6 +346,25 @@ local function is_text(raw)
     return not LONGEST.web[byte(raw, 1)] and not raw:find("[^\t\r\n\32-\126]")
 end
 
+-- Blynk's frames are lost where Wireshark does not give the payload of a message: that is not to pass for silence.
+local function show_lost_parts(range, why, pinfo, tree)
+    local item = tree:add(blynk, range)
+    item:set_text("Blynk, a WebSocket message of several frames that cannot be read: " .. why)
+    item:add_proto_expert_info(e.parts, "The Blynk frames of this WebSocket message are not shown: " .. why)
+    column(pinfo, "not put together: " .. why)
+end
+
+-- Wireshark inflates a message that one frame holds. Of several it gives the compressed bytes, which begin with no frame.
+local function is_left_compressed(conversation, lane, raw)
+    local opcodes = { websocket_opcode() }
+    local opcode = opcodes[#opcodes]
+    if not conversation.deflated or lane.pieces or (opcode and opcode.value ~= 0) then return false end
+    if lane.kind == "web" then return not LONGEST.web[byte(raw, 1)] end
+    if #raw < HEADER_SIZE.hardware then return true end
+    local cmd, _, word = header(raw, 0, "hardware")
+    return not believable("hardware", cmd, word) or HEADER_SIZE.hardware + (cmd == RESPONSE and 0 or word) > #raw
+end
+
 local function websocket_heuristic(tvb, pinfo, tree)
     local total = tvb:len()
     if total == 0 or tvb:reported_len() > total then return false end
@@ -357,6 +377,10 @@ local function websocket_heuristic(tvb, pinfo, tree)
         if kind then settle(lane, kind, pinfo) end
     end
     if not settled_kind(lane, pinfo) then return false end
+    if is_left_compressed(conversation, lane, raw) then
+        show_lost_parts(tvb(), "its frames are compressed together", pinfo, tree)
+        return true
+    end
     if lane.kind == "web" then
         dissect_web(tvb, raw, pinfo, tree, conversation, direction)
     else
@@ -376,3 +400,25 @@ for _, port in ipairs(TLS_PORTS) do
     if port ~= 443 then tcp_ports:add(port, blynk) end
     tls_ports:add(port, blynk_tls)
 end
+
+-- A message whose last frame is empty (libraries end so what they send piece by piece) Wireshark passes over altogether.
+local websocket_fin, websocket_length = Field.new("websocket.fin"), Field.new("websocket.payload_length")
+local blynk_parts = Proto("blynk_parts", "Blynk in parts of WebSocket messages")
+
+function blynk_parts.dissector(tvb, pinfo, tree)
+    local fins = { websocket_fin() }
+    if #fins == 0 then return end
+    local opcodes, lengths = { websocket_opcode() }, { websocket_length() }
+    for place, fin in ipairs(fins) do
+        local opcode, length = opcodes[place], lengths[place]
+        if fin.value and opcode and opcode.value == 0 and length and length.value == 0 then
+            local conversation = conversation_of(pinfo)
+            local one, other = conversation.lanes.ws1, conversation.lanes.ws2
+            if conversation.web ~= nil or (one and one.kind) or (other and other.kind) then
+                show_lost_parts(tvb(), "its last frame is empty", pinfo, tree)
+            end
+        end
+    end
+end
+
+register_postdissector(blynk_parts)

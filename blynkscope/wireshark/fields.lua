@@ -48,6 +48,9 @@ local e = {
         "blynk.expert.oversized", "Larger than the buffer that the receiver announced", expert.group.PROTOCOL, expert.severity.WARN),
     skipped = ProtoExpert.new("blynk.expert.skipped", "Bytes that belong to no frame", expert.group.MALFORMED, expert.severity.WARN),
     cut = ProtoExpert.new("blynk.expert.cut", "The rest of the frame is missing", expert.group.MALFORMED, expert.severity.WARN),
+    parts = ProtoExpert.new(
+        "blynk.expert.parts", "A WebSocket message of several frames that Wireshark does not put together",
+        expert.group.REASSEMBLE, expert.severity.WARN),
     web = ProtoExpert.new(
         "blynk.expert.web_response", "A RESPONSE of the web dialect has 7 bytes", expert.group.MALFORMED, expert.severity.WARN),
 }

@@ -28,6 +28,8 @@ _HEAD = """\
 -- {mark} {version} (`blynkscope wireshark`): a dissector of the Blynk protocol for Wireshark and tshark.
 -- Do not edit: the next run writes it anew. Works with Lua 5.2 to 5.4 (Wireshark 3.0 and later).
 -- SPDX-License-Identifier: GPL-2.0-or-later
+-- Limits, which are Wireshark's own: of a WebSocket message of several frames that is compressed, or whose last frame
+-- is empty, it does not give the payload. Such messages are marked (blynk.expert.parts); blynkscope decode reads them.
 
 local registered, blynk = pcall(Proto, "blynk", "Blynk")
 if not registered then

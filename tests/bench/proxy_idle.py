@@ -39,6 +39,8 @@ def proxy(pipe, port, ca, pem, uvloop):
         while True:
             await asked.wait()
             asked.clear()
+            if not pipe.poll():  # the loop may tell twice of one question
+                continue
             if not pipe.recv():
                 break
             pipe.send((resident(), len(relay.connections)))

@@ -29,8 +29,9 @@ from blynkscope.proxy.commands import (
     Tell,
     Write,
 )
-from blynkscope.proxy.core import Plan, Relay
+from blynkscope.proxy.core import Relay
 from blynkscope.proxy.secure import TlsLeg
+from blynkscope.proxy.state import Plan
 
 LOGIN = struct.pack(">BHH", 29, 1, 32) + b"0123456789abcdef0123456789abcdef"
 OK = struct.pack(">BHH", 0, 1, 200)

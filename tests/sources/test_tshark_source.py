@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from captures_of import CAPTURES, every
+from click.testing import CliRunner
 from craft import ACK, SYN, Wire, ethernet, ipv4, pcap, tcp
 
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import FindingRecord, Observed
+from blynkscope.cli import cli
 from blynkscope.errors import CaptureError
 from blynkscope.sources import open_input
 from blynkscope.sources.capture import read_capture
@@ -516,3 +518,44 @@ def test_flags_of_tshark_are_ours(tmp_path):
     wire.send(1, -1, ack=0, flags=SYN | ACK)
     (begun, *_) = opened(written(tmp_path, wire.packets))
     assert begun.handshake
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [("tcp.port==1,nosuch", 'Unknown protocol "nosuch"'), ("nosuch.port==1,tls", "Unknown layer type nosuch.port"),
+     ("tcp.port==abc,tls", 'Invalid selector number "abc"')],
+)  # fmt: skip
+def test_a_rule_that_tshark_does_not_understand_is_told_in_one_line(rule, words):
+    with pytest.raises(ValueError, match="--decode-as") as caught:
+        TsharkSource(str(TLS12), decode_as=["tcp.port==1,tls", rule])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+    done = CliRunner().invoke(cli, ["decode", "--engine", "tshark", "--decode-as", rule, str(TLS12)])
+    assert done.exit_code == 2
+    assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+        b'{"a": 1}\n',
+        b"\x89PNG\r\n\x1a\n" + bytes(40),
+    ],
+    ids=["pem", "json", "png"],
+)
+def test_a_file_that_is_no_capture_is_called_so(tmp_path, content):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(CaptureError, match="this is no capture"):
+        opened(path)
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "in 1 packet"), (2, "in 2 packets")])
+def test_packets_are_counted_in_words(tmp_path, count, words):
+    path, data = tmp_path / "arp.pcap", ethernet(bytes(28), 0x0806)
+    path.write_bytes(pcap([(1.0 + place, data, len(data)) for place in range(count)]))
+    source = TsharkSource(str(path))
+    assert events_of(source) == []
+    assert [note.partition(": ")[2] for note in source.notes] == [f"tshark finds no TCP and no DNS {words}"]

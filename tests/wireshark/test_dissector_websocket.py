@@ -5,6 +5,10 @@ import struct
 import craft
 import pytest
 import sharks
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.protocol import Protocol, Side, State
+
+from blynkscope.wireshark import dissector
 
 pytestmark = pytest.mark.tshark
 
@@ -64,3 +68,66 @@ def test_the_path_tells_the_web_dialect(shark, tmp_path):
         assert shark.frames(path, *options) == {(50000, 8080, "c2s"): wanted}
     pins = shark.fields(path, "blynk.target", "blynk.pin", "blynk.value", only="blynk.pin")
     assert pins == [{"blynk.target": ["1-0"], "blynk.pin": ["V1"], "blynk.value": ["42"]}]
+
+
+MORE = [(20, number, 300, (b"vw\x001\0" + bytes([60 + number]) * 295).hex()) for number in range(5, 8)]
+MESSAGES = [WIRE, *(struct.pack(">BHH", cmd, number, word) + bytes.fromhex(body) for cmd, number, word, body in MORE)]
+DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+PARTS = "not put together"
+
+
+def sent_in_parts(path, size, *, deflate=False, empty_end=False, together=False):
+    """A capture of what the library sends of messages in parts of `size` bytes."""
+    sender = Protocol(Side.CLIENT, state=State.OPEN)
+    if deflate:
+        sender.extensions = [PerMessageDeflate(False, False, 15, 15)]
+    chunks = []
+    for data in MESSAGES:
+        parts = [data[at : at + size] for at in range(0, len(data), size)] + [b""] * empty_end
+        for place, part in enumerate(parts):
+            fin = place + 1 == len(parts)
+            sender.send_continuation(part, fin=fin) if place else sender.send_binary(part, fin=fin)
+        made = sender.data_to_send()
+        chunks += [b"".join(made)] if together else made
+    wire = craft.Wire(ports=(50000, 8080))
+    wire.handshake()
+    extensions = DEFLATE if deflate else ""
+    asked = f"GET /websockets HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{extensions}Sec-WebSocket-Key: eA==\r\n\r\n"
+    said = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{extensions}Sec-WebSocket-Accept: eA==\r\n\r\n"
+    wire.send(0, 0, asked.encode())
+    wire.send(1, 0, said.encode(), ack=len(asked))
+    at = len(asked)
+    for chunk in chunks:
+        wire.send(0, at, chunk, ack=len(said))
+        at += len(chunk)
+    path.write_bytes(craft.pcap(wire.packets))
+    return path
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["segments", "one-segment"])
+@pytest.mark.parametrize("size", [41, 200, 1000])
+def test_messages_of_several_frames_are_read(shark, tmp_path, size, together):
+    path = sent_in_parts(tmp_path / "parts.pcap", size, together=together)
+    for options in ((), ("-2",)):
+        assert shark.frames(path, *options) == {(50000, 8080, "c2s"): FRAMES + MORE}
+    assert PARTS not in shark.run(path)
+
+
+def test_a_compressed_message_of_one_frame_is_read(shark, tmp_path):
+    path = sent_in_parts(tmp_path / "deflated.pcap", 1000, deflate=True)
+    assert shark.frames(path) == {(50000, 8080, "c2s"): FRAMES + MORE}
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["segments", "one-segment"])
+@pytest.mark.parametrize("how", [{"deflate": True}, {"empty_end": True}, {"deflate": True, "empty_end": True}])
+def test_messages_that_wireshark_does_not_put_together_are_marked(shark, tmp_path, how, together):
+    path = sent_in_parts(tmp_path / "lost.pcap", 200, together=together, **how)
+    for options in ((), ("-2",)):
+        marked = shark.fields(path, "frame.number", "_ws.expert.message", options=options, only="blynk.expert.parts")
+        assert len(marked) == len(MESSAGES)
+        assert not shark.frames(path, *options)
+        assert not shark.fields(path, "frame.number", options=options, only="blynk.expert.skipped || blynk.expert.cut")
+
+
+def test_the_limit_is_told_in_the_file():
+    assert "blynk.expert.parts" in dissector().partition("local registered")[0]
