@@ -15,7 +15,7 @@ import click
 from blynkscope.cli import FOUND, INTERRUPTED, options
 from blynkscope.cli.keys import key_log
 from blynkscope.cli.notes import say
-from blynkscope.protocol.ports import MQTT_PORTS
+from blynkscope.errors import EnvironmentProblem
 from blynkscope.render.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 PLAIN_PORT, TLS_PORT = 8080, 9443
-MQTT_TLS = 8883
 _PRIVILEGED = 1024
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
@@ -97,6 +96,11 @@ class _Listen(click.ParamType):  # type: ignore[type-arg]
     "upstream's port, or 8080 or 9443 where that is taken or below 1024]",
 )  # fmt: skip
 @click.option("--allow", type=_Network(), multiple=True, metavar="CIDR", help="Take devices from this network only.")
+@click.option(
+    "--auto-host", "auto_hosts", multiple=True, metavar="NAME",
+    help="With auto: lead to this name and all below it, in place of Blynk's own.",
+)  # fmt: skip
+@click.option("--allow-private", is_flag=True, help="With auto: lead to addresses that are not public, too.")
 @click.option("--insecure", is_flag=True, help="Take any certificate of the upstream.")
 @click.option("--upstream-ca", type=_READ, metavar="FILE", help="Trust the CAs in this PEM file for the upstream.")
 @click.option("--cert", type=_READ, metavar="FILE", help="Certificate chain (PEM) for devices, in place of the CA's.")
@@ -123,6 +127,8 @@ def command(
     upstream: str | None,
     listen: tuple[str, int | None],
     allow: tuple[Any, ...],
+    auto_hosts: tuple[str, ...],
+    allow_private: bool,
     insecure: bool,
     upstream_ca: Path | None,
     cert: Path | None,
@@ -157,8 +163,8 @@ def command(
     and what was sent to it. What to change in a sketch is printed at the start.
 
     Ctrl-C ends it with the findings and the summary (a second one ends it at once); the exit status is then 130. It is
-    0 where --duration or the key q ended it. SIGHUP begins --record, --log and --keylog-out anew: under their first
-    names where these were moved away, else under numbered ones.
+    0 where --duration or the key q ended it. SIGHUP begins --record and --log anew: under their first names where these
+    were moved away, else under numbered ones. It opens --keylog-out anew, too.
     """
     from blynkscope.proxy import Upstream
 
@@ -167,9 +173,7 @@ def command(
         return
     if upstream is None:
         raise click.UsageError("name the server: --upstream HOST:PORT")
-    target = Upstream.parse(upstream)
-    if target.port in MQTT_PORTS and "://" not in upstream:
-        target = Upstream(target.host, target.port, target.port == MQTT_TLS)
+    target = _leading(Upstream.parse(upstream), auto_hosts, allow_private)
     _check(target, listen, insecure, upstream_ca, cert, key, rules, scenario, seed, (record, log), force)
     _check_outputs(output, record, log, keylog_out)
     if intercept is not None and not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -177,10 +181,11 @@ def command(
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
     from blynkscope.cli.proxy_run import Life
-    from blynkscope.cli.proxy_watch import Watch, address_text
+    from blynkscope.cli.proxy_watch import Watch
     from blynkscope.cli.showing import Shown, collect_seldom
     from blynkscope.protocol.model import Dialect, Era
     from blynkscope.proxy import Proxy, Settings
+    from blynkscope.proxy.reaching import address_text
     from blynkscope.render.outputs import make
     from blynkscope.render.redact import Redactor
 
@@ -194,7 +199,7 @@ def command(
     settings = Settings(
         upstream=target, listen_host=listen[0], verify=not insecure, upstream_ca=upstream_ca,
         certificate=(cert, key) if cert is not None and key is not None else None, legacy_tls=legacy_tls,
-        allow=tuple(allow), keylog=keylog_out, rules=ruleset, seed=seed,
+        allow=tuple(allow), allow_private=allow_private, keylog=keylog_out, rules=ruleset, seed=seed,
     )  # fmt: skip
     collect_seldom()
     with contextlib.ExitStack() as stack:
@@ -229,6 +234,8 @@ def command(
             from blynkscope.ca import Authority
 
             authority = Authority.at()
+            # Otherwise the first device that speaks TLS waits for the keys of its certificates.
+            authority.prepare()
         shown = Shown(selection, out, redactor)
 
         def show(records: list[Record]) -> None:
@@ -249,9 +256,6 @@ def command(
                 alert(f"rules: {ruleset.name}{f': {ruleset.description}' if ruleset.description else ''}")
             if target.host is not None:
                 _look_up(target, alert)
-            if authority is not None:
-                # Otherwise the first device that speaks TLS waits for its keys.
-                threading.Thread(target=authority.prepare, name="keys", daemon=True).start()
 
         def rotate(proxy: Proxy) -> None:
             def files() -> None:
@@ -261,8 +265,10 @@ def command(
                     logged.rotate()
 
             watch.call(files)
-            if keylog_out is not None:
-                getattr(proxy, "rotate_keylog", lambda: None)()
+            try:
+                proxy.rotate_keylog()
+            except EnvironmentProblem as error:
+                alert(f"no more keys are logged: {error}")
 
         def make_proxy(port: int) -> Proxy:
             return Proxy(_with_port(settings, port), authority, watch, interception)
@@ -311,6 +317,20 @@ def _check(
         raise click.UsageError("--force goes with --record or --log")
     if target.host is not None and target.port == listen[1] and _same_host(target.host, listen[0]):
         raise click.UsageError("the proxy would lead to itself: --listen and --upstream are the same")
+
+
+def _leading(target: Upstream, hosts: tuple[str, ...], private: bool) -> Upstream:
+    """Where `auto` may lead."""
+    import msgspec
+
+    from blynkscope.proxy.settings import is_host
+
+    if target.host is not None and (hosts or private):
+        raise click.UsageError(f"{'--auto-host' if hosts else '--allow-private'} goes with --upstream auto")
+    for host in hosts:
+        if not is_host(host):
+            raise click.UsageError(f"--auto-host: {host!r} is no host name")
+    return msgspec.structs.replace(target, hosts=tuple(map(str.lower, hosts))) if hosts else target
 
 
 def _same_host(one: str, other: str) -> bool:

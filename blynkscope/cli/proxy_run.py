@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -73,7 +74,7 @@ class Life:
             EnvironmentProblem: It cannot listen.
             BaseException: What the output failed with.
         """
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
             runner.run(self._main())
         if self._watch.broken is not None:
             raise self._watch.broken
@@ -154,6 +155,18 @@ class Life:
                 yield
             finally:
                 loop.remove_reader(source)
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop of uvloop where that is installed; else None, for that of asyncio, which is slower but the same.
+
+    uvloop keeps one open file (`/dev/null`) of its own from the first listening socket on, whatever runs in it.
+    """
+    try:
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        return None
+    return factory
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import FindingRecord, Record, StreamRecord
 from blynkscope.export.streaming import DEVICE_LEG, UPSTREAM_LEG, StreamingRecorder
+from blynkscope.proxy.reaching import address_text
 from blynkscope.wire.events import CLIENT, SERVER, Acked, Closed, Data, Event, Gap, Opened, Told
 
 TICK = 0.05
@@ -36,14 +37,6 @@ FAILED = "tls"
 _OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL = range(7)
 
 Address = tuple[str, int]
-
-
-def address_text(address: Address | None) -> str:
-    """`192.0.2.1:8080`, `[2001:db8::1]:8080`."""
-    if address is None:
-        return ""
-    host = address[0].partition("%")[0]
-    return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
 
 
 class Watch:

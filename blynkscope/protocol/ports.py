@@ -9,6 +9,9 @@ TLS_PORTS = frozenset({443, 9443, 8441, 8443})
 """TLS: hardware, app, HTTPS and WSS on 443 and 9443; 8441 (hardware) and 8443 (app) are old."""
 
 MQTT_PORTS = frozenset({1883, 8883})
+SECURE_PORTS = TLS_PORTS | {8883}
+"""Ports on which a client begins with TLS: those above, and MQTT's."""
+
 PARTICLE_PORT = 5683
 
 SERVER_PORTS = DEVICE_PORTS | TLS_PORTS | MQTT_PORTS | {PARTICLE_PORT}

@@ -8,32 +8,22 @@ import tempfile
 from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
+from typing import Generic, TypeVar
+
+import msgspec
 
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol import limits, tls
-from blynkscope.protocol.tls_suites import suite_name
 from blynkscope.proxy.settings import Authority, ProxyUsageError, Settings, is_host
 from blynkscope.wire.hellos import ClientHello
 
-_CIPHERS = "DEFAULT:@SECLEVEL=1"
-"""Of the device leg: all that is not broken, as devices are given what they can."""
-_LEGACY = "ALL:!aNULL:!eNULL:@SECLEVEL=0"
+_CIPHERS = "DEFAULT:+aECDSA:@SECLEVEL=1"
+"""Of the device leg: all that is not broken, as devices are given what they can. Those for RSA come first: with RSA
+certificates every stack was tried."""
+_LEGACY = "ALL:!aNULL:!eNULL:+aECDSA:@SECLEVEL=0"
 """With `legacy_tls`: all that OpenSSL can do with a certificate."""
-_RSA_SIGNATURES = range(0x0804, 0x080C)
-"""Numbers of RSA-PSS in signature algorithms; the older ones of RSA end in 0x01 (RFC 8446, 4.2.3)."""
 _ALPN_MAX = 16
 """Protocols of a device that are passed on; real ones ask for one or two."""
-
-
-def takes_rsa(hello: ClientHello | None) -> bool:
-    """Can the client do with an RSA certificate? Old stacks can do with nothing else, so it is the first choice."""
-    if hello is None:
-        return True
-    if hello.signatures and not any(number & 0xFF == 1 or number in _RSA_SIGNATURES for number in hello.signatures):
-        return False
-    names = [suite_name(number) for number in hello.ciphers]
-    suites = [name for name in names if name.startswith("TLS_") and not name.endswith("_SCSV")]
-    return not suites or any("ECDSA" not in name for name in suites)
 
 
 def server_name(hello: ClientHello | None) -> str | None:
@@ -52,22 +42,40 @@ def offered_protocols(hello: ClientHello | None) -> tuple[str, ...]:
     return tuple(name for name in names if name.isprintable() and "\ufffd" not in name)
 
 
-class _Recent:
-    """The contexts that were asked for last."""
+Kept = TypeVar("Kept")
+
+
+class _Recent(Generic[Kept]):
+    """What was asked for last. Safe in threads."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[object, ssl.SSLContext] = OrderedDict()
+        self._kept: OrderedDict[object, Kept] = OrderedDict()
+        self._lock = Lock()
 
-    def get(self, key: object) -> ssl.SSLContext | None:
-        found = self._kept.get(key)
-        if found is not None:
+    def get(self, key: object) -> Kept | None:
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+            return found
+
+    def put(self, key: object, made: Kept) -> None:
+        with self._lock:
+            self._kept[key] = made
             self._kept.move_to_end(key)
-        return found
+            while len(self._kept) > limits.PROXY_CONTEXTS_MAX:
+                self._kept.popitem(last=False)
 
-    def put(self, key: object, context: ssl.SSLContext) -> None:
-        self._kept[key] = context
-        while len(self._kept) > limits.PROXY_CONTEXTS_MAX:
-            self._kept.popitem(last=False)
+    def all(self) -> list[Kept]:
+        with self._lock:
+            return list(self._kept.values())
+
+
+class _Served(msgspec.Struct, frozen=True):
+    """Whom a context of the device leg serves."""
+
+    names: tuple[str, ...]
+    alpn: str | None
 
 
 class Contexts:
@@ -83,8 +91,9 @@ class Contexts:
     def __init__(self, settings: Settings, authority: Authority | None) -> None:
         self._settings = settings
         self._authority = authority
-        self._servers, self._clients = _Recent(), _Recent()
-        self._lock = Lock()
+        # With the chains in each: leaves are made anew from time to time, and then so are the contexts.
+        self._servers: _Recent[tuple[ssl.SSLContext, list[bytes]]] = _Recent()
+        self._clients: _Recent[ssl.SSLContext] = _Recent()
         if settings.keylog is not None:
             _begin_keylog(settings.keylog)
         if settings.certificate is not None:
@@ -98,38 +107,70 @@ class Contexts:
         return self._settings.certificate is not None or self._authority is not None
 
     def kept(self, hello: ClientHello | None, address: str, alpn: str | None) -> ssl.SSLContext | None:
-        """What `server` would give, where it is there already."""
-        return self._servers.get(self._key(hello, address, alpn))
+        """What `server` would give, where it is there already and its certificates are still those to be served.
 
-    def _key(self, hello: ClientHello | None, address: str, alpn: str | None) -> tuple[str | None, bool, str | None]:
-        if self._settings.certificate is not None:
-            return None, True, alpn
-        return server_name(hello) or address, takes_rsa(hello), alpn
+        Raises:
+            ssl.SSLError, ValueError, OSError, BlynkscopeError: As `server`.
+        """
+        served = self._whom(hello, address, alpn)
+        found = self._servers.get(served)
+        if found is None:
+            return None
+        context, chains = found
+        # For names that were served before, the authority has these at hand.
+        return context if not chains or chains == [chain for chain, _ in self._leaves(served)] else None
 
     def server(self, hello: ClientHello | None, address: str, alpn: str | None) -> ssl.SSLContext:
-        """Settings for the device leg. May take a while: keys are made. Safe in threads.
+        """Settings for the device leg. May take a while: certificates are made. Safe in threads.
+
+        They hold a certificate with an RSA key and one with an EC key, of which OpenSSL takes what the device can do
+        with. Its names are the one that the device asks for, the upstream's, and the address where the device reached
+        this program: a device that asks for none checks that of the server, or the address.
 
         Args:
             hello: The device's.
-            address: Where the device reached this program, for a device that names no server.
+            address: Where the device reached this program.
             alpn: What the upstream chose.
 
         Raises:
             ssl.SSLError, ValueError, OSError, BlynkscopeError: It cannot be made.
         """
-        name, rsa, _ = key = self._key(hello, address, alpn)
-        with self._lock:
-            found = self._servers.get(key)
-            if found is not None:
-                return found
-            context = self._server(alpn)
-            if name is None:
-                self._load_own(context)
-            else:
-                assert self._authority is not None
-                _load(context, *self._authority.leaf([name], rsa=rsa))
-            self._servers.put(key, context)
-            return context
+        found = self.kept(hello, address, alpn)
+        if found is not None:
+            return found
+        served = self._whom(hello, address, alpn)
+        context, chains = self._server(alpn), []
+        if self._settings.certificate is not None:
+            self._load_own(context)
+        else:
+            for chain, key in self._leaves(served):
+                _load(context, chain, key)
+                chains.append(chain)
+        self._servers.put(served, (context, chains))
+        return context
+
+    def _whom(self, hello: ClientHello | None, address: str, alpn: str | None) -> _Served:
+        if self._settings.certificate is not None:
+            return _Served((), alpn)
+        names = (server_name(hello), self._settings.upstream.host, address)
+        return _Served(tuple(dict.fromkeys(name for name in names if name)), alpn)
+
+    def _leaves(self, served: _Served) -> list[tuple[bytes, bytes]]:
+        assert self._authority is not None
+        return [self._authority.leaf(served.names, rsa=rsa) for rsa in (True, False)]
+
+    def rotate_keylog(self) -> None:
+        """Open the key log anew, under the same name. Connections that stand have logged their keys already.
+
+        Raises:
+            EnvironmentProblem: It cannot be written.
+        """
+        keylog = self._settings.keylog
+        if keylog is None:
+            return
+        _begin_keylog(keylog)
+        for context in (*(context for context, _ in self._servers.all()), *self._clients.all()):
+            context.keylog_filename = str(keylog)
 
     def client(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
         """Settings for the upstream leg, with the protocols that the device offers."""

@@ -16,12 +16,13 @@ import msgspec
 from blynkscope.protocol import commands, derived, limits
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.paths import spoken
 from blynkscope.wire.recognise import classify
 from blynkscope.wire.websocket_search import BINARY, fault, header_size, read_header
 
 _HEAD_MAX = 16 * 1024
 """Bytes of the head of a WebSocket upgrade; a longer one is none, and goes on as it is."""
-_WEB_PATH = re.compile(r"[A-Z]+ (?:\w+://[^/ ]*)?/dashws(?:[?# ]|$)")
+_PATH = re.compile(r"[A-Z]+ (?:\w+://[^/ ]*)?(?P<path>/[^?# ]*)")
 _SWITCHED = re.compile(rb"HTTP/1\.\d 101\b")
 
 Mode = Literal["unknown", "frames", "upgrade", "websocket", "verbatim"]
@@ -180,7 +181,9 @@ class Cutter:
             self._mode, speech.dialect = "frames", Dialect(guess.kind)
         elif guess is not None and guess.kind == "websocket" and "request" in guess.detail:
             self._mode = "upgrade"
-            speech.dialect = Dialect.WEB if _WEB_PATH.match(guess.detail["request"]) else Dialect.HARDWARE
+            request = _PATH.match(guess.detail["request"])
+            inside = spoken(request["path"]) if request is not None else None
+            speech.dialect = inside if isinstance(inside, Dialect) else Dialect.HARDWARE
         speech.mode = "websocket" if self._mode == "upgrade" else self._mode
         return True
 

@@ -60,7 +60,8 @@ class Lanes:
 
     Args:
         outlet: The relay.
-        injector: The rules of this connection, None where there are none.
+        injector: Makes the rules of this connection for the layers above TCP and TLS, once there is a frame for them;
+            None where there are none.
         wants: Whether the gate wants a frame; None without a gate.
         clock: Seconds, for the rules.
         partial: How long the beginning of a frame is held.
@@ -69,13 +70,14 @@ class Lanes:
     def __init__(
         self,
         outlet: Outlet,
-        injector: Injector | None,
+        injector: Callable[[tuple[str, ...]], Injector] | None,
         wants: Callable[[int, Held], bool] | None,
         clock: Callable[[], float],
         partial: float,
     ) -> None:
         self._to = outlet
-        self._injector = injector
+        self._make = injector
+        self._injector: Injector | None = None
         self._wants = wants
         self._clock = clock
         self._patience = partial
@@ -148,7 +150,7 @@ class Lanes:
         """The direction is over: the beginning of a frame goes on without its rest."""
         cutter = self._lanes[direction].cutter
         if cutter.held:
-            self._to.forward(direction, cutter.release())
+            self._pass_raw(direction, cutter.release())
 
     def close(self) -> None:
         """The connection is over."""
@@ -207,10 +209,14 @@ class Lanes:
         lane = self._lanes[direction]
         if lane.partial != serial or lane.cutter.serial != serial:
             return
+        if lane.cutter.wraps and self.busy(direction):
+            # Whole messages wait that may not be sent inside of this one: they go first.
+            self._to.schedule(self._patience, ("partial", direction, serial))
+            return
         lane.partial = None
         if lane.cutter.held:
             size = lane.cutter.held
-            self._to.forward(direction, lane.cutter.release())
+            self._pass_raw(direction, lane.cutter.release())
             self._to.tell("proxy-partial", {"size": size, "seconds": self._patience}, direction)
 
     def _held(self, lane: _Lane, cut: Cut) -> Held:
@@ -227,16 +233,24 @@ class Lanes:
 
     def _judged(self, direction: int, frame: Held) -> Sequence[Command]:
         if self._injector is None:
-            return (_PASS,)
+            if self._make is None:
+                return (_PASS,)
+            self._injector = self._make(("websocket",) if self._lanes[direction].cutter.wraps else ())
         return self._injector.frame(
             direction, frame.dialect, frame.cmd, frame.id, frame.word, frame.body, frame.wire, frame.time
         )
 
     def _raw(self, direction: int, data: bytes) -> Sequence[Command]:
-        """Bytes that are no frame stay behind the frames that wait; what is outside of WebSocket messages need not."""
+        """Bytes that are no frame stay behind the frames that wait; what is outside of WebSocket messages need not.
+
+        Before the first frame there are no rules at work, and nothing waits.
+        """
         if self._injector is None or self._lanes[direction].cutter.wraps:
             return (_PASS,)
         return self._injector.raw(direction, data, self._clock())
+
+    def _pass_raw(self, direction: int, data: bytes) -> None:
+        self._carry_out(direction, self._raw(direction, data), None, data)
 
     def _carry_out(
         self, direction: int | None, commands: Sequence[Command], frame: Held | None, alone: bytes | None = None

@@ -26,6 +26,14 @@ class UnreachedError(Exception):
         self.detail = detail
 
 
+def address_text(address: tuple[str, int] | None) -> str:
+    """`192.0.2.1:8080`, `[2001:db8::1]:8080`; empty for None."""
+    if address is None:
+        return ""
+    host = address[0].partition("%")[0]
+    return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
+
+
 def plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """An address without zone, as IPv4 where it is an IPv4 address in IPv6 notation."""
     parsed = ipaddress.ip_address(address.partition("%")[0])

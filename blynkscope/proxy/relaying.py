@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blynkscope.protocol import limits
 from blynkscope.proxy import commands as do
@@ -13,6 +13,9 @@ from blynkscope.proxy.lanes import Lanes
 from blynkscope.proxy.secure import SLICE, TlsLeg, alert_in
 from blynkscope.proxy.settings import Held
 from blynkscope.proxy.state import Plan, State
+
+if TYPE_CHECKING:
+    from blynkscope.faults import Injector
 
 
 class Relaying(State):
@@ -26,11 +29,16 @@ class Relaying(State):
             wants = plan.wants
             self._lanes = Lanes(
                 self,
-                None if plan.injector is None else plan.injector(connection),
+                None if plan.injector is None else self._injector,
                 None if wants is None else lambda direction, frame: wants(connection, direction, frame),
                 plan.clock,
                 plan.deadlines.partial,
             )
+
+    def _injector(self, layers: tuple[str, ...]) -> Injector:
+        assert self._plan.injector is not None
+        transport = ("tcp",) if self.secure is None else ("tcp", self.secure)
+        return self._plan.injector(self._connection, (*transport, *layers), self._began)
 
     def _relay(self) -> None:
         """Both legs stand."""
@@ -73,7 +81,7 @@ class Relaying(State):
             self._join(1 - leg, place)
 
     def _join(self, leg: int, place: int) -> None:
-        """Make one write of those to a leg: its records keep their bounds, and each send would cost more than they do."""
+        """Make one write of those to a leg: its records keep their bounds, and sends cost more than they do."""
         out = self._out
         later = out[place:]
         writes = [order.data for order in later if isinstance(order, do.Write) and order.leg == leg]
@@ -88,6 +96,10 @@ class Relaying(State):
                 return
         self._write(leg, tls_leg.pending())
         if tls_leg.error is not None:
+            if self._finished[leg] and not self._clean[1 - leg]:
+                # The other side ended without close_notify, and so this one was told: the alert is its answer to that.
+                self._close("fin", self._first_end)
+                return
             alert = alert_in(tls_leg.error)
             if alert is not None and leg == DEVICE:
                 self.tell("tls-alert", alert_detail(alert), DEVICE)
@@ -192,6 +204,8 @@ class Relaying(State):
             if self._lanes.busy(leg):
                 return
             self._lanes.flush(leg)
+            if self.done or self._lanes.busy(leg):
+                return
         self._finish(1 - leg, clean=self._clean[leg])
         if self._finished[DEVICE] and self._finished[UPSTREAM]:
             self._close("fin", self._first_end)

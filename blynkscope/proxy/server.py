@@ -18,7 +18,7 @@ from blynkscope.protocol import limits
 from blynkscope.proxy.connection import Connection
 from blynkscope.proxy.contexts import Contexts
 from blynkscope.proxy.leg import Leg
-from blynkscope.proxy.reaching import plain
+from blynkscope.proxy.reaching import address_text, plain
 from blynkscope.proxy.settings import Authority, ConnectionInfo, Gate, Settings, Tap
 from blynkscope.proxy.state import Plan
 from blynkscope.wire.hellos import ClientHello
@@ -131,6 +131,14 @@ class Proxy:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self._flush()
 
+    def rotate_keylog(self) -> None:
+        """Open the key log anew by its name, as its file may have been moved away; nothing happens without one.
+
+        Raises:
+            EnvironmentProblem: It cannot be written. Then no more keys are logged until this is called again.
+        """
+        self._contexts.rotate_keylog()
+
     def inject(self, connection: int, direction: int, data: bytes) -> bool:
         """Send frames into a connection.
 
@@ -197,9 +205,14 @@ class Proxy:
 
     # --- inside ---
 
-    def _injector(self, connection: int) -> faults.Injector:
-        assert self.settings.rules is not None
-        return faults.Injector(self.settings.rules, connection, self.settings.seed, time.monotonic())
+    def _injector(self, connection: int, via: tuple[str, ...], began: float) -> faults.Injector:
+        rules, found = self.settings.rules, self._all.get(connection)
+        assert rules is not None
+        client, server = (found.client, found.server) if found is not None else (None, None)
+        return faults.Injector(
+            rules, connection, self.settings.seed, began,
+            via=via, client=address_text(client) or None, server=address_text(server) or None,
+        )  # fmt: skip
 
     def _turn_away(self, reason: str, client: tuple[str, int], text: str) -> None:
         """Tell that a client is refused: once in a while for each address, with how many there were."""

@@ -13,7 +13,7 @@ import msgspec
 from blynkscope.errors import BlynkscopeError
 from blynkscope.protocol import limits
 from blynkscope.protocol.model import Dialect
-from blynkscope.protocol.ports import TLS_PORTS
+from blynkscope.protocol.ports import SECURE_PORTS
 
 if TYPE_CHECKING:
     from blynkscope.faults import Command, RuleSet
@@ -60,7 +60,7 @@ class Upstream(msgspec.Struct, frozen=True):
     def parse(cls, text: str) -> Upstream:
         """Read `[tls://|tcp://]HOST[:PORT]`, or `auto[:PORT]`.
 
-        Without a scheme the port tells (443, 9443, 8441 and 8443 are TLS); without a port, 443 for TLS and 80 for
+        Without a scheme the port tells (443, 9443, 8441, 8443 and 8883 are TLS); without a port, 443 for TLS and 80 for
         plain; with neither, TLS on 443.
 
         Raises:
@@ -88,7 +88,7 @@ class Upstream(msgspec.Struct, frozen=True):
             if secure is False:
                 raise ProxyUsageError("auto takes the server name from TLS, so it leads to TLS alone")
             return cls(None, port, True)
-        return cls(host, port, port in TLS_PORTS if secure is None else secure)
+        return cls(host, port, port in SECURE_PORTS if secure is None else secure)
 
     def __str__(self) -> str:
         host = "auto" if self.host is None else f"[{self.host}]" if ":" in self.host else self.host

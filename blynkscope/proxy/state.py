@@ -31,7 +31,8 @@ class Plan(msgspec.Struct, frozen=True):
         serves_tls: Is there a certificate for devices?
         legacy: Are old versions allowed on the device leg?
         wants_sent: Does the tap want what is sent on?
-        injector: Makes the rules of a connection, by its number; None without rules.
+        injector: Makes the rules of a connection, by its number, its layers, outside in, and when it began, in seconds
+            of `clock`; None without rules.
         wants: The gate's question, by connection; None without a gate.
         clock: Seconds that never go back.
     """
@@ -42,7 +43,7 @@ class Plan(msgspec.Struct, frozen=True):
     serves_tls: bool
     legacy: bool
     wants_sent: bool
-    injector: Callable[[int], Injector] | None
+    injector: Callable[[int, tuple[str, ...], float], Injector] | None
     wants: Callable[[int, int, Held], bool] | None
     clock: Callable[[], float]
 
@@ -58,6 +59,7 @@ class State:
     def __init__(self, plan: Plan, connection: int) -> None:
         self._plan = plan
         self._connection = connection
+        self._began = plan.clock()
         self.state = "sniff"
         self.received = [0, 0]
         self.secure: str | None = None

@@ -56,7 +56,7 @@ class Play:
         injector = None
         if rules is not None:
             loaded = faults.load(rules)
-            injector = lambda connection: faults.Injector(loaded, connection, 1, self.now)  # noqa: E731
+            injector = lambda connection, via, began: faults.Injector(loaded, connection, 1, began, via=via)  # noqa: E731
         self.relay = Relay(
             Plan(
                 upstream=Upstream(None if auto else "localhost", 443 if auto else 8080, tls or auto, ("localhost",)),
