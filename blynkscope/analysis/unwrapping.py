@@ -64,7 +64,11 @@ class Unwrapping(Recognition):
             # The short way of what `feed` would give as one Content.
             self._content(lane, level, plain, time, layer.side.at)
         elif self.tls is not None:
-            self._secure(self.tls.feed(self._secured.index(lane), data, time))
+            direction = self._secured.index(lane)
+            self._secure(self.tls.feed(direction, data, time))
+            if layer.side is not None and layer.side.over:
+                # Another session may have begun behind the end of this one.
+                layer.side = self.tls.side(direction)
 
     def _drop(self, lane: Lane, level: int, time: float | None) -> None:
         """Give up what the reader of a layer holds, because all together hold too much."""
