@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blynkscope.cli import options
-
 if TYPE_CHECKING:
     from blynkscope.ca import Authority
 
 _SOON_DAYS = 30
 """Days before the end of the CA from which on it is said: time to bring a new one into the firmware."""
+OLD_FILE = "authority.old.pem"
+"""The CA that was there before the last one, with its key."""
 _FORMS = ("pem", "der", "c", "fingerprint")
 
 
@@ -63,7 +64,8 @@ def show(form: str, as_json: bool) -> None:
     "-o", "--output", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="FILE",
     help="Write to FILE, not to stdout.",
 )  # fmt: skip
-def export(form: str, output: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Write over a FILE that exists.")
+def export(form: str, output: Path | None, force: bool) -> None:
     """Write the certificate, never the key: as PEM, DER, a block for Arduino sketches (c), or its fingerprints."""
     from blynkscope.ca import exports
 
@@ -78,8 +80,7 @@ def export(form: str, output: Path | None) -> None:
         return
     if _is_one_of(output, authority.private_path, authority.certificate_path):
         raise click.UsageError(f"{output} is the CA's own: choose another file for the output")
-    with options.opened(output) as stream:
-        stream.write(data)
+    _write(output, data, force=force)
 
 
 @command.command("renew")
@@ -87,9 +88,12 @@ def export(form: str, output: Path | None) -> None:
     "--constrain", multiple=True, metavar="NAME",
     help="Host name (with all below it), address or network that it may sign for; repeat it for more.",
 )  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal to ask on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, like `show`.")
-def renew(constrain: tuple[str, ...], as_json: bool) -> None:
+def renew(constrain: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Make a new CA with a new key in place of the old one, be that good, expired or damaged.
+
+    The old one is kept beside it, as authority.old.pem, with its key, which only you can read.
 
     A limit by --constrain holds where programs check it (OpenSSL, GnuTLS); mbedTLS (ESP32) and BearSSL (ESP8266)
     take no notice of it. Single addresses fit all devices that connect by address, networks only some.
@@ -102,6 +106,9 @@ def renew(constrain: tuple[str, ...], as_json: bool) -> None:
         Constraints.of(constrain)
     except EnvironmentProblem as error:
         raise click.BadParameter(str(error), param_hint="--constrain") from error
+    if not yes:
+        _ask()
+    _keep()
     authority = Authority.renew(constrain=constrain)
     if as_json:
         _print_facts(authority)
@@ -135,6 +142,54 @@ def _authority() -> Authority:
     if days < _SOON_DAYS:
         click.echo(f"note: the CA ends in {days} days: `blynkscope ca renew` makes a new one", err=True)
     return authority
+
+
+def _write(path: Path, data: bytes, *, force: bool) -> None:
+    """Write a file; one that exists only by force. What is no file (/dev/stderr, a pipe) is not written over."""
+    from blynkscope.errors import EnvironmentProblem
+
+    new = not force and (path.is_file() or not path.exists())
+    try:
+        with path.open("xb" if new else "wb") as stream:
+            stream.write(data)
+    except FileExistsError as error:
+        raise EnvironmentProblem(f"{path} exists: choose another name, or write over it with --force") from error
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _ask() -> None:
+    """Ask whether the old CA may go, where there is one.
+
+    Raises:
+        UsageError: There is nobody to ask.
+        Abort: It may not.
+    """
+    from blynkscope.ca.authority import PRIVATE_FILE, default_folder
+
+    if not os.path.lexists(default_folder() / PRIVATE_FILE):
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("every device that trusts the CA has to be given the new one: --yes makes it")
+    click.confirm("Every device that trusts the CA has to be given the new one. Go on?", abort=True, err=True)
+
+
+def _keep() -> None:
+    """Keep the CA that is there, whatever it is, for the case that it is missed."""
+    from blynkscope.ca.authority import PRIVATE_FILE, default_folder
+    from blynkscope.ca.store import opened
+    from blynkscope.errors import EnvironmentProblem
+
+    folder = default_folder().absolute()
+    if not os.path.lexists(folder / PRIVATE_FILE):
+        return
+    with opened(folder) as store:
+        try:
+            held = store.read(PRIVATE_FILE, private=False)
+        except EnvironmentProblem:
+            return  # it is no file, or cannot be read: there is nothing to keep
+        if held:
+            store.replace(OLD_FILE, held, mode=0o600)
 
 
 def _is_one_of(path: Path, *others: Path) -> bool:

@@ -167,7 +167,7 @@ class Interception:
         if key == "p":
             self._answer(waiting, [Pass()])
         elif key == "d":
-            self._answer(waiting, [Applied(NAME, "drop", waiting.direction, "dropped by hand")])
+            self._answer(waiting, [Applied(NAME, "drop", waiting.direction, "")])
         elif key == "e":
             self._begin_edit(waiting)
 
@@ -220,7 +220,7 @@ class Interception:
         if data == frame.wire:
             self._answer(waiting, [Pass()])
             return
-        applied = Applied(NAME, "edit", waiting.direction, f"edited by hand: {len(frame.wire)} → {len(data)} bytes")
+        applied = Applied(NAME, "edit", waiting.direction, f"{len(frame.wire)} → {len(data)} bytes")
         self._answer(waiting, [Send(waiting.direction, data), applied])
 
     # --- injecting ---

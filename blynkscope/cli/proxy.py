@@ -163,8 +163,9 @@ def command(
     and what was sent to it. What to change in a sketch is printed at the start.
 
     Ctrl-C ends it with the findings and the summary (a second one ends it at once); the exit status is then 130. It is
-    0 where --duration or the key q ended it. SIGHUP begins --record and --log anew: under their first names where these
-    were moved away, else under numbered ones. It opens --keylog-out anew, too.
+    0 where SIGTERM, --duration or the key q ended it. SIGHUP begins --record and --log anew: under their first names
+    where these were moved away, else under numbered ones. It opens --keylog-out anew, too. Where the terminal was
+    closed, and always with --intercept, SIGHUP ends the proxy.
     """
     from blynkscope.proxy import Upstream
 
@@ -284,7 +285,8 @@ def command(
         out.close()
     notes = [f"there was no stream {', '.join(map(str, missing))}"] if (missing := selection.unseen_streams) else []
     if watch.skipped:
-        notes.append(f"{watch.skipped} bytes were relayed but not analysed or recorded, as they came too fast")
+        kept = f", {watch.unjudged} of them recorded" if record is not None else ""
+        notes.append(f"{watch.skipped} bytes were relayed but not analysed, as they came too fast{kept}")
     if life.refused:
         notes.append(f"{life.refused} connections were refused")
     say(*notes)

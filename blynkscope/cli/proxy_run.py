@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 GRACE = 2.0
 """Seconds that connections get to send what they have, when the proxy ends."""
 _KEYS_READ = 4096
-_END_SIGNALS = ("SIGINT", "SIGTERM")
+_ADDRESSES_SHOWN = 8
+_IN, _ERR = 0, 2
+"""File descriptors by which a terminal is known."""
 
 
 class Life:
@@ -63,7 +66,7 @@ class Life:
         self._interception = interception
         self._alert = alert
         self.interrupted = False
-        """A signal ended it."""
+        """Ctrl-C ended it, as opposed to a service manager or a terminal that was closed."""
         self.refused = 0
         """Connections that were not taken."""
 
@@ -82,25 +85,41 @@ class Life:
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
-        proxy = await self._listening()
+        listening: list[Proxy] = []
 
         def broken() -> None:
             loop.call_soon_threadsafe(over.set)
 
+        terminals = [number for number in (_IN, _ERR) if _is_terminal(number)]
+
         def interrupt() -> None:
-            self._interrupt(over)
+            self._end(over, interrupted=True)
+
+        def terminate() -> None:
+            self._end(over, interrupted=False)
+
+        def hangup() -> None:
+            # A terminal that was closed tells it so, too: whoever sat there can end the proxy no more.
+            if self._interception is not None or not all(map(_is_terminal, terminals)):
+                over.set()
+            elif listening:
+                self._rotate(listening[0])
 
         self._watch.on_broken = broken
-        self._watch.start()
-        with _signals(loop, interrupt, lambda: self._rotate(proxy)), self._person(loop, proxy, over):
-            try:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), self._duration)
-            finally:
-                if self._interception is not None:
-                    self._interception.release()
-                await proxy.close(GRACE)
-                self.refused = proxy.refused
+        # Who reads where it listens may end it from then on.
+        with _signals(loop, interrupt, terminate, hangup):
+            proxy = await self._listening()
+            listening.append(proxy)
+            self._watch.start()
+            with self._person(loop, proxy, over):
+                try:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(over.wait(), self._duration)
+                finally:
+                    if self._interception is not None:
+                        self._interception.release()
+                    await proxy.close(GRACE)
+                    self.refused = proxy.refused
         await asyncio.to_thread(self._watch.finish)
 
     async def _listening(self) -> Proxy:
@@ -114,12 +133,12 @@ class Life:
                 continue
             self._began(address)
             return proxy
-        raise EnvironmentProblem(f"{problem} (`ss -ltnp` shows the programs that listen)") from problem
+        raise EnvironmentProblem(f"{problem}{_hint(problem)}") from problem
 
-    def _interrupt(self, over: asyncio.Event) -> None:
+    def _end(self, over: asyncio.Event, *, interrupted: bool) -> None:
         if over.is_set():
             self.abandon()
-        self.interrupted = True
+        self.interrupted = interrupted
         over.set()
 
     def abandon(self) -> None:
@@ -169,12 +188,35 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
+def _hint(problem: EnvironmentProblem | None) -> str:
+    """What to do where it cannot listen."""
+    cause = problem.__context__ if problem is not None else None
+    reason = cause.errno if isinstance(cause, OSError) else None
+    if reason == errno.EADDRINUSE:
+        return " (`ss -ltnp` shows the programs that listen)"
+    if reason in {errno.EADDRNOTAVAIL, errno.EINVAL}:
+        from blynkscope.sources.live import interfaces
+
+        found = [text for one in interfaces() if one.up for text in one.addresses][:_ADDRESSES_SHOWN]
+        named = ", ".join([*found, "0.0.0.0 for all"])
+        return f": --listen takes an address of this computer ({named})"
+    return ""
+
+
+def _is_terminal(number: int) -> bool:
+    """Is this open file a terminal that is still there? One that was closed answers with EIO."""
+    return os.isatty(number)
+
+
 @contextlib.contextmanager
 def _signals(
-    loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None], hangup: Callable[[], None]
+    loop: asyncio.AbstractEventLoop,
+    interrupt: Callable[[], None],
+    terminate: Callable[[], None],
+    hangup: Callable[[], None],
 ) -> Iterator[None]:
-    """While the body runs, and after it, a signal to end calls `interrupt`; SIGHUP calls `hangup` while it runs."""
-    handlers = dict.fromkeys((getattr(signal, name) for name in _END_SIGNALS), interrupt)
+    """While the body runs, and after it, SIGINT and SIGTERM call the first two; SIGHUP calls `hangup` while it runs."""
+    handlers: dict[int, Callable[[], None]] = {signal.SIGINT: interrupt, signal.SIGTERM: terminate}
     hup = getattr(signal, "SIGHUP", None)
     if hup is not None and signal.getsignal(hup) != signal.SIG_IGN:  # nohup
         handlers[hup] = hangup

@@ -7,6 +7,7 @@ of the output that is slow, a disk) takes none of the relay's. Where it takes to
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +23,10 @@ TICK = 0.05
 """Seconds that what passes waits for more, so that it is worth waking a thread: nobody sees them."""
 QUEUE_MAX = 32 * 1024 * 1024
 """Bytes, with what their keeping costs, that wait for the analysis: a second of a fast network."""
+RECORDED_MAX = 4
+"""So many times that much waits for a recording: behind the first of it is no analysis, which makes room quickly."""
+UNSENT_MAX = 1024 * 1024
+"""Bytes of a device that are kept until they are sent on, to know how far they were sent unchanged."""
 _ITEM_COST = 256
 """Bytes that keeping an item takes beside its data."""
 _BATCH_BYTES = 256 * 1024
@@ -34,6 +39,8 @@ REFUSALS_TOLD = 20
 OVERLOAD = "proxy overload"
 FAILED = "tls"
 """What the proxy tells of a device leg whose handshake failed."""
+QUIT = "quit"
+"""How connections ended that were open when the proxy was: no input has ended there."""
 _OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL = range(7)
 
 Address = tuple[str, int]
@@ -67,20 +74,29 @@ class Watch:
         self._recorder = recorder
         self._edits = edits
         self._alert = alert
-        self.wants_sent = edits or recorder is not None
+        self.wants_sent = True
         self.on_broken: Callable[[], None] = lambda: None
         """Called by the thread where the output cannot be written any more."""
         self.broken: BaseException | None = None
         """What the output failed with."""
-        self.skipped = 0
+        self.unheard = 0
         """Bytes that nobody analysed or recorded, as it went too fast."""
+        self.unjudged = 0
+        """Bytes that nobody analysed, but that were recorded."""
         self._items: deque[tuple[Any, ...]] = deque()
         self._in = self._out = 0
+        self._queue_max = QUEUE_MAX * (1 if recorder is None else RECORDED_MAX)
+        self._sent_counts = edits or recorder is not None
+        self._slow = threading.Lock()
         # Of the event loop: connections that the thread was told of, and bytes of each that it was not.
         self._open: set[int] = set()
         self._missing: dict[tuple[int, int, int], int] = {}
         # Of the thread: bytes of each direction so far.
         self._heard: dict[tuple[int, int], int] = {}
+        self._sent: dict[tuple[int, int], int] = {}
+        self._unsent: dict[int, bytearray | None] = {}
+        self._unjudged: dict[tuple[int, int], int] = {}
+        self._behind = False
         self._secure: dict[int, str] = {}
         self._failures = 0
         self._fed = 0
@@ -95,7 +111,7 @@ class Watch:
 
     def opened(self, connection: int, time: float, client: Address, server: Address, secure: str | None) -> None:
         """See `proxy.Tap`."""
-        if self._in - self._out > 2 * QUEUE_MAX:
+        if self._in - self._out > 2 * self._queue_max:
             return  # nothing is told of this connection
         self._open.add(connection)
         self._put((_OPEN, connection, time, client, server, secure), 0)
@@ -120,7 +136,7 @@ class Watch:
 
     def told(self, connection: int, direction: int | None, time: float, kind: str, detail: dict[str, object]) -> None:
         """See `proxy.Tap`."""
-        if (connection in self._open or not connection) and self._in - self._out <= QUEUE_MAX:
+        if (connection in self._open or not connection) and self._in - self._out <= self._queue_max:
             self._put((_TOLD, connection, direction, time, kind, detail), 0)
 
     def call(self, function: Callable[[], None]) -> None:
@@ -129,21 +145,24 @@ class Watch:
 
     def _bytes(self, kind: int, connection: int, direction: int, time: float, data: bytes) -> None:
         if connection not in self._open:
-            self.skipped += len(data) if kind == _DATA else 0
+            self.unheard += len(data) if kind == _DATA else 0
             return
-        key = kind, connection, direction
-        if self._in - self._out > QUEUE_MAX or (self._missing and self._in - self._out > QUEUE_MAX // 2):
-            if not self.skipped:
-                self._alert(
-                    "the analysis cannot keep up: bytes are skipped in what is shown and recorded, and are counted; "
-                    "the relay goes on"
-                )
+        key, waiting = (kind, connection, direction), self._in - self._out
+        if waiting > self._queue_max or (self._missing and waiting > self._queue_max // 2):
+            self._overloaded()
             self._missing[key] = self._missing.get(key, 0) + len(data)
-            self.skipped += len(data) if kind == _DATA else 0
+            self.unheard += len(data) if kind == _DATA else 0
             return
         if self._missing and (missing := self._missing.pop(key, 0)):
             self._put((_SKIPPED, connection, direction, time, kind, missing), 0)
-        self._put((kind, connection, direction, time, data), len(data))
+        # What is only counted is the very object that was received: keeping it costs nothing.
+        self._put((kind, connection, direction, time, data), len(data) if kind == _DATA or self._sent_counts else 0)
+
+    def _overloaded(self) -> None:
+        """Tell it, once; the loop and the thread may both find it."""
+        if self._slow.acquire(blocking=False):
+            what = "what is shown" if self._recorder is None else "what is shown, and later in what is recorded"
+            self._tell(f"the analysis cannot keep up: bytes are skipped in {what}, and are counted; the relay goes on")
 
     def _put(self, item: tuple[Any, ...], size: int) -> None:
         self._in += size + _ITEM_COST
@@ -162,6 +181,11 @@ class Watch:
         self._ending.set()
         self._wake.set()
         self._thread.join()
+
+    @property
+    def skipped(self) -> int:
+        """Bytes that were not analysed."""
+        return self.unheard + self.unjudged
 
     @property
     def lost(self) -> dict[str, int]:
@@ -199,7 +223,7 @@ class Watch:
             item = self._items.popleft()
             taken[0] += 1
             if item[0] in {_DATA, _SENT}:
-                taken[1] += len(item[4])
+                taken[1] += len(item[4]) if item[0] == _DATA or self._sent_counts else 0
             if item[0] == _CALL:
                 self._analyse(events, closed)
                 closed = []
@@ -222,10 +246,9 @@ class Watch:
             own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
             self._record("data", connection, own if kind == _DATA else 1 - own, direction, time, data)
             if self._judged(kind, direction):
-                key = connection, direction
-                heard = self._heard[key] = self._heard.get(key, 0) + len(data)
-                # The TCP of this machine has taken the bytes in, and whoever sent them knows that.
-                events += (Data(connection, direction, time, data), Acked(connection, direction, time, heard))
+                self._hear(connection, direction, time, data, events)
+            if kind == _SENT:
+                self._pass_on(connection, direction, time, data, events)
         elif kind == _OPEN:
             _, _, time, client, server, secure = item
             if secure:
@@ -236,9 +259,12 @@ class Watch:
             self._record("opened", connection, time, *names)
         elif kind == _CLOSE:
             _, _, time, how, by = item
-            events.append(Closed(connection, time, how, by, (True, True)))
             for direction in (CLIENT, SERVER):
+                self._tell_gap(connection, direction, time, events)
                 self._heard.pop((connection, direction), None)
+                self._sent.pop((connection, direction), None)
+            events.append(Closed(connection, time, QUIT if how == "end" else how, by, (True, True)))
+            self._unsent.pop(connection, None)
             self._secure.pop(connection, None)
             closed.append(item)
         elif kind == _SKIPPED:
@@ -246,13 +272,68 @@ class Watch:
             own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
             self._record("missing", connection, own if what == _DATA else 1 - own, direction, missing, OVERLOAD)
             if self._judged(what, direction):
-                events.append(Gap(connection, direction, time, missing, OVERLOAD))
-                self._heard[connection, direction] = self._heard.get((connection, direction), 0) + missing
+                self._skip(connection, direction, missing)
+            if what == _SENT:
+                self._sent[connection, direction] = self._sent.get((connection, direction), 0) + missing
         elif connection:
             _, _, direction, time, fact, detail = item
             events.append(Told(connection, direction, time, fact, self._explained(connection, fact, detail)))
         else:
             self._refusal(item[4], item[5])
+
+    def _hear(self, connection: int, direction: int, time: float, data: bytes, events: list[Event]) -> None:
+        """Bytes for the analysis, unless too much waits behind them."""
+        waiting = self._in - self._out
+        self._behind = waiting > (QUEUE_MAX // 2 if self._behind else QUEUE_MAX)
+        if self._behind and self._recorder is not None:
+            self._overloaded()
+            self.unjudged += len(data)
+            self._skip(connection, direction, len(data))
+            return
+        self._tell_gap(connection, direction, time, events)
+        key = connection, direction
+        self._heard[key] = self._heard.get(key, 0) + len(data)
+        events.append(Data(connection, direction, time, data))
+        if self._edits and direction == CLIENT:
+            unsent = self._unsent.setdefault(connection, bytearray())
+            if unsent is not None:
+                unsent += data
+                if len(unsent) > UNSENT_MAX:
+                    self._unsent[connection] = None
+
+    def _skip(self, connection: int, direction: int, size: int) -> None:
+        """So many bytes are not analysed."""
+        key = connection, direction
+        self._unjudged[key] = self._unjudged.get(key, 0) + size
+        self._heard[key] = self._heard.get(key, 0) + size
+        if self._edits and direction == CLIENT:
+            self._unsent[connection] = None
+
+    def _tell_gap(self, connection: int, direction: int, time: float, events: list[Event]) -> None:
+        if self._unjudged and (missing := self._unjudged.pop((connection, direction), 0)):
+            events.append(Gap(connection, direction, time, missing, OVERLOAD))
+
+    def _pass_on(self, connection: int, direction: int, time: float, data: bytes, events: list[Event]) -> None:
+        """Bytes were sent on: so far, what was heard has left the proxy.
+
+        Where frames are edited, that is known as long as what a device said goes on as it was, from its beginning.
+        """
+        key = connection, direction
+        size = len(data)
+        if self._edits and direction == CLIENT:
+            unsent = self._unsent.get(connection)
+            if unsent is None:
+                return
+            if not unsent.startswith(data):
+                self._unsent[connection] = None
+                size = len(os.path.commonprefix([bytes(unsent[:size]), data]))
+                if not size:
+                    return
+            else:
+                del unsent[:size]
+        sent = self._sent[key] = self._sent.get(key, 0) + size
+        if key not in self._unjudged:
+            events.append(Acked(connection, direction, time, min(sent, self._heard.get(key, 0))))
 
     def _explained(self, connection: int, fact: str, detail: dict[str, Any]) -> dict[str, Any]:
         """A fact of TLS with what the proxy knows beside it, and without what it tells itself behind it."""

@@ -152,6 +152,10 @@ PROXY_IDLE_SECONDS = 3600.0
 PROXY_HALF_CLOSED_SECONDS = 300.0
 """Silence after which a connection is ended that one side has closed: the rest of an answer comes sooner."""
 
+PROXY_STALLED_SECONDS = 10.0
+"""How long a connection that rules have stalled for good outlives the FIN of one side: time for the other to notice
+the silence, and short enough that clients that come and go do not use up the files."""
+
 PROXY_LINGER_SECONDS = 10.0
 """To take the last bytes of a connection that is over; who does not read them is cut off."""
 
@@ -174,7 +178,7 @@ PROXY_READ_SIZE = 64 * 1024
 """Bytes read at once, into one buffer that all connections share."""
 
 PROXY_CONTEXTS_MAX = 64
-"""TLS settings that are kept, one for each name, kind of key and protocol that devices ask for."""
+"""TLS settings that are kept, one for each name and protocol that devices ask for."""
 
 PROXY_TELLS_SECONDS = 10.0
 """Refused connections of one address are told once in this time, with how many there were."""

@@ -11,7 +11,10 @@ Facts that `Tap.told` gets, beside `tls-client-hello` and `tls-alert` of the dev
     `proxy-tls-broken`: leg, reason; TLS failed later on.
     `proxy-refused`: reason, text; of a client (connection 0) client, port, before (how many more since the last time);
         of `auto` host.
-    `proxy-limit`: limit (first-byte, idle, half-closed: seconds; inject: size).
+    `proxy-limit`: limit (first-byte, idle, half-closed, stalled: seconds; inject: size); of the proxy itself
+        (connection 0) limit (connections: connections, text; files: text).
+    `proxy-extension-removed`: extensions; compression that a WebSocket client offered, and rules cannot look into.
+    `proxy-compressed`: WebSocket messages are compressed nevertheless, so that rules do nothing to them.
     `proxy-rule`: rule, action, detail, failed, and command and id of the frame.
     `proxy-rule-failed`: who. `proxy-partial`: size, seconds; the beginning of a frame went on without its rest.
     `proxy-tap-failed`: error.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,16 @@ _HEAD_MAX = 16 * 1024
 """Bytes of the head of a WebSocket upgrade; a longer one is none, and goes on as it is."""
 _PATH = re.compile(r"[A-Z]+ (?:\w+://[^/ ]*)?(?P<path>/[^?# ]*)")
 _SWITCHED = re.compile(rb"HTTP/1\.\d 101\b")
+_HEAD_END = re.compile(rb"\n\r?\n")
+"""Firmware written by hand ends lines with LF alone."""
+_EXTENSIONS = re.compile(rb"(?im)^(?P<name>Sec-WebSocket-Extensions[ \t]*+:)(?P<offers>[^\r\n]*+)\r?\n")
+_COMPRESSION = frozenset(
+    {b"permessage-deflate", b"permessage-bzip2", b"permessage-snappy", b"perframe-deflate", b"deflate-frame",
+     b"x-webkit-deflate-frame"}
+)  # fmt: skip
+"""Extensions of WebSocket after which messages are no more than noise to the rules."""
+
+_GET = b"GET "
 
 Mode = Literal["unknown", "frames", "upgrade", "websocket", "verbatim"]
 
@@ -48,11 +58,13 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 class Speech:
     """What a connection speaks, as its client's direction shows it."""
 
-    __slots__ = ("dialect", "mode")
+    __slots__ = ("compressed", "dialect", "mode")
 
     def __init__(self) -> None:
         self.mode: Mode = "unknown"
         self.dialect = Dialect.HARDWARE
+        self.compressed = False
+        """Was it told that messages are compressed?"""
 
 
 class Cutter:
@@ -63,7 +75,7 @@ class Cutter:
         speech: What both directions share.
     """
 
-    __slots__ = ("_buffer", "_direction", "_mode", "_passed", "_skip", "_speech", "serial")
+    __slots__ = ("_buffer", "_direction", "_mode", "_passed", "_skip", "_speech", "notes", "serial")
 
     def __init__(self, direction: int, speech: Speech) -> None:
         self._direction = direction
@@ -72,6 +84,8 @@ class Cutter:
         self._buffer = bytearray()
         self._passed = 0
         self._skip = 0
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        """Facts that nobody was told yet: their kinds and details."""
         self.serial = 0
         """Counts what was cut, so that a timer knows whether the same beginning is still held."""
 
@@ -172,8 +186,10 @@ class Cutter:
             return self._mode != "verbatim"
         guess = classify(bytes(self._buffer[:_HEAD_MAX]))
         if guess is None and len(self._buffer) < _HEAD_MAX:
-            if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in self._buffer[:8]):
-                # Text is no frame, and needs not wait for its end to be told from others.
+            begins = bytes(self._buffer[: len(_GET)])
+            if not _GET.startswith(begins) and all(32 <= byte < 127 or byte in b"\r\n\t" for byte in self._buffer[:8]):
+                # Text is no frame, and needs not wait for its end to be told from others; but a request that may be
+                # an upgrade does, as it may offer what the rules cannot look into.
                 self._pass_on(pieces)
             return False
         self._mode = "verbatim"
@@ -193,17 +209,27 @@ class Cutter:
             pieces.append(Piece(data))
 
     def _head(self, pieces: list[Piece]) -> bool:
-        """The head of the upgrade goes on as it comes; behind it messages begin."""
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
+        """The head of the upgrade, without its offers of compression; behind it messages begin."""
+        found = _HEAD_END.search(self._buffer)
+        if found is None:
             if len(self._buffer) > _HEAD_MAX:
                 self._mode = "verbatim"
-            else:
+            elif self._direction == 1:
                 self._pass_on(pieces)
             return False
+        size = found.end()
         switched = self._direction == 0 or _SWITCHED.match(self._buffer) is not None
         self._mode = "websocket" if switched else "verbatim"
-        self._emit(pieces, end + 4)
+        if self._direction == 0 and not self._passed:
+            head = bytes(self._buffer[:size])
+            plain, removed = uncompressed(head)
+            if removed:
+                self.notes.append(("proxy-extension-removed", {"extensions": removed}))
+                del self._buffer[:size]
+                self.serial += 1
+                pieces.append(Piece(plain))
+                return True
+        self._emit(pieces, size)
         return switched
 
     def _frame(self, pieces: list[Piece]) -> bool:
@@ -236,6 +262,9 @@ class Cutter:
             self._mode = "verbatim"
             return False
         total = header.size + header.length
+        if header.reserved and not self._speech.compressed:
+            self._speech.compressed = True
+            self.notes.append(("proxy-compressed", {}))
         plain = header.opcode == BINARY and header.fin and not header.reserved
         if not plain or header.length > limits.PROXY_FRAME_MAX:
             # Control frames, text, parts and what is compressed are not for the rules.
@@ -248,6 +277,25 @@ class Cutter:
             payload = _masked(payload, header.key)
         self._emit(pieces, total, split(payload, self._speech.dialect))
         return True
+
+
+def uncompressed(head: bytes) -> tuple[bytes, list[str]]:
+    """The head of an upgrade request without its offers of compression, and the names of those that it had."""
+    removed: list[str] = []
+
+    def kept(found: re.Match[bytes]) -> bytes:
+        offers = found["offers"].split(b",")
+        names = [offer.partition(b";")[0].strip().lower() for offer in offers]
+        left = [offer for offer, name in zip(offers, names, strict=True) if name not in _COMPRESSION]
+        if len(left) == len(offers):
+            return found[0]
+        removed.extend(name.decode() for name in names if name in _COMPRESSION)
+        if not b"".join(left).strip():
+            return b""
+        return found["name"] + b" " + b",".join(left).strip() + b"\r\n"
+
+    line = head.find(b"\n") + 1
+    return head[:line] + _EXTENSIONS.sub(kept, head[line:]), list(dict.fromkeys(removed))
 
 
 def split(payload: bytes, dialect: Dialect) -> tuple[Cut, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import ssl
 from typing import Any
@@ -131,8 +132,9 @@ def upstream_failure(error: BaseException | str, stage: str) -> dict[str, Any]:
     if isinstance(error, TimeoutError):
         return {"stage": "timeout", "reason": "timeout", "text": "it did not answer in time"}
     if isinstance(error, OSError):
-        text = (error.strerror or str(error)).lower()
-        return {"stage": stage, "reason": _SYSTEM.get(error.errno or 0, "failed"), "text": text}
+        # The loop puts words of its own into `strerror`; those of the number are the system's.
+        text = os.strerror(error.errno) if error.errno else error.strerror or str(error)
+        return {"stage": stage, "reason": _SYSTEM.get(error.errno or 0, "failed"), "text": text.lower()}
     return {"stage": stage, "reason": "failed", "text": type(error).__name__}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blynkscope import faults
+from blynkscope.protocol import limits
 from blynkscope.proxy.cutting import Cut, Cutter, Piece, Speech
 from blynkscope.proxy.settings import Held
 
@@ -43,7 +44,7 @@ class Outlet(Protocol):
 
 
 class _Lane:
-    __slots__ = ("asked", "backlog", "cutter", "message", "partial", "pieces", "stalls")
+    __slots__ = ("asked", "backlog", "cutter", "dead", "message", "partial", "pieces", "stalls")
 
     def __init__(self, direction: int, speech: Speech) -> None:
         self.cutter = Cutter(direction, speech)
@@ -53,6 +54,8 @@ class _Lane:
         self.backlog = bytearray()
         self.partial: int | None = None
         self.stalls = 0
+        self.dead = False
+        """Is it stalled for good? Then what comes is read and forgotten."""
 
 
 class Lanes:
@@ -84,6 +87,8 @@ class Lanes:
         speech = Speech()
         self._lanes = (_Lane(0, speech), _Lane(1, speech))
         self._failed = False
+        self._ended = False
+        self._leaving = False
         self.over = False
 
     def busy(self, direction: int) -> bool:
@@ -91,17 +96,26 @@ class Lanes:
         lane = self._lanes[direction]
         if self.over:
             return False
+        if lane.dead:
+            # The end does not get through either; `ended` sees that it is not waited for for ever.
+            return True
         return lane.asked is not None or (self._injector is not None and self._injector.pending(direction))
 
     def feed(self, direction: int, data: bytes) -> None:
         """Plaintext that was received."""
         lane = self._lanes[direction]
+        if lane.dead:
+            return
         if lane.asked is not None:
             # Reading has stopped: this is what was on its way already.
             lane.backlog += data
             return
         lane.pieces += lane.cutter.feed(data)
         self._run(direction)
+        notes, lane.cutter.notes = lane.cutter.notes, []
+        for kind, detail in notes:
+            if not self.over:
+                self._to.tell(kind, detail, direction)
 
     def wrap(self, direction: int, data: bytes) -> bytes:
         """Frames, ready to be sent in a direction."""
@@ -139,12 +153,20 @@ class Lanes:
             self._carry_out(None, self._injector.timer(token[1], self._clock()), None)
         elif kind == "partial":
             self._release(token[1], token[2])
+        elif kind == "left":
+            self._to.tell("proxy-limit", {"limit": "stalled", "seconds": limits.PROXY_STALLED_SECONDS})
+            self._to.end(reset=False)
         elif kind == "stall":
             lane = self._lanes[token[1]]
             lane.stalls -= 1
             if not lane.stalls:
                 self._to.unhold(token[1], "stall")
         self._settle()
+
+    def ended(self) -> None:
+        """FIN came from a side. Where a stall for good keeps it from the other one, the connection is ended later."""
+        self._ended = True
+        self._leave()
 
     def flush(self, direction: int) -> None:
         """The direction is over: the beginning of a frame goes on without its rest."""
@@ -169,7 +191,7 @@ class Lanes:
         """Judge what was cut; all that passes goes on as one write."""
         lane = self._lanes[direction]
         run: list[bytes] = []
-        while lane.pieces and not self.over:
+        while lane.pieces and not self.over and not lane.dead:
             piece = lane.pieces.popleft()
             frames = [self._held(lane, cut) for cut in piece.cuts]
             if len(frames) > 1 and any(self._wanted(direction, frame) for frame in frames):
@@ -207,7 +229,7 @@ class Lanes:
     def _release(self, direction: int, serial: int) -> None:
         """The rest of a frame did not come in time."""
         lane = self._lanes[direction]
-        if lane.partial != serial or lane.cutter.serial != serial:
+        if lane.partial != serial or lane.cutter.serial != serial or lane.dead:
             return
         if lane.cutter.wraps and self.busy(direction):
             # Whole messages wait that may not be sent inside of this one: they go first.
@@ -284,10 +306,22 @@ class Lanes:
 
     def _stall(self, direction: int, seconds: float | None) -> None:
         lane = self._lanes[direction]
-        lane.stalls += 1
-        self._to.hold(direction, "stall")
         if seconds is not None:
+            lane.stalls += 1
+            self._to.hold(direction, "stall")
             self._to.schedule(seconds, ("stall", direction))
+            return
+        # Reading goes on: who does not read learns of no FIN and no RST, and would keep both sockets for ever.
+        lane.dead = True
+        lane.pieces.clear()
+        lane.backlog.clear()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Once a side is gone, a stall for good has nobody left to show itself to."""
+        if self._ended and not self._leaving and any(lane.dead for lane in self._lanes):
+            self._leaving = True
+            self._to.schedule(limits.PROXY_STALLED_SECONDS, ("left",))
 
     def _trouble(self, who: str) -> None:
         """A mistake of the gate must not end the connection: the frame passes, and it is told once."""

@@ -197,6 +197,8 @@ class Relaying(State):
         if self._first_end is None:
             self._first_end = leg
             self._deadline("half-closed", self._plan.deadlines.half_closed, rolling=True)
+            if self._lanes is not None:
+                self._lanes.ended()
         self._pass_end(leg)
 
     def _pass_end(self, leg: int) -> None:

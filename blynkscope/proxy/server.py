@@ -7,7 +7,7 @@ import errno
 import ssl
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -25,6 +25,10 @@ from blynkscope.wire.hellos import ClientHello
 
 _BACKLOG = 1024
 """Clients that wait to be accepted: all devices come back at once when the power does."""
+_BURST = 8
+"""Clients that are accepted at once. What is to be refused has a file too until the loop comes by some turns later: as
+many bursts as that must fit into the spare files."""
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _SPARE_FILES = 64
 """Open files that are left for all but the connections: records, logs, the key log of each TLS setting in use."""
 _FILES_EACH = 2
@@ -74,6 +78,8 @@ class Proxy:
         self._all: dict[int, Connection] = {}
         self._addresses: Counter[str] = Counter()
         self._most = settings.connections
+        self._above: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
+        self._files_told = False
         self._empty = asyncio.Event()
         self._empty.set()
         self._told: list[tuple[str, tuple[Any, ...]]] = []
@@ -99,7 +105,7 @@ class Proxy:
         self._most = min(self.settings.connections, _room_for_files(self.settings.connections))
         host, port = self.settings.listen_host, self.settings.listen_port
         try:
-            self._server = await self._loop.create_server(lambda: _Door(self), host, port, backlog=_BACKLOG)
+            self._server = await self._loop.create_server(lambda: _Door(self), host, port, backlog=_BURST)
         except OSError as error:
             why = {
                 errno.EADDRINUSE: "another program listens there: end it, or choose another port with --listen",
@@ -107,7 +113,19 @@ class Proxy:
                 errno.EADDRNOTAVAIL: "this computer has no such address: choose one of its own with --listen",
             }.get(error.errno or 0, error.strerror or str(error))
             raise EnvironmentProblem(f"cannot listen on {host} port {port}: {why}") from None
+        for sock in self._server.sockets:
+            # The loop takes one number for both, how many may wait and how many it accepts at once: here is the former.
+            with suppress(OSError), sock.dup() as same:
+                same.listen(_BACKLOG)
         self.listening = [sock.getsockname() for sock in self._server.sockets]
+        self._above = self._loop.get_exception_handler()
+        self._loop.set_exception_handler(self._trouble)
+        if self._most < self.settings.connections:
+            text = (
+                f"the limit of open files leaves room for {self._most} connections, not {self.settings.connections}; "
+                "raise it (ulimit -n) where more devices are expected"
+            )
+            self._limited("connections", text, connections=self._most)
         self._threads = ThreadPoolExecutor(1, "blynkscope-proxy")
         return self.listening[0][0], self.listening[0][1]
 
@@ -117,6 +135,8 @@ class Proxy:
         if server is None:
             return
         server.close()
+        if self._loop is not None and self._loop.get_exception_handler() == self._trouble:
+            self._loop.set_exception_handler(self._above)
         now = time.time()
         for connection in list(self._all.values()):
             connection.run(connection.core.shut(now))
@@ -230,6 +250,21 @@ class Proxy:
         detail = {"reason": reason, "text": text, "client": client[0], "port": client[1], "before": before}
         self.tapped("told", 0, None, time.time(), "proxy-refused", detail)
 
+    def _limited(self, limit: str, text: str, **more: Any) -> None:
+        self.tapped("told", 0, None, time.time(), "proxy-limit", {"limit": limit, "text": text} | more)
+
+    def _trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something failed in the loop. That files ran out while accepting is told once; it tries again by itself."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _NO_FILES:
+            if not self._files_told:
+                self._files_told = True
+                self._limited("files", "the limit of open files is reached: clients wait until others have gone")
+        elif self._above is not None:
+            self._above(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
     def _flush(self) -> None:
         told, self._told = self._told, []
         tap = self._tap
@@ -263,7 +298,7 @@ class _Door(Leg):
         peer = transport.get_extra_info("peername")
         found = self._proxy.admit(self, (peer[0], peer[1])) if peer else None
         if found is None:
-            self.end()
+            self.abort(reset=False)
             return
         self._owner = found
         found.run(found.core.accepted(time.time()))

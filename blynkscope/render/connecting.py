@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from ipaddress import ip_address
@@ -10,6 +11,14 @@ import msgspec
 
 _PLACEHOLDER = "ADDRESS-OF-THIS-COMPUTER"
 _ADDRESSES_SHOWN = 6
+WIDTH = 80
+_NARROWEST = 40
+_COPIED = "  "
+_ESP8266 = (
+    "  ESP8266, TLS     static BearSSL::X509List trusted(blynkscope_ca);",
+    "                   _blynkWifiClient.setTrustAnchors(&trusted);",
+    "                   // BlynkSimpleEsp8266_SSL.h; set the clock before (configTime)",
+)
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,9 +51,13 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     legacy: bool = False
 
 
-def lines(start: Start, *, short: bool = False) -> list[str]:
-    """All of it, line by line; without what to change where it is to be short. Whoever prints it makes it safe."""
-    return [*_where(start), *_trust(start), *([] if short else _changes(start))]
+def lines(start: Start, *, short: bool = False, width: int = WIDTH) -> list[str]:
+    """All of it, line by line; without what to change where it is to be short. Whoever prints it makes it safe.
+
+    Sentences are wrapped at `width` columns. What is to be copied stays in one piece, however wide it is.
+    """
+    said = [line for text in (*_where(start), *_trust(start)) for line in _wrapped(text, width)]
+    return said if short else [*said, *_changes(start, width)]
 
 
 def address_of(start: Start) -> str:
@@ -87,7 +100,7 @@ def _trust(start: Start) -> list[str]:
     if start.fingerprint is not None:
         until = f", until {start.until:%Y-%m-%d}" if start.until is not None else ""
         made = " (made just now)" if start.created else ""
-        said.append(f"CA of the proxy{made}: SHA-256 {start.fingerprint}{until}")
+        said += [f"CA of the proxy{made}{until}, SHA-256:", f"{_COPIED}{start.fingerprint}"]
     if start.legacy:
         said.append(
             "warning: --legacy-tls takes TLS 1.0, TLS 1.1 and weak ciphers from devices: what they say can be read and "
@@ -96,39 +109,53 @@ def _trust(start: Start) -> list[str]:
     return said
 
 
-def _changes(start: Start) -> list[str]:
+def _wrapped(text: str, width: int) -> list[str]:
+    if text.startswith(_COPIED):
+        return [text]
+    return textwrap.wrap(
+        text, max(width, _NARROWEST), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _changes(start: Start, width: int) -> list[str]:
     """What to write where; only what can reach the proxy."""
     host, port = address_of(start), start.port
     quoted = f'"{host}"'
     if start.by_name:
-        return [
+        text = (
             "devices go on asking for their own server, over TLS with its name (SNI); let their DNS or router lead it "
-            f"to {_joined(host, port)}",
-            *_of_ca(start),
-        ]
+            f"to {_joined(host, port)}"
+        )
+        return [*_wrapped(text, width), *_of_ca(start, secure=True)]
     said = ["change in the device or program:"]
     if not _is_loopback(start.host):
         said += [
             f"  Arduino, plain   Blynk.begin(auth, ssid, pass, {quoted}, {port});",
-            f"  Arduino, TLS     Blynk.begin(auth, ssid, pass, {quoted}, {port}, blynkscope_ca);   "
-            "// BlynkSimpleEsp32_SSL.h",
+            f"  ESP32, TLS       Blynk.begin(auth, ssid, pass, {quoted}, {port}, blynkscope_ca);",
+            "                   // BlynkSimpleEsp32_SSL.h",
+            *([] if start.fingerprint is None else _ESP8266),
             f"  MicroPython      BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)",
         ]
     quick = f"{{addr: {quoted}, port: {port}}}"
     said += [
         f"  Python           blynklib.Blynk(auth, server={quoted}, port={port})",
-        f"                   BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)   # 0.2: no insecure",
-        f"  JavaScript       new Blynk.Blynk(auth, {{connector: new Blynk.TcpClient({quick})}})",
+        f"                   BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)",
+        "                   # BlynkLib 0.2 has no insecure",
+        "  JavaScript       new Blynk.Blynk(auth, {connector:",
+        f"                     new Blynk.TcpClient({quick})}})",
         f"  Node-RED         ws://{_joined(host, port)}/websockets",
     ]
-    return said + _of_ca(start)
+    return said + _of_ca(start, secure=False)
 
 
-def _of_ca(start: Start) -> list[str]:
+def _of_ca(start: Start, *, secure: bool) -> list[str]:
+    """How devices come to trust the CA; `secure` where no other lines say what a sketch does with it."""
     if start.fingerprint is None:
         return []
     return [
-        "  with TLS they must trust the CA: blynkscope ca export --format c -o blynkscope_ca.h; more: blynkscope ca"
+        *(_ESP8266 if secure and not _is_loopback(start.host) else []),
+        "  with TLS they must trust the CA (more: blynkscope ca):",
+        "                   blynkscope ca export --format c -o blynkscope_ca.h",
     ]
 
 

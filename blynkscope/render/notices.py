@@ -25,6 +25,7 @@ ENDINGS = {
     "refused": "refused",
     "unanswered": "never answered",
     "end": "still open when the input ended",
+    "quit": "still open when the proxy ended",
 }
 _ERAS = {"legacy": "legacy server", "iot": "Blynk IoT"}
 _FRAMES_SHOWN = 6
@@ -158,7 +159,7 @@ def said(record: StreamRecord) -> Told:
     detail = dict(record.detail)
     advice = safe_line(str(detail.pop("advice", "") or ""), 4 * _VALUE_MAX)
     text = happening(record, detail)
-    return Told(text + _more(detail), record.kind in _QUIET_KINDS, advice=advice, wraps=False)
+    return Told(text + _more(detail), record.kind in _QUIET_KINDS, advice=advice, wraps=record.kind == "closed")
 
 
 def happening(record: StreamRecord, detail: dict[str, Any]) -> str:

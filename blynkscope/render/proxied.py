@@ -26,9 +26,29 @@ _LIMITS = {
     "first-byte": "the device said nothing for {seconds} s",
     "handshake": "the TLS handshake took more than {seconds} s",
     "idle": "nothing was said for {seconds} s",
+    "stalled": "one side had closed {seconds} s ago, and a rule keeps that from the other",
     "half-closed": "one side had closed, and the other said nothing for {seconds} s",
     "connect": "the server was not reached within {seconds} s",
 }
+_DONE = {
+    "pass": "passed",
+    "delay": "delayed",
+    "stall": "stalled behind",
+    "duplicate": "sent more often",
+    "split": "split",
+    "merge": "merged",
+    "reorder": "reordered",
+    "drop": "dropped",
+    "answer": "answered",
+    "replace": "changed",
+    "corrupt": "corrupted",
+    "truncate": "truncated",
+    "edit": "edited",
+    "inject": "injected",
+    "close": "closed the connection at",
+    "reset": "reset the connection at",
+}
+"""What became of the frame that is named behind it."""
 _REFUSED = {
     "network": "its address is in no network of --allow; add it if it is one of yours",
     "connections": "too many connections are open; where many devices are expected, raise the limit of open files",
@@ -51,6 +71,8 @@ def refusal(kind: str, detail: Mapping[str, Any]) -> str:
     """A client that the proxy did not take, in one sentence. Safe to show."""
     left = dict(detail)
     client = left.pop("client", None) or left.pop("address", None)
+    if kind == "proxy-limit":
+        return _text(left.pop("text", None) or left.pop("limit", None) or "a limit was met")
     who = _text(client[0] if isinstance(client, list | tuple) and client else client or "a client", 80)
     reason, text, before = str(left.pop("reason", "") or ""), left.pop("text", None), left.pop("before", None)
     left.pop("port", None)
@@ -107,12 +129,15 @@ def _limit(detail: dict[str, Any]) -> Told:
 def _rule(detail: dict[str, Any]) -> Told:
     rule, action, said = (detail.pop(name, None) for name in ("rule", "action", "detail"))
     failed, command, number = (detail.pop(name, None) for name in ("failed", "command", "id"))
-    by = "by hand" if rule == "intercept" else f"rule {_text(rule, 64)}" if rule else "rules"
+    done, said = _text(action or "applied", 40), _text(said or "")
+    by = "by hand" if rule == "intercept" else f'rule "{_text(rule, 64)}"' if rule else "rules"
     about = ""
     if isinstance(command, int):
-        about = f" {command_name(command, Dialect.HARDWARE)}" + (f" #{_text(number, 8)}" if number is not None else "")
-    done = _text(said or action or "applied")
-    return Told(f"proxy: {by}{about}: {'could not: ' if failed else ''}{done}{_left(detail)}", calm=False)
+        about = f" {command_name(command, Dialect.HARDWARE)}" + (
+            f" id {_text(number, 8)}" if number is not None else ""
+        )
+    words = f"could not {done}{about}" if failed else f"{_DONE.get(done, done)}{about}"
+    return Told(f"proxy: {by}: {words}{f' ({said})' if said else ''}{_left(detail)}", calm=False)
 
 
 def _rule_failed(detail: dict[str, Any]) -> Told:
@@ -141,6 +166,19 @@ def _tls_broken(detail: dict[str, Any]) -> Told:
     )
 
 
+def _extension_removed(detail: dict[str, Any]) -> Told:
+    names = detail.pop("extensions", None)
+    shown = _text(", ".join(map(str, names))) if isinstance(names, list | tuple) and names else "compression"
+    return Told(
+        f"proxy: {shown} taken out of the WebSocket request: rules see no frames in compressed messages{_left(detail)}",
+        calm=True,
+    )
+
+
+def _compressed(detail: dict[str, Any]) -> Told:
+    return Told(f"proxy: WebSocket messages are compressed: rules do nothing to them{_left(detail)}", calm=False)
+
+
 _TELLERS: dict[str, Callable[[dict[str, Any]], Told]] = {
     "proxy-upstream-failed": _upstream_failed,
     "proxy-handshake-failed": _handshake_failed,
@@ -149,6 +187,8 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], Told]] = {
     "proxy-rule": _rule,
     "proxy-rule-failed": _rule_failed,
     "proxy-partial": _partial,
+    "proxy-extension-removed": _extension_removed,
+    "proxy-compressed": _compressed,
     "proxy-tls-broken": _tls_broken,
 }
 

@@ -56,6 +56,15 @@ def test_each_failure_is_one_finding(kind, detail, name, words):
     assert finding.fix
 
 
+def test_the_host_that_a_device_asked_for_is_named():
+    detail = {"stage": "connect", "reason": "refused", "text": "x", "host": "fra1.blynk.cloud", "port": 443}
+    (finding,) = found((UPSTREAM, detail), server="auto:443")
+    assert finding.detail.startswith("fra1.blynk.cloud:443: ")
+    assert "auto" not in finding.detail
+    (finding,) = found((UPSTREAM, detail))
+    assert finding.detail.startswith("ny3.blynk.cloud:443: ")
+
+
 def test_the_same_failure_is_told_once_an_hour():
     refused = (UPSTREAM, {"stage": "connect", "reason": "refused", "text": "x"})
     assert [one.id for one in found(*[refused] * 20)][:1] == ["BS124"]

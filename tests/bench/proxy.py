@@ -1,6 +1,6 @@
 """Measures `blynkscope proxy` beside no proxy, socat, stunnel and mitmproxy: what a ping takes longer, and bytes a second.
 
-    python tests/bench/proxy.py --mitmdump /path/to/mitmdump [--rounds 5] [--leg plain tls] [--only NAME ...]
+    python tests/bench/proxy.py --mitmdump /path/to/mitmdump [--rounds 5] [--idle 1000]
 
 All relays run at once, and each round asks one after the other, so that they have the same machine. The proxy is the real
 command line and decodes to JSON Lines. What is not installed is left out, and said. `asyncio` and `uvloop` name its loop.
@@ -11,6 +11,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -30,6 +31,10 @@ OK = b"\0\0\1\0\xc8"
 RANDOM = b"\xff\xfe"
 """What the random bytes begin with: no command of Blynk, no method of HTTP."""
 BLOCK = 1 << 20
+FIRST = 20
+"""Devices that are there before memory is measured: what they bring is code and tables, which the others share."""
+SETTLE = 1.0
+"""Seconds in which the analysis takes in what passed."""
 PATIENCE = 30.0
 UVLOOP = "import uvloop, sys; uvloop.install(); from blynkscope.cli import main; main()"
 
@@ -85,8 +90,8 @@ def serve(connection, context, block):
 # --- the client -------------------------------------------------------------------------------------------------------
 
 
-def connect(port, secure):
-    sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+def connect(port, secure, source="127.0.0.1"):
+    sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not secure:
         return sock
@@ -113,7 +118,7 @@ def pings(port, secure, count, pause):
         return found
 
 
-def download(port, secure, size):
+def download(port, secure, size, block=None):
     """MB/s of an answer of HTTP."""
     with connect(port, secure) as sock:
         room = bytearray(1 << 18)
@@ -165,7 +170,10 @@ def commands(secure, port, folder, ca, pem, mitmdump):
     if shutil.which("socat"):
         own = free_port()
         if secure:
-            ends = f"OPENSSL-LISTEN:{own},cert={both},verify=0,fork,nodelay,reuseaddr", f"OPENSSL:localhost:{port},cafile={ca},nodelay"
+            ends = (
+                f"OPENSSL-LISTEN:{own},cert={both},verify=0,fork,nodelay,reuseaddr",
+                f"OPENSSL:localhost:{port},cafile={ca},nodelay",
+            )
         else:
             ends = f"TCP-LISTEN:{own},fork,nodelay,reuseaddr", f"TCP:localhost:{port},nodelay"
         yield "socat", ["socat", *ends], own
@@ -215,6 +223,37 @@ def busy(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident(pid):
+    """KiB of a process in memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+def idle(port, devices, mitmdump, folder, ca, pem):
+    """What devices with TLS on both legs, that logged in and sent a ping, take of memory; the analysis knows each of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    print(f"\n{devices} idle devices, TLS to TLS")
+    for name, command, own in commands(True, port, folder, ca, pem, mitmdump):
+        if name not in {"blynkscope, asyncio", "blynkscope, uvloop", "mitmproxy"}:
+            continue
+        with running(name, command, own, folder) as process, contextlib.ExitStack() as stack:
+            begin = 0
+            for number in range(FIRST + devices):
+                if number == FIRST:
+                    time.sleep(SETTLE)
+                    begin = resident(process.pid)
+                # The proxy takes so many devices of one address, and no more.
+                sock = stack.enter_context(connect(own, True, f"127.0.1.{1 + number // 500}"))
+                for frame in (LOGIN, b"\x06\0\2\0\0"):
+                    sock.sendall(frame)
+                    assert sock.recv(16)[3:] == OK[3:]
+            time.sleep(SETTLE)
+            each = (resident(process.pid) - begin) / devices
+            print(f"{name:22}{each * 1000 / 1024:8.0f} MiB for 1,000, {(1 << 20) / each:8.0f} in a GiB (goal 8000)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def measure(secure, port, arguments, folder, ca, pem):
     """What each relay reached."""
     block = os.urandom(BLOCK)
@@ -228,36 +267,46 @@ def measure(secure, port, arguments, folder, ca, pem):
         for own, _ in relays.values():  # keys are made, code is loaded
             pings(own, secure, 100, 0)
             download(own, secure, BLOCK)
-        found = {name: {"paced": [], "rapid": [], "down": [], "up": []} for name in relays}
+        found = {
+            name: {"paced": [], "rapid": [], "down": [], "up": [], "down_busy": [], "up_busy": []} for name in relays
+        }
         for _ in range(arguments.rounds):
             for name, (own, _) in relays.items():
                 found[name]["paced"] += pings(own, secure, arguments.pings // 4, 0.002)
             for name, (own, _) in relays.items():
                 found[name]["rapid"] += pings(own, secure, arguments.pings, 0)
                 time.sleep(0.3)  # its analysis takes no time of the next one's
-            for name, (own, _) in relays.items():
-                found[name]["down"].append(download(own, secure, size))
-                found[name]["up"].append(upload(own, secure, size, block))
-                time.sleep(0.3)
+            for name, (own, pid) in relays.items():
+                for kind, bulk in (("down", download), ("up", upload)):
+                    before = busy(pid) if pid else 0.0
+                    found[name][kind].append(bulk(own, secure, size, block))
+                    time.sleep(SETTLE)
+                    if pid:
+                        found[name][f"{kind}_busy"].append((busy(pid) - before) * 1e11 / size)
     return {
         name: {
             kind + point: round(value, 1)
             for kind in ("paced", "rapid")
             for point, value in (("_p50", statistics.median(one[kind])), ("_p99", statistics.quantiles(one[kind], n=100)[98]))
         }
-        | {kind: round(statistics.median(one[kind]), 1) for kind in ("down", "up")}
+        | {kind: round(statistics.median(one[kind] or [0]), 1) for kind in ("down", "up", "down_busy", "up_busy")}
         for name, one in found.items()
     }  # fmt: skip
 
 
 def table(secure, rows):
     print(f"\n{'TLS to TLS' if secure else 'plain to plain'}: µs that a ping takes longer than without, MB/s of bulk")
-    print(f"{'':22}{'paced p50':>11}{'p99':>9}{'rapid p50':>11}{'p99':>9}{'HTTP down':>11}{'random up':>11}")
+    print(
+        f"{'':22}{'paced p50':>11}{'p99':>9}{'rapid p50':>11}{'p99':>9}{'HTTP down':>11}{'random up':>11}{'ms/100 MB':>14}"
+    )
     points = ("paced_p50", "paced_p99", "rapid_p50", "rapid_p99")
     for name, row in rows.items():
         base = rows["none"] if name != "none" else dict.fromkeys(points, 0)
         values = [row[point] - base[point] for point in points] + [row["down"], row["up"]]
-        print(f"{name:22}" + "".join(f"{value:{width}.0f}" for value, width in zip(values, (11, 9, 11, 9, 11, 11), strict=True)))
+        # socat works in children of its own.
+        took = f"{row['down_busy']:7.0f}{row['up_busy']:7.0f}" if name not in {"none", "socat"} else f"{'-':>7}{'-':>7}"
+        widths = 11, 9, 11, 9, 11, 11
+        print(f"{name:22}" + "".join(f"{one:{wide}.0f}" for one, wide in zip(values, widths, strict=True)) + took)
     if "mitmproxy" not in rows:
         return
     none, theirs = rows["none"], rows["mitmproxy"]
@@ -267,7 +316,8 @@ def table(secure, rows):
         bulk = [row[kind] / theirs[kind] for kind in ("down", "up")]
         print(
             f"{name} of mitmproxy: added p50 paced {added[0]:.2f}, rapid {added[1]:.2f} (goal 0.25); "
-            f"bulk down {bulk[0]:.1f}, up {bulk[1]:.1f} (goal 2)"
+            f"bulk down {bulk[0]:.1f}, up {bulk[1]:.1f} (goal 2), by processor time "
+            f"{theirs['down_busy'] / row['down_busy']:.1f} and {theirs['up_busy'] / row['up_busy']:.1f}"
         )
 
 
@@ -279,6 +329,7 @@ def main():
     parser.add_argument("--megabytes", type=int, default=32)
     parser.add_argument("--leg", nargs="+", choices=("plain", "tls"), default=("plain", "tls"))
     parser.add_argument("--only", nargs="+", help="relays whose names hold one of these")
+    parser.add_argument("--idle", type=int, default=0, help="measure memory with so many devices too")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     import proxy_world as world
@@ -288,7 +339,11 @@ def main():
     process = multiprocessing.get_context("spawn").Process(target=peer, args=(there, pem), daemon=True)
     process.start()
     ports = here.recv()
-    for name, program in (("socat", shutil.which("socat")), ("stunnel", shutil.which("stunnel")), ("mitmproxy", arguments.mitmdump)):
+    for name, program in (
+        ("socat", shutil.which("socat")),
+        ("stunnel", shutil.which("stunnel")),
+        ("mitmproxy", arguments.mitmdump),
+    ):
         if not program:
             print(f"{name} is not there and is left out")
     results = {}
@@ -298,6 +353,9 @@ def main():
                 secure = leg == "tls"
                 results[leg] = measure(secure, ports[secure], arguments, Path(folder), ca, pem)
                 table(secure, results[leg])
+        if arguments.idle:
+            with tempfile.TemporaryDirectory(prefix="blynkscope-bench-") as folder:
+                idle(ports[1], arguments.idle, arguments.mitmdump, Path(folder), ca, pem)
     finally:
         here.send(None)
         process.join(10)

@@ -105,13 +105,13 @@ def test_the_openssl_program_reads_the_same(home, tmp_path):
     words = say("-text")
     assert "CA:TRUE, pathlen:0" in words
     assert "Name Constraints" not in words
-    assert text(blynkscope("renew", "--constrain", "blynk.cloud"))
+    assert text(blynkscope("renew", "--yes", "--constrain", "blynk.cloud"))
     assert "DNS:blynk.cloud" in say("-text")
 
 
 def test_renewing_replaces_it_and_says_what_to_do(home):
     before = Authority.at().fingerprint
-    done = blynkscope("renew", "--constrain", "blynk.cloud", "--constrain", "192.168.1.10", "--json")
+    done = blynkscope("renew", "--yes", "--constrain", "blynk.cloud", "--constrain", "192.168.1.10", "--json")
     facts = json.loads(text(done))
     assert facts["sha256"] == Authority.at().fingerprint != before
     assert facts["constraints"] == ["blynk.cloud", "192.168.1.10"]
@@ -147,8 +147,49 @@ def test_an_expired_or_damaged_ca_ends_with_status_4_until_it_is_renewed(home):
         assert done.stdout == b""
     ours.private_path.write_text("rubbish")
     assert b"is damaged" in blynkscope().stderr
-    assert text(blynkscope("renew"))
+    assert text(blynkscope("renew", "--yes"))
+    assert (ours.folder / "authority.old.pem").read_text() == "rubbish"
     assert text(blynkscope())
+
+
+def test_renewing_asks_and_keeps_the_old_one(home):
+    ours = Authority.at()
+    before = ours.private_path.read_bytes()
+    done = blynkscope("renew")
+    assert done.returncode == 2
+    assert b"--yes" in done.stderr
+    assert ours.private_path.read_bytes() == before
+    assert text(blynkscope("renew", "--yes"))
+    kept = ours.folder / "authority.old.pem"
+    assert kept.read_bytes() == before != ours.private_path.read_bytes()
+    if os.name == "posix":
+        assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
+@pytest.mark.parametrize(("answer", "status"), [("n", 1), ("y", 0)])
+def test_renewing_asks_on_a_terminal(home, answer, status):
+    import pexpect
+
+    before = Authority.at().fingerprint
+    child = pexpect.spawn(sys.executable, ["-m", "blynkscope", "ca", "renew"], timeout=60)
+    child.expect("Go on")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert bool(child.exitstatus) == bool(status)
+    assert (Authority.at().fingerprint != before) == (not status)
+
+
+def test_a_file_is_written_over_by_force_alone(home, tmp_path):
+    ours, path = Authority.at(), tmp_path / "main.cpp"
+    path.write_text("my sketch")
+    done = blynkscope("export", "-o", path)
+    assert done.returncode == 4
+    assert b"--force" in done.stderr
+    assert path.read_text() == "my sketch"
+    assert text(blynkscope("export", "--force", "-o", path)) == ""
+    assert path.read_bytes() == ours.certificate_pem
 
 
 def test_its_own_files_are_not_written_over(home):

@@ -107,6 +107,9 @@ def trusting(tmp_path):
         ((*UPSTREAM, "--rules", "here", "--scenario", "x"), "choose one"),
         ((*UPSTREAM, "--seed", "1"), "goes with"),
         ((*UPSTREAM, "--force"), "goes with"),
+        ((*UPSTREAM, "--allow-private"), "--upstream auto"),
+        ((*UPSTREAM, "--auto-host", "a.b"), "--upstream auto"),
+        (("--upstream", "auto", "--auto-host", "a b"), "no host name"),
         ((*UPSTREAM, "--record", "x", "--log", "x"), "the same file"),
         ((*UPSTREAM, "--intercept", "cmd == MSG_HW"), "needs a terminal"),
         ((*UPSTREAM, "--allow", "here"), "192.168.1.0/24"),
@@ -134,6 +137,27 @@ def test_usage_errors(arguments, words, folder):
 
 def test_scenarios_are_listed():
     assert len(invoke("--scenario", "list").output.splitlines()) >= 8
+
+
+def test_auto_leads_where_it_is_told_to():
+    from blynkscope.cli.proxy import _leading
+    from blynkscope.proxy import BLYNK_HOSTS, Upstream
+
+    auto = Upstream.parse("auto")
+    assert _leading(auto, (), True).hosts == BLYNK_HOSTS
+    assert _leading(auto, ("Example.ORG",), False).hosts == ("example.org",)
+
+
+def test_the_loop_is_that_of_uvloop_where_it_is_installed(monkeypatch):
+    import sys
+    from types import SimpleNamespace
+
+    from blynkscope.cli.proxy_run import _fast_loop
+
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=print))
+    assert _fast_loop() is print
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert _fast_loop() is None
 
 
 def test_a_port_that_is_taken_is_told():
@@ -178,7 +202,7 @@ def test_a_real_device_and_everything_that_is_written(folder, secure):
             peer.wait(lambda cmd, *_: cmd == 16)
             blynk.disconnect()
         records = proxied.until(closed) + proxied.end()
-    assert proxied.program.returncode == 130
+    assert proxied.program.returncode == 0
     frames = [(one["cmd"], one["sender"]) for one in records if one["record"] == "frame"]
     assert [cmd for cmd, sender in frames if sender == "device"] == [2, 17, *[20] * 10, 16]
     assert [cmd for cmd, sender in frames if sender == "server"] == [0, 0]
@@ -292,7 +316,7 @@ def test_rules_are_applied_and_told(folder):
 
 
 def test_a_hangup_begins_the_files_anew(folder):
-    files = ("--record", "run.pcapng", "--log", "run.jsonl")
+    files = ("--record", "run.pcapng", "--log", "run.jsonl", "--keylog-out", "keys")
     with (
         Peer() as peer,
         Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}", *files) as proxied,
@@ -301,6 +325,7 @@ def test_a_hangup_begins_the_files_anew(folder):
         one.sendall(frame(29, 1, TOKEN.encode()))
         assert answer(one)
         proxied.until(lambda one: one["record"] == "frame" and one["cmd"] == 0)
+        (folder / "keys").unlink()
         proxied.program.send_signal(signal.SIGHUP)
         (folder / "run.pcapng").rename(folder / "moved.pcapng")
         one.sendall(frame(6, 2))
@@ -309,11 +334,37 @@ def test_a_hangup_begins_the_files_anew(folder):
         one.sendall(frame(6, 3))
         assert answer(one)
         proxied.end()
+    assert (folder / "keys").exists()
     logs = sorted(path.name for path in folder.glob("run*.jsonl"))
     assert logs == ["run.jsonl", "run_00001.jsonl"]
     assert '"summary"' in (folder / "run_00001.jsonl").read_text()
     assert {path.name for path in folder.glob("*.pcapng")} >= {"moved.pcapng"}
     assert len(list(folder.glob("*.pcapng"))) == 2
+
+
+def test_an_address_of_another_computer():
+    done = invoke("--listen", "192.0.2.77:0", *UPSTREAM)
+    assert isinstance(done.exception, BlynkscopeError)
+    assert "127.0.0.1" in str(done.exception)
+    assert "ss -ltnp" not in str(done.exception)
+
+
+def test_a_service_manager_that_ends_it_sees_no_failure():
+    with Proxied(*UPSTREAM) as proxied:
+        records = proxied.end(signal.SIGTERM)
+    assert proxied.program.returncode == 0
+    assert records[-1]["record"] == "summary"
+
+
+def test_it_ends_where_its_terminal_is_closed():
+    program = pexpect.spawn(sys.executable, ["-m", "blynkscope", "proxy", "--listen", "0", *UPSTREAM], timeout=DEADLINE)
+    program.expect("proxy: ")
+    program.expect("127.0.0.1")
+    process = program.pid
+    program.close(force=False)
+    assert process == program.pid
+    assert not program.isalive()
+    assert program.signalstatus is None
 
 
 def test_a_reader_that_goes_ends_it_without_a_word(folder):
@@ -396,7 +447,7 @@ def test_a_person_holds_edits_drops_and_injects(folder):
             one.sendall(frame(20, 4, b"vw\x001\x001"))
             seat.expect("MSG_HW #4 V1 = 1")
             seat.send("d")
-            seat.expect("dropped by hand")
+            seat.expect("by hand: dropped MSG_HW")
             one.sendall(frame(6, 5))
             assert answer(one) == (0, 5, 200)
             assert not any(number == 4 for _, number, _ in peer.got)

@@ -9,6 +9,8 @@ from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import FrameRecord, StreamRecord, WriteRecord, spelled_out
 from blynkscope.cli import proxy_watch
 from blynkscope.cli.proxy_watch import Watch, address_text
+from blynkscope.render.notices import Notices
+from blynkscope.render.options import Options
 
 CLIENT, SERVER = ("192.0.2.7", 50000), ("ny3.blynk.cloud", 443)
 LOGIN = frame(29, 1, TOKEN)
@@ -51,6 +53,8 @@ def session(watch, number=1, secure="tls1.2"):
     watch.data(number, 0, 100.1, LOGIN)
     watch.data(number, 1, 100.2, status(1))
     watch.data(number, 0, 100.3, write(2, b"1", b"42"))
+    watch.sent(number, 0, 100.3, LOGIN)
+    watch.sent(number, 0, 100.3, write(2, b"1", b"42"))
     watch.closed(number, 101.0, "fin", 0)
 
 
@@ -63,10 +67,65 @@ def test_what_passes_is_analysed_in_a_thread():
         (29, "device", "192.0.2.7:50000"), (0, "server", "ny3.blynk.cloud:443"), (20, "device", "192.0.2.7:50000"),
     ]  # fmt: skip
     assert frames[0].via == ("tcp", "tls1.2")
-    # The proxy's own TCP has taken the write in: it is not lost where the connection ends behind it.
+    # The write has left the proxy: it is not lost where the connection ends behind it.
     assert [one.state for one in looked.of(WriteRecord)] == ["delivered"]
     assert not (watch._open or watch._heard or watch._secure or watch._missing or watch._items)
+    assert not (watch._sent or watch._unsent or watch._unjudged)
     assert not looked.alerts
+
+
+WRITES = [write(number, b"%d" % number, b"42") for number in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "states"),
+    [
+        ([LOGIN, *WRITES], ["delivered"] * 3),
+        ([b"".join([LOGIN, *WRITES])], ["delivered"] * 3),
+        # The upstream was not reached, or everything waits.
+        ([], ["lost"] * 3),
+        ([LOGIN, WRITES[0]], ["delivered", "lost", "lost"]),
+        # One was dropped: what comes behind it is not known to be what the device said.
+        ([LOGIN, WRITES[0], WRITES[2]], ["delivered", "lost", "lost"]),
+        ([LOGIN, WRITES[0], write(3, b"3", b"99"), WRITES[2]], ["delivered", "lost", "lost"]),
+        ([LOGIN + WRITES[0] + WRITES[1][:4], WRITES[1][4:]], ["delivered", "delivered", "lost"]),
+    ],
+)
+def test_a_write_is_delivered_where_it_was_sent_on_as_it_was(sent, states):
+    looked = Looked(edits=True)
+    with looked as watch:
+        watch.opened(1, 100.0, CLIENT, SERVER, None)
+        watch.data(1, 0, 100.1, LOGIN)
+        watch.data(1, 1, 100.1, status(1))
+        watch.sent(1, 1, 100.1, status(1))
+        watch.data(1, 0, 100.2, b"".join(WRITES))
+        for data in sent:
+            watch.sent(1, 0, 100.2, data)
+        watch.closed(1, 101.0, "fin", 0)
+    final = {one.frame: one.state for one in looked.of(WriteRecord)}
+    assert list(final.values()) == states
+
+
+def test_connections_that_the_end_of_the_proxy_closes():
+    looked = Looked()
+    with looked as watch:
+        watch.opened(1, 100.0, CLIENT, SERVER, None)
+        watch.data(1, 0, 100.1, LOGIN)
+        watch.closed(1, 101.0, "end", None)
+    (closed,) = [one for one in looked.of(StreamRecord) if one.kind == "closed"]
+    lines = Notices(Options(width=80)).stream(closed, "0.000")
+    assert "still open when the proxy ended" in " ".join(lines)
+    assert "…" not in "".join(lines)
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_what_never_left_is_not_delivered_without_rules_either():
+    looked = Looked()
+    with looked as watch:
+        watch.opened(1, 100.0, CLIENT, SERVER, None)
+        watch.data(1, 0, 100.1, LOGIN + WRITES[0])
+        watch.closed(1, 101.0, "fin", None)
+    assert [one.state for one in looked.of(WriteRecord)] == ["lost"]
 
 
 def test_facts_become_records_and_comments():
@@ -79,7 +138,7 @@ def test_facts_become_records_and_comments():
         watch.closed(1, 101.0, "reset", 1)
     (told,) = [one for one in looked.of(StreamRecord) if one.kind == "proxy"]
     assert told.detail["rule"] == "slow"
-    assert ("note", 1, "proxy: rule slow: 2 s later") in recorder.told
+    assert ("note", 1, 'proxy: rule "slow": delayed (2 s later)') in recorder.told
     names = [one[0] for one in recorder.told]
     assert names.index("note") < names.index("closed")
 
@@ -117,12 +176,12 @@ def test_too_much_is_skipped_told_and_counted(monkeypatch):
     for _ in range(100):
         watch.data(1, 0, 100.1, LOGIN)
         watch.sent(1, 0, 100.1, LOGIN)
-    assert len(watch._items) < 40
+    assert len(watch._items) < 40 * proxy_watch.RECORDED_MAX
     for number in range(2, 100):
         watch.opened(number, 100.0, CLIENT, SERVER, None)
         watch.data(number, 0, 100.0, LOGIN)
         watch.closed(number, 100.0, "fin", 0)
-    assert len(watch._items) < 120
+    assert len(watch._items) < 120 * proxy_watch.RECORDED_MAX
     watch.closed(1, 101.0, "fin", 0)
     with looked:
         pass
@@ -134,6 +193,25 @@ def test_too_much_is_skipped_told_and_counted(monkeypatch):
     assert looked.records[-1].lost["bytes_skipped_overload"] == watch.skipped >= gaps[0].bytes
     assert len(looked.alerts) == 1
     assert not watch._open
+
+
+def test_the_recording_has_what_the_analysis_has_no_time_for(monkeypatch):
+    monkeypatch.setattr(proxy_watch, "QUEUE_MAX", 16384)
+    recorder = Recorder()
+    looked = Looked(recorder=recorder)
+    watch = looked.watch
+    watch.opened(1, 100.0, CLIENT, SERVER, None)
+    for _ in range(80):
+        watch.data(1, 0, 100.1, LOGIN)
+        watch.sent(1, 0, 100.1, LOGIN)
+    watch.closed(1, 101.0, "fin", 0)
+    with looked:
+        pass
+    assert sum(len(one[-1]) for one in recorder.told if one[0] == "data") == 2 * 80 * len(LOGIN)
+    assert not [one for one in recorder.told if one[0] == "missing"]
+    (gap,) = [one for one in looked.of(StreamRecord) if one.kind == "gap"]
+    assert watch.skipped == watch.unjudged == gap.bytes > 0
+    assert len(looked.alerts) == 1
 
 
 def test_it_goes_on_where_it_kept_up_again(monkeypatch):

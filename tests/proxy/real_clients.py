@@ -51,9 +51,6 @@ def library_python(port, token, ca):
     import BlynkLib as library
 
     class Blynk(library.Blynk):
-        def connect(self):
-            super().connect()
-
         def _write(self, data):
             if ca and not isinstance(self.conn, ssl.SSLSocket):
                 context = ssl.create_default_context(cafile=ca)
@@ -95,7 +92,10 @@ def talk(blynk, events, sync, again=lambda: None):
         while events[-1][: len(wanted)] != list(wanted):
             assert time.monotonic() < end, (wanted, events)
             again()
-            blynk.run()
+            try:
+                blynk.run()
+            except OSError:  # blynk-library-python leaves it to its user that nobody is there any more
+                blynk.disconnect()
 
     until("connected")
     for value in range(3):

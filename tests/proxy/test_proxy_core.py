@@ -262,6 +262,45 @@ def test_the_end_of_tls_without_its_word_is_passed_on_as_such():
             assert Finish(0) in got
 
 
+def both_tls():
+    """A relay with TLS on both legs that stands, its server, and its device."""
+    play, device = Play(tls=True), TlsLeg(client_tls(), server=False, name="localhost")
+    server = TlsLeg(server_tls(), server=True)
+    play.do("came", 0, device.handshake())
+    carry(play, server, play.do("reached"))
+    got = play.do("prepared", server_tls())
+    device.put(b"".join(one.data for one in got if isinstance(one, Write)))
+    got = play.do("came", 0, device.handshake() + device.write(LOGIN))
+    device.put(b"".join(one.data for one in got if isinstance(one, Write) and one.leg == 0))
+    carry(play, server, [one for one in got if isinstance(one, Write) and one.leg == 1])
+    assert device.read() == []
+    assert server.read() == [LOGIN]
+    return play, server, device
+
+
+def test_a_server_that_minds_the_end_of_a_device_without_its_word_is_no_trouble():
+    play, server, _ = both_tls()
+    got = play.do("ended", 0)
+    assert [type(one) for one in got] == [Deadline, Finish]
+    server._incoming.write_eof()
+    assert server.read() == []
+    assert server.error is not None
+    alert = server.pending()
+    assert alert
+    got = play.do("came", 1, alert)
+    assert not any(isinstance(one, Tell) for one in got)
+    assert got[-1] == Closed(play.now, "fin", 0)
+
+
+def test_a_server_that_ends_in_an_alert_of_its_own_is_told():
+    play, server, _ = both_tls()
+    server.put(b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert server.read() == []
+    got = play.do("came", 1, server.pending())
+    assert [one.kind for one in got if isinstance(one, Tell)] == ["proxy-tls-broken"]
+    assert got[-1] == Closed(play.now, "fin", 1)
+
+
 def carry(play, server, orders):
     """Bring what goes to the upstream to a TLS server, and its answers back, until neither says anything."""
     seen = list(orders)
@@ -376,6 +415,32 @@ def test_the_beginning_of_a_frame_waits_for_its_rest_but_not_for_long():
     # The rest of it follows as it comes, and the next frame is one again.
     play.expect("came", 0, write[7:9], orders=[Write(1, write[7:9]), Copied])
     play.expect("came", 0, write[9:] + PING, orders=[Write(1, write[9:]), Copied, Tell(0, 0, "proxy-rule", {})])
+
+
+def test_the_beginning_of_a_frame_does_not_overtake_what_is_delayed():
+    play = Play(rules="[[rule]]\nmatch = 'cmd == PING'\ndelay = 90\n").relayed()
+    got = play.do("came", 0, PING + b"\x14\0")
+    assert not any(isinstance(one, Write) for one in got)
+    late, partial = (one.token for one in got if isinstance(one, Schedule))
+    play.expect("timer", partial if partial[0] == "partial" else late, orders=[Tell(0, 0, "proxy-partial", {})])
+    play.now += 90
+    play.expect("timer", late if partial[0] == "partial" else partial, orders=[Write(1, PING), Write(1, b"\x14\0")])
+
+
+def test_the_beginning_of_a_message_waits_for_messages_that_are_delayed():
+    play = Play(rules="[[rule]]\nmatch = 'via == websocket and cmd == PING'\ndelay = 90\n")
+    play.do("came", 0, UPGRADE)
+    play.do("reached")
+    play.do("came", 1, SWITCHED)
+    key = b"1234"
+    got = play.do("came", 0, message(PING, key) + message(LOGIN, key)[:9])
+    assert not any(isinstance(one, Write) for one in got)
+    tokens = {one.token[0]: one.token for one in got if isinstance(one, Schedule)}
+    play.expect("timer", tokens["partial"], orders=[Schedule])
+    play.now += 90
+    (sent,) = play.do("timer", tokens["rule"])
+    assert len(sent.data) == len(message(PING, key))
+    play.expect("timer", tokens["partial"], orders=[Write(1, message(LOGIN, key)[:9]), Tell])
 
 
 def test_what_is_no_frame_goes_on_and_frames_behind_it_are_found_again():

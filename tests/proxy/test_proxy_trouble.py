@@ -15,7 +15,6 @@ from proxy_world import (
     ca_file,
     client_tls,
     listening,
-    maker,
     pair,
     proxying,
     quick,
@@ -24,6 +23,7 @@ from proxy_world import (
     world,
 )
 
+from blynkscope import faults
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.proxy import Proxy, ProxyUsageError, Settings, Upstream
 
@@ -298,7 +298,27 @@ def test_a_device_that_can_do_ec_alone_gets_such_a_certificate():
             assert await reader.readexactly(5) == OK
             writer.close()
             await seen.until(until_closed())
-            assert maker().asked[-1] == (("127.0.0.1",), False)
+            assert not seen.kinds().count("proxy-handshake-failed")
+
+    world(work)
+
+
+def test_rules_may_ask_for_addresses_and_layers():
+    async def work():
+        async with listening(echo) as port:
+            rules = faults.load(
+                f"[[rule]]\nmatch = 'via == tls and dst == \"127.0.0.1:{port}\"'\ndirection = 'to-server'\n"
+                "answer = { status = 9 }\n"
+            )
+            async with proxying(port, rules=rules) as (own, seen, _):
+                for secure in (client_tls(), None):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", own, ssl=secure)
+                    writer.write(LOGIN)
+                    answer = await reader.readexactly(5)
+                    assert answer == (struct.pack(">BHH", 0, 1, 9) if secure else LOGIN[:5])
+                    writer.close()
+                await seen.until(until_closed(2))
+        assert seen.kinds().count("proxy-rule") == 1
 
     world(work)
 
@@ -699,6 +719,8 @@ def test_a_port_that_is_taken():
         ("tcp://blynk.cloud", "blynk.cloud", 80, False),
         ("tls://10.0.0.1:7777", "10.0.0.1", 7777, True),
         ("[::1]:9443", "::1", 9443, True),
+        ("blynk.example:8883", "blynk.example", 8883, True),
+        ("blynk.example:1883", "blynk.example", 1883, False),
         ("auto", None, 443, True),
         ("auto:9443", None, 9443, True),
     ],

@@ -84,7 +84,9 @@ def through(client, legs, token, check, ends):
         check(got)
         assert len(peer.heard) == ends
         for number, (heard, said) in enumerate(zip(peer.heard, peer.said, strict=True), 1):
-            assert bytes(seen.bytes[number, 0]) == bytes(heard)
+            # A server that left hears no more of what the device, which has not seen it yet, goes on to send.
+            assert bytes(seen.bytes[number, 0]).startswith(bytes(heard))
+            assert number < ends or len(seen.bytes[number, 0]) == len(heard)
             assert bytes(seen.bytes[number, 1]) == bytes(said)
         assert not [kind for kind in seen.kinds() if kind.startswith("proxy-")]
 

@@ -32,18 +32,22 @@ def record(fact, **detail):
          "proxy: more than 1048576 bytes of rules wait to be sent; what is beyond is dropped"),
         (record("proxy-limit", limit="new"), "proxy: ended, new"),
         (record("proxy-rule", rule="slow", action="delay", detail="2 s later", command=20, id=7),
-         "proxy: rule slow MSG_HW #7: 2 s later"),
+         'proxy: rule "slow": delayed MSG_HW id 7 (2 s later)'),
         (record("proxy-rule", rule="intercept", action="drop", detail="dropped by hand"),
-         "proxy: by hand: dropped by hand"),
+         "proxy: by hand: dropped (dropped by hand)"),
         (record("proxy-rule", rule="x", action="replace", detail="no pin", failed=True),
-         "proxy: rule x: could not: no pin"),
+         'proxy: rule "x": could not replace (no pin)'),
+        (record("proxy-rule", rule="slow", action="drop", detail="11 bytes", command=20, id=2),
+         'proxy: rule "slow": dropped MSG_HW id 2 (11 bytes)'),
+        (record("proxy-rule", rule="slow", action="reset", detail="", command=20, id=2),
+         'proxy: rule "slow": reset the connection at MSG_HW id 2'),
         (record("proxy-rule-failed", who="the gate", error="KeyError"),
          "proxy: the gate failed (KeyError); the frame passed. Please report this."),
         (record("proxy-partial", size=3, seconds=2.0),
          "proxy: 3 bytes of a frame passed without its rest, which did not come within 2 s"),
         (record("proxy-tls-broken", leg="upstream", reason="bad record"), "proxy: TLS with the server broke: bad record"),
         (record("proxy-something-new", why="x", none=None), "proxy: something new · why x"),
-        (record("proxy-rule", rule="\x1b[2J", detail=["a"]), "proxy: rule \\x1b[2J: ['a']"),
+        (record("proxy-rule", rule="\x1b[2J", detail=["a"]), "proxy: rule \"\\x1b[2J\": applied (['a'])"),
     ],
 )  # fmt: skip
 def test_words(told, words):
@@ -64,7 +68,23 @@ def test_refusals():
 
 
 def text(**more):
-    return "\n".join(lines(Start(**{"host": "127.0.0.1", "port": 8080, "upstream": "tls://a.b:443", **more})))
+    start = Start(**{"host": "127.0.0.1", "port": 8080, "upstream": "tls://a.b:443", **more})
+    return "\n".join(lines(start, width=400))
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "192.168.100.200"])
+def test_the_start_fits_into_a_terminal(host, by_name):
+    fingerprint = ":".join(["AB"] * 32)
+    start = Start(
+        host=host, port=9443, upstream="tls://fra1.blynk.cloud:443", by_name=by_name, verified=False, legacy=True,
+        addresses=["192.168.100.200", "10.100.100.100", "172.17.100.100"], fingerprint=fingerprint, created=True,
+    )  # fmt: skip
+    said_at_start = lines(start)
+    assert "  " + fingerprint in said_at_start
+    assert [line for line in said_at_start if len(line) > 80 and fingerprint not in line] == []
+    assert any("setTrustAnchors" in line for line in said_at_start) == (host != "127.0.0.1")
+    assert any("set the clock" in line for line in said_at_start) == (host != "127.0.0.1")
 
 
 def test_the_start_for_this_computer_alone():
@@ -74,7 +94,7 @@ def test_the_start_for_this_computer_alone():
     assert "--listen 0.0.0.0:8080" in said_at_start
     assert "Arduino" not in said_at_start
     assert 'blynklib.Blynk(auth, server="127.0.0.1", port=8080)' in said_at_start
-    assert "(made just now): SHA-256 AB:CD" in said_at_start
+    assert "(made just now), SHA-256:\n  AB:CD" in said_at_start
     start = Start(host="127.0.0.1", port=8080, upstream="tcp://a.b:80")
     assert len(lines(start, short=True)) == 2
 

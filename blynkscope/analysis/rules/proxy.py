@@ -33,6 +33,8 @@ _CERTIFICATES = {
     "weak": "BS121",
 }
 """Why the proxy refuses the server's certificate."""
+_AUTO = "auto"
+"""Host of the upstream that a device is to name."""
 _STAGES = {
     "dns": "Its name could not be resolved",
     "connect": "The connection could not be made",
@@ -85,6 +87,10 @@ class Proxied(StreamRule):
         reason, stage = str(detail.get("reason") or "failed"), str(detail.get("stage") or "connect")
         name = _CERTIFICATES.get(reason, "BS124") if stage == "tls" else "BS124"
         server = stream.opened.server or "the server"
+        host, port = detail.get("host"), detail.get("port")
+        if host and server.partition(":")[0] == _AUTO:
+            # Where the device's own server name says where to, that is where it failed.
+            server = f"{f'[{host}]' if ':' in str(host) else host}:{port}" if port else str(host)
         text = str(detail.get("text") or reason)
         text = f"{server}: {_STAGES.get(stage, 'It failed')}: {text}." if name == "BS124" else f"{server}: {text}."
         self._report(name, stream, fact, text, server, stage, reason)

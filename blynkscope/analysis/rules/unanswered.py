@@ -146,7 +146,7 @@ class UnansweredLogin(StreamRule):
             detail += f": the server closed the connection{after} instead."
         elif len(logins) > 1:
             detail += f", nor did its repetition in {some([request.n for request in logins[1:]])}."
-        elif waited is not None and waited >= (LOGIN_TIMEOUT if event.how == "end" else SHORTEST_TIMEOUT):
+        elif waited is not None and waited >= (LOGIN_TIMEOUT if event.how in {"end", "quit"} else SHORTEST_TIMEOUT):
             gave_up = event.how in {"fin", "reset"} or memory["closer"] == CLIENT
             then = "and the client gave up" if gave_up else "and the connection stayed silent"
             detail += f" for {seconds(waited)}, {then}."
