@@ -71,8 +71,8 @@ def command(
     """Read captures and logs: say what was said and what went wrong.
 
     FILE is a capture (pcap or pcapng), a debug log or serial output as it was pasted, or raw bytes, each plain or gzip,
-    from a file, a pipe, or - for standard input (tcpdump -U -w - | blynkscope decode -), which is also read without FILE.
-    Several files are one run.
+    from a file, a pipe, or - for standard input (tcpdump -U -w - | blynkscope decode -), which is also read without
+    FILE. Several files are one run.
     """
     if not files:
         if sys.stdin.isatty():

@@ -84,6 +84,9 @@ class Interception:
         self._dialects: dict[int, Dialect] = {}
         self._facts: dict[tuple[int, Dialect], Facts] = {}
         self._ids = dict(FIRST_ID)
+        self._injected_ids: dict[tuple[int, int, int], None] = {}
+        self.injected: Callable[[int, int, dict[str, object]], None] = lambda connection, direction, detail: None
+        """Told of a frame that was injected: its connection and direction, and the facts of it."""
         self._line: Line | None = None
         self._label = ""
         self._done: Callable[[str], None] = lambda text: None
@@ -98,12 +101,18 @@ class Interception:
         self._dialects[connection] = frame.dialect
         if len(self._dialects) > CONNECTIONS_KEPT:
             del self._dialects[next(iter(self._dialects))]
+        if self._answers_injected(connection, direction, frame):
+            return True
         if not self._holding or len(self._waiting) >= HELD_MAX:
             return False
         return bool(self._matches(self._observed(connection, direction, frame).record()))
 
     async def decide(self, connection: int, direction: int, frame: Held) -> list[Command]:
         """See `proxy.Gate`."""
+        if self._answers_injected(connection, direction, frame):
+            # Who is on the other side has asked nothing: the answer ends here.
+            del self._injected_ids[connection, 1 - direction, frame.id]
+            return [Applied(NAME, "swallow", direction, f"status {frame.word}: the answer to an injected frame")]
         record = self._hide(self._observed(connection, direction, frame).record())
         text = f"{record.name} #{frame.id} {record.text}"
         decision: asyncio.Future[list[Command]] = asyncio.get_running_loop().create_future()
@@ -120,6 +129,9 @@ class Interception:
                 if first:
                     self._line, self._choosing = None, False
             self._show()
+
+    def _answers_injected(self, connection: int, direction: int, frame: Held) -> bool:
+        return frame.cmd == commands.RESPONSE and (connection, 1 - direction, frame.id) in self._injected_ids
 
     def _observed(self, connection: int, direction: int, frame: Held) -> Observed:
         key = direction, frame.dialect
@@ -247,7 +259,18 @@ class Interception:
         if not self.inject(connection, direction, made.data):
             self._note = f"stream {connection} is not open"
             return
-        self._ids[direction] = self._ids[direction] % 0xFFFF + 1
+        number = self._ids[direction]
+        self._ids[direction] = number % 0xFFFF + 1
+        if made.id is not None:
+            self._injected_ids[connection, direction, made.id] = None
+        if len(self._injected_ids) > CONNECTIONS_KEPT:
+            del self._injected_ids[next(iter(self._injected_ids))]
+        # Its text may be a secret: what it is, and how long, says enough.
+        size = f"to the {'device' if direction == TO_DEVICE else 'server'}, {len(made.data)} bytes"
+        facts: dict[str, object] = {"rule": NAME, "action": "inject", "detail": size}
+        if made.cmd is not None:
+            facts |= {"command": made.cmd, "id": made.id}
+        self.injected(connection, direction, facts)
         if made.problem:
             self._screen.say(f"sent, although its body does not fit the command: {made.problem}")
 

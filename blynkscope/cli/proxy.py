@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -247,6 +248,11 @@ def command(
         watch = Watch(
             analyser, show, recorder=recorder, edits=ruleset is not None or interception is not None, alert=alert
         )
+
+        if interception is not None:
+            interception.injected = lambda connection, direction, facts: watch.told(
+                connection, direction, time.time(), "proxy-rule", facts
+            )
 
         def began(address: tuple[str, int]) -> None:
             if recorder is not None:

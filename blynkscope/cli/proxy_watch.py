@@ -7,7 +7,6 @@ of the output that is slow, a disk) takes none of the relay's. Where it takes to
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -326,7 +325,7 @@ class Watch:
                 return
             if not unsent.startswith(data):
                 self._unsent[connection] = None
-                size = len(os.path.commonprefix([bytes(unsent[:size]), data]))
+                size = next((at for at, pair in enumerate(zip(unsent, data)) if pair[0] != pair[1]), len(unsent))
                 if not size:
                     return
             else:

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from blynkscope.export.recorder import COMMENTS_MAX, PLAIN_PORT, WEB_PORT
 from blynkscope.export.rotating import Rotating
 from blynkscope.export.synthetic import CLIENT, Connection, Endpoint, endpoint
-from blynkscope.protocol.ports import MQTT_PORTS, TLS_PORTS
+from blynkscope.protocol.ports import SECURE_PORTS
 from blynkscope.sources.pcapng import PcapngWriter
 
 DEVICE_LEG, UPSTREAM_LEG = 0, 1
@@ -26,7 +26,6 @@ _DESCRIPTIONS = (
 )
 _ETHERNET = 1
 _EPHEMERAL = 49152
-_SECURE_PORTS = TLS_PORTS | (MQTT_PORTS - {1883})
 _DEVICE = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8::1")}
 _PROXY = {4: ip_address("192.0.2.2"), 6: ip_address("2001:db8::2")}
 _SERVER = {4: ip_address("192.0.2.3"), 6: ip_address("2001:db8::3")}
@@ -163,7 +162,7 @@ class StreamingRecorder:
 
     def _connect(self, passing: _Passing, leg: int, time: float, data: bytes) -> Connection:
         client, server = self._ends(passing, leg)
-        if server[1] in _SECURE_PORTS:
+        if server[1] in SECURE_PORTS:
             server = (server[0], WEB_PORT if _REQUEST.match(data) else PLAIN_PORT)
         connection = passing.legs[leg] = Connection(client, server, 2 * passing.number + leg)
         self._packets(leg, time, connection.open(), "")

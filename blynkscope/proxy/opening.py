@@ -82,7 +82,11 @@ class Opening(Relaying):
         name = server_name(self._hello)
         self._target = name
         if name is None:
-            self._refuse("no-name", "the device names no server (SNI), so auto leads nowhere: name an upstream", None)
+            if self._hello is None:
+                text = "the device speaks without TLS, where nothing names a server"
+            else:
+                text = "the device names no server (SNI)"
+            self._refuse("no-name", f"{text}, so auto leads nowhere: name an upstream", None)
         elif not any(name == host or name.endswith(f".{host}") for host in upstream.hosts):
             self._refuse("name", "auto does not lead to this name", name)
         else:
@@ -91,7 +95,7 @@ class Opening(Relaying):
     def _refuse(self, reason: str, text: str, host: str | None) -> None:
         self._open()
         self.tell("proxy-refused", {"reason": reason, "text": text, "host": host})
-        self._close("fin", UPSTREAM)
+        self._close("fin", None)
 
     def _greet(self, data: bytes) -> None:
         """Go on with the handshake of the upstream leg."""
@@ -172,7 +176,8 @@ class Opening(Relaying):
             self._order(do.Copied(DEVICE, self._time, bytes(self._head)))
         upstream = self._plan.upstream
         self.tell("proxy-upstream-failed", detail | {"host": self._target, "port": upstream.port})
-        self._close("fin", UPSTREAM)
+        # Neither side ended it: the server was not reached.
+        self._close("fin", None)
 
     def _handshake_failed(self, why: ssl.SSLError | str, how: str = "fin") -> None:
         hello = self._hello

@@ -14,10 +14,11 @@ _ADDRESSES_SHOWN = 6
 WIDTH = 80
 _NARROWEST = 40
 _COPIED = "  "
+_MARGIN = " " * 15
 _ESP8266 = (
-    "  ESP8266, TLS     static BearSSL::X509List trusted(blynkscope_ca);",
-    "                   _blynkWifiClient.setTrustAnchors(&trusted);",
-    "                   // BlynkSimpleEsp8266_SSL.h; set the clock before (configTime)",
+    "  ESP8266, TLS static BearSSL::X509List trusted(blynkscope_ca);",
+    f"{_MARGIN}client.setTrustAnchors(&trusted);   // its BearSSL client",
+    f"{_MARGIN}// set the clock before, with configTime()",
 )
 
 
@@ -127,23 +128,24 @@ def _changes(start: Start, width: int) -> list[str]:
             f"to {_joined(host, port)}"
         )
         return [*_wrapped(text, width), *_of_ca(start, secure=True)]
+    library = [f"BlynkLib.Blynk(auth, server={quoted}, port={port},", "     insecure=True)"]
     said = ["change in the device or program:"]
     if not _is_loopback(start.host):
         said += [
-            f"  Arduino, plain   Blynk.begin(auth, ssid, pass, {quoted}, {port});",
-            f"  ESP32, TLS       Blynk.begin(auth, ssid, pass, {quoted}, {port}, blynkscope_ca);",
-            "                   // BlynkSimpleEsp32_SSL.h",
+            f"  Arduino      Blynk.begin(auth, ssid, pass, {quoted}, {port});",
+            f"  ESP32, TLS   Blynk.begin(auth, ssid, pass, {quoted}, {port},",
+            f"{_MARGIN}     blynkscope_ca);   // BlynkSimpleEsp32_SSL.h",
             *([] if start.fingerprint is None else _ESP8266),
-            f"  MicroPython      BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)",
+            f"  MicroPython  {library[0]}",
+            f"{_MARGIN}{library[1]}",
         ]
-    quick = f"{{addr: {quoted}, port: {port}}}"
     said += [
-        f"  Python           blynklib.Blynk(auth, server={quoted}, port={port})",
-        f"                   BlynkLib.Blynk(auth, server={quoted}, port={port}, insecure=True)",
-        "                   # BlynkLib 0.2 has no insecure",
-        "  JavaScript       new Blynk.Blynk(auth, {connector:",
-        f"                     new Blynk.TcpClient({quick})}})",
-        f"  Node-RED         ws://{_joined(host, port)}/websockets",
+        f"  Python       blynklib.Blynk(auth, server={quoted}, port={port})",
+        f"{_MARGIN}{library[0]}",
+        f"{_MARGIN}{library[1]}   # not in BlynkLib 0.2",
+        "  JavaScript   new Blynk.Blynk(auth, {connector:",
+        f"{_MARGIN}  new Blynk.TcpClient({{addr: {quoted}, port: {port}}})}})",
+        f"  Node-RED     ws://{_joined(host, port)}/websockets",
     ]
     return said + _of_ca(start, secure=False)
 
@@ -155,7 +157,7 @@ def _of_ca(start: Start, *, secure: bool) -> list[str]:
     return [
         *(_ESP8266 if secure and not _is_loopback(start.host) else []),
         "  with TLS they must trust the CA (more: blynkscope ca):",
-        "                   blynkscope ca export --format c -o blynkscope_ca.h",
+        f"{_MARGIN}blynkscope ca export --format c -o blynkscope_ca.h",
     ]
 
 

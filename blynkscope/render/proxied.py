@@ -45,6 +45,7 @@ _DONE = {
     "truncate": "truncated",
     "edit": "edited",
     "inject": "injected",
+    "swallow": "swallowed",
     "close": "closed the connection at",
     "reset": "reset the connection at",
 }

@@ -11,12 +11,12 @@ HANDSHAKE, UPSTREAM = "proxy-handshake-failed", "proxy-upstream-failed"
 HELLO = {"leg": "device", "versions": ["TLS 1.2"], "ciphers": ["TLS_RSA_WITH_AES_128_CBC_SHA"], "sni": "blynk.cloud"}
 
 
-def found(*facts, every=10.0, how="fin", by=1):
+def found(*facts, every=10.0, how="fin", by=1, server="ny3.blynk.cloud:443"):
     analyser, records = Analyser(), []
     for number, (kind, detail) in enumerate(facts, 1):
         time = 1000.0 + number * every
         records += analyser.feed([
-            Opened(number, time, f"192.0.2.7:{50000 + number}", "ny3.blynk.cloud:443", 50000 + number, 443, True),
+            Opened(number, time, f"192.0.2.7:{50000 + number}", server, 50000 + number, 443, True),
             Told(number, None, time + 0.1, kind, detail),
             Closed(number, time + 0.2, how, by, (True, True)),
         ])  # fmt: skip

@@ -94,6 +94,29 @@ def test_keys_pass_and_drop():
     play(talk)
 
 
+def test_what_is_injected_is_told_and_its_answer_ends_here():
+    async def talk(kept):
+        told = []
+        kept.gate.injected = lambda *arguments: told.append(arguments)
+        kept.press("isping\r")
+        ((_, _, data),) = kept.sent
+        ((connection, direction, detail),) = told
+        assert (connection, direction, detail["action"], detail["command"]) == (3, 0, "inject", data[0])
+        number = detail["id"]
+        assert number == int.from_bytes(data[1:3])
+        answer = held(0, number, b"", word=200)
+        assert not kept.gate.wants(4, 1, answer)
+        assert not kept.gate.wants(3, 0, answer)
+        assert not kept.gate.wants(3, 1, held(0, number + 1, b"", word=200))
+        assert kept.gate.wants(3, 1, answer)
+        (applied,) = await kept.gate.decide(3, 1, answer)
+        assert (applied.action, applied.direction) == ("swallow", 1)
+        assert "status 200" in applied.detail
+        assert not kept.gate.wants(3, 1, answer)  # only once
+
+    play(talk)
+
+
 def test_a_body_is_edited():
     async def talk(kept):
         task = await kept.hold()

@@ -180,7 +180,7 @@ def test_an_upstream_that_cannot_be_reached():
             Tell(None, 0, "proxy-upstream-failed", {}),
             End(0),
             End(1),
-            Closed(0, "fin", 1),
+            Closed(0, "fin", None),
         ],
     )
     assert got[2].detail["host"] == "localhost"

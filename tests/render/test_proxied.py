@@ -73,12 +73,12 @@ def text(**more):
 
 
 @pytest.mark.parametrize("by_name", [False, True])
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "192.168.100.200"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "192.168.1.100"])
 def test_the_start_fits_into_a_terminal(host, by_name):
     fingerprint = ":".join(["AB"] * 32)
     start = Start(
         host=host, port=9443, upstream="tls://fra1.blynk.cloud:443", by_name=by_name, verified=False, legacy=True,
-        addresses=["192.168.100.200", "10.100.100.100", "172.17.100.100"], fingerprint=fingerprint, created=True,
+        addresses=["192.168.1.10", "10.100.100.100", "172.17.100.100"], fingerprint=fingerprint, created=True,
     )  # fmt: skip
     said_at_start = lines(start)
     assert "  " + fingerprint in said_at_start
@@ -96,7 +96,7 @@ def test_the_start_for_this_computer_alone():
     assert 'blynklib.Blynk(auth, server="127.0.0.1", port=8080)' in said_at_start
     assert "(made just now), SHA-256:\n  AB:CD" in said_at_start
     start = Start(host="127.0.0.1", port=8080, upstream="tcp://a.b:80")
-    assert len(lines(start, short=True)) == 2
+    assert len(lines(start, short=True, width=200)) == 2
 
 
 def test_the_start_for_the_network():

@@ -8,10 +8,10 @@ from blynkscope.analysis.rule import StreamRule
 from blynkscope.analysis.rules.inside import is_sealed, spoke, unwrapped
 from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
-from blynkscope.analysis.rules.tls import HELLO_PATIENCE, SECURE_PORTS
+from blynkscope.analysis.rules.tls import HELLO_PATIENCE
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
 from blynkscope.protocol.paths import DEVICE_PATH, WEBSOCKETS
-from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, PARTICLE_PORT, SERVER_PORTS, TLS_PORTS
+from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, PARTICLE_PORT, SECURE_PORTS, SERVER_PORTS, TLS_PORTS
 from blynkscope.wire import recognise
 from blynkscope.wire.events import CLIENT
 

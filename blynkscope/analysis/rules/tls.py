@@ -12,7 +12,7 @@ from blynkscope.analysis.rules.quotes import quote
 from blynkscope.analysis.rules.reaching import server_name
 from blynkscope.analysis.rules.words import closed_by_server, end_of, explains, first_time, seconds, unheard
 from blynkscope.protocol import tls
-from blynkscope.protocol.ports import TLS_PORTS
+from blynkscope.protocol.ports import SECURE_PORTS
 from blynkscope.wire.events import CLIENT
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from blynkscope.wire.events import Closed, Line
     from blynkscope.wire.facts import Fact
 
-SECURE_PORTS = TLS_PORTS | {8883}
-"""Ports on which servers expect TLS: those of Blynk, and MQTT's."""
 HELLO_PATIENCE = 3.0
 """Seconds without a byte in answer to a ClientHello that are too long: servers answer within one round trip, and the
 timeouts of small devices begin here."""
