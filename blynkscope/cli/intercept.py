@@ -85,8 +85,10 @@ class Interception:
         self._facts: dict[tuple[int, Dialect], Facts] = {}
         self._ids = dict(FIRST_ID)
         self._injected_ids: dict[tuple[int, int, int], None] = {}
-        self.injected: Callable[[int, int, dict[str, object]], None] = lambda connection, direction, detail: None
-        """Told of a frame that was injected: its connection and direction, and the facts of it."""
+        self.injected: Callable[[int, int, bytes, dict[str, object]], None] = (
+            lambda connection, direction, data, detail: None
+        )
+        """Told of a frame that was injected: its connection and direction, its bytes, and what to tell."""
         self._line: Line | None = None
         self._label = ""
         self._done: Callable[[str], None] = lambda text: None
@@ -270,7 +272,7 @@ class Interception:
         facts: dict[str, object] = {"rule": NAME, "action": "inject", "detail": size}
         if made.cmd is not None:
             facts |= {"command": made.cmd, "id": made.id}
-        self.injected(connection, direction, facts)
+        self.injected(connection, direction, made.data, facts)
         if made.problem:
             self._screen.say(f"sent, although its body does not fit the command: {made.problem}")
 

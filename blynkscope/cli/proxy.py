@@ -250,8 +250,8 @@ def command(
         )
 
         if interception is not None:
-            interception.injected = lambda connection, direction, facts: watch.told(
-                connection, direction, time.time(), "proxy-rule", facts
+            interception.injected = lambda connection, direction, data, facts: watch.injected(
+                connection, direction, time.time(), data, facts
             )
 
         def began(address: tuple[str, int]) -> None:

@@ -28,6 +28,8 @@ UNSENT_MAX = 1024 * 1024
 """Bytes of a device that are kept until they are sent on, to know how far they were sent unchanged."""
 _ITEM_COST = 256
 """Bytes that keeping an item takes beside its data."""
+_OWN_MAX = 64
+"""Injected frames of a connection that may be on their way."""
 _BATCH_BYTES = 256 * 1024
 _BATCH_ITEMS = 2048
 """What is analysed at once, so that lines appear steadily."""
@@ -40,7 +42,7 @@ FAILED = "tls"
 """What the proxy tells of a device leg whose handshake failed."""
 QUIT = "quit"
 """How connections ended that were open when the proxy was: no input has ended there."""
-_OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL = range(7)
+_OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL, _OWN = range(8)
 
 Address = tuple[str, int]
 
@@ -90,6 +92,7 @@ class Watch:
         # Of the event loop: connections that the thread was told of, and bytes of each that it was not.
         self._open: set[int] = set()
         self._missing: dict[tuple[int, int, int], int] = {}
+        self._own: dict[int, deque[bytes]] = {}
         # Of the thread: bytes of each direction so far.
         self._heard: dict[tuple[int, int], int] = {}
         self._sent: dict[tuple[int, int], int] = {}
@@ -121,12 +124,17 @@ class Watch:
 
     def sent(self, connection: int, direction: int, time: float, data: bytes) -> None:
         """See `proxy.Tap`."""
+        if self._own and direction == CLIENT and (own := self._own.get(connection)) and own[0] == data:
+            own.popleft()
+            self._put((_OWN, connection, direction, time, data), len(data))
+            return
         self._bytes(_SENT, connection, direction, time, data)
 
     def closed(self, connection: int, time: float, how: str, by: int | None) -> None:
         """See `proxy.Tap`."""
         if connection in self._open:
             self._open.discard(connection)
+            self._own.pop(connection, None)
             if self._missing:
                 for kind, number, direction in [key for key in self._missing if key[1] == connection]:
                     missing = self._missing.pop((kind, number, direction))
@@ -137,6 +145,12 @@ class Watch:
         """See `proxy.Tap`."""
         if (connection in self._open or not connection) and self._in - self._out <= self._queue_max:
             self._put((_TOLD, connection, direction, time, kind, detail), 0)
+
+    def injected(self, connection: int, direction: int, time: float, data: bytes, detail: dict[str, object]) -> None:
+        """A person has put these bytes between others, which will be told of as sent."""
+        if connection in self._open and direction == CLIENT:
+            self._own.setdefault(connection, deque(maxlen=_OWN_MAX)).append(data)
+        self.told(connection, direction, time, "proxy-rule", detail)
 
     def call(self, function: Callable[[], None]) -> None:
         """Let the thread call this, behind everything that was told until now."""
@@ -221,8 +235,8 @@ class Watch:
         while self._items and taken[0] < _BATCH_ITEMS and taken[1] < _BATCH_BYTES:
             item = self._items.popleft()
             taken[0] += 1
-            if item[0] in {_DATA, _SENT}:
-                taken[1] += len(item[4]) if item[0] == _DATA or self._sent_counts else 0
+            if item[0] in {_DATA, _SENT, _OWN}:
+                taken[1] += len(item[4]) if item[0] != _SENT or self._sent_counts else 0
             if item[0] == _CALL:
                 self._analyse(events, closed)
                 closed = []
@@ -239,7 +253,7 @@ class Watch:
     ) -> None:
         """An item as events, and as packets of the recording."""
         kind, connection = item[:2]
-        if kind in {_DATA, _SENT}:
+        if kind in {_DATA, _SENT, _OWN}:
             _, _, direction, time, data = item
             # What a side sent is on its own leg; what was sent on is on the other one.
             own = DEVICE_LEG if direction == CLIENT else UPSTREAM_LEG
@@ -325,7 +339,8 @@ class Watch:
                 return
             if not unsent.startswith(data):
                 self._unsent[connection] = None
-                size = next((at for at, pair in enumerate(zip(unsent, data)) if pair[0] != pair[1]), len(unsent))
+                pairs = enumerate(zip(unsent, data, strict=False))
+                size = next((at for at, (heard, sent) in pairs if heard != sent), len(unsent))
                 if not size:
                     return
             else:

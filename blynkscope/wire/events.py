@@ -77,9 +77,10 @@ class Closed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     """A connection ended.
 
     `how` is "fin", "reset", "refused" (RST in answer to the SYN), "unanswered" (no answer to the SYN in the input),
-    "reused" (its ports, or the device that a log is about, began a new connection), "evicted" (limit of open streams)
-    "end" (the input ended first) or "quit" (the proxy did). `by` is the direction that began to close, where one did. `heard` tells for each
-    direction whether any packet of it was seen: where the peer was never heard, missing acknowledgements prove nothing.
+    "reused" (its ports, or the device that a log is about, began a new connection), "evicted" (limit of open streams),
+    "end" (the input ended first) or "quit" (the proxy did). `by` is the direction that began to close, where one did.
+    `heard` tells for each direction whether any packet of it was seen: where the peer was never heard, missing
+    acknowledgements prove nothing.
     """
 
     stream: int

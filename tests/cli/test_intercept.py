@@ -100,7 +100,7 @@ def test_what_is_injected_is_told_and_its_answer_ends_here():
         kept.gate.injected = lambda *arguments: told.append(arguments)
         kept.press("isping\r")
         ((_, _, data),) = kept.sent
-        ((connection, direction, detail),) = told
+        ((connection, direction, _, detail),) = told
         assert (connection, direction, detail["action"], detail["command"]) == (3, 0, "inject", data[0])
         number = detail["id"]
         assert number == int.from_bytes(data[1:3])

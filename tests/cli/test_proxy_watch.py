@@ -9,7 +9,7 @@ from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import FrameRecord, StreamRecord, WriteRecord, spelled_out
 from blynkscope.cli import proxy_watch
 from blynkscope.cli.proxy_watch import Watch, address_text
-from blynkscope.render.notices import Notices
+from blynkscope.render.notices import Notices, said
 from blynkscope.render.options import Options
 
 CLIENT, SERVER = ("192.0.2.7", 50000), ("ny3.blynk.cloud", 443)
@@ -117,6 +117,27 @@ def test_connections_that_the_end_of_the_proxy_closes():
     assert "still open when the proxy ended" in " ".join(lines)
     assert "…" not in "".join(lines)
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_what_a_person_injects_is_told_and_counts_for_nothing():
+    looked = Looked(edits=True)
+    with looked as watch:
+        watch.opened(1, 100.0, CLIENT, SERVER, None)
+        watch.data(1, 0, 100.1, LOGIN)
+        watch.sent(1, 0, 100.1, LOGIN)
+        watch.data(1, 1, 100.1, status(1))
+        watch.sent(1, 1, 100.1, status(1))
+        ping = frame(6, 30001)
+        watch.injected(1, 0, 100.2, ping, {"rule": "intercept", "action": "inject", "command": 6, "id": 30001})
+        watch.sent(1, 0, 100.2, ping)
+        watch.data(1, 0, 100.3, WRITES[0])
+        watch.sent(1, 0, 100.3, WRITES[0])
+        watch.closed(1, 101.0, "fin", 0)
+    (told,) = [one for one in looked.of(StreamRecord) if one.kind == "proxy"]
+    assert said(told).text == "proxy: by hand: injected MSG_PING id 30001"
+    assert [one.state for one in looked.of(WriteRecord)] == ["delivered"]
+    assert watch._in == watch._out
+    assert not watch._own
 
 
 def test_what_never_left_is_not_delivered_without_rules_either():

@@ -190,7 +190,9 @@ def test_a_gzip_bomb_is_read_as_a_stream():
     assert damage.offset == len(SMALL_PCAP)
 
 
-@pytest.mark.parametrize("data", [b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8brubbish that is no gzip", gzip.compress(b"", mtime=0)])
+@pytest.mark.parametrize(
+    "data", [b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8brubbish that is no gzip", gzip.compress(b"", mtime=0)]
+)
 def test_gzip_without_a_capture(data):
     with pytest.raises(CaptureError):
         open_bytes(data)

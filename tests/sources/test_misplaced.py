@@ -24,7 +24,14 @@ BAG = b"Bag Attributes\n    friendlyName: server\nsubject=CN = blynk\n" + CERTIF
 
 @pytest.mark.parametrize(
     "data",
-    [KEYS, NEW, KEYS[:-1], gzip.compress(KEYS, mtime=0), KEYS.decode().encode("utf-16"), b"\xef\xbb\xbf" + KEYS[:176] * 2],
+    [
+        KEYS,
+        NEW,
+        KEYS[:-1],
+        gzip.compress(KEYS, mtime=0),
+        KEYS.decode().encode("utf-16"),
+        b"\xef\xbb\xbf" + KEYS[:176] * 2,
+    ],
 )
 def test_a_key_log(tmp_path, data):
     path = tmp_path / "blynk.keys"
