@@ -32,6 +32,10 @@ def is_root():
 
 PROGRAMS = {
     "tshark": (lambda: shutil.which("tshark") is not None, "tshark is not installed: install it"),
+    "node": (
+        lambda: shutil.which("node") is not None and shutil.which("npm") is not None,
+        "node or npm is not installed: install both",
+    ),
     "root": (
         is_root,
         "this is not root on Linux, with `ip` and `unshare` and the right to make network namespaces: be it",

@@ -30,7 +30,7 @@ from blynkscope.proxy.commands import (
     Write,
 )
 from blynkscope.proxy.core import Relay
-from blynkscope.proxy.secure import TlsLeg
+from blynkscope.proxy.secure import SLICE, TlsLeg
 from blynkscope.proxy.state import Plan
 
 LOGIN = struct.pack(">BHH", 29, 1, 32) + b"0123456789abcdef0123456789abcdef"
@@ -262,9 +262,9 @@ def test_the_end_of_tls_without_its_word_is_passed_on_as_such():
             assert Finish(0) in got
 
 
-def both_tls():
+def both_tls(**asked):
     """A relay with TLS on both legs that stands, its server, and its device."""
-    play, device = Play(tls=True), TlsLeg(client_tls(), server=False, name="localhost")
+    play, device = Play(tls=True, **asked), TlsLeg(client_tls(), server=False, name="localhost")
     server = TlsLeg(server_tls(), server=True)
     play.do("came", 0, device.handshake())
     carry(play, server, play.do("reached"))
@@ -299,6 +299,41 @@ def test_a_server_that_ends_in_an_alert_of_its_own_is_told():
     got = play.do("came", 1, server.pending())
     assert [one.kind for one in got if isinstance(one, Tell)] == ["proxy-tls-broken"]
     assert got[-1] == Closed(play.now, "fin", 1)
+
+
+def big_read(server):
+    """The plaintext of records, and the records, of more than OpenSSL is given at once."""
+    pieces = [frame(20, number, b"vw\0001\0" + b"%d" % number * 500) for number in range(10, 50)]
+    data = b"".join(server.write(piece) for piece in pieces)
+    assert len(data) > 2 * SLICE
+    return pieces, data
+
+
+def test_records_of_one_big_read_go_to_tls_in_one_write_and_in_order():
+    play, server, device = both_tls()
+    pieces, data = big_read(server)
+    got = play.do("came", 1, data)
+    # The one write comes first; what was read is told behind it, record by record.
+    assert isinstance(got[0], Write)
+    assert got[0].leg == 0
+    assert [one.data for one in got[1:]] == pieces
+    assert all(isinstance(one, Copied) and one.direction == 1 for one in got[1:])
+    for at in range(0, len(got[0].data), SLICE):
+        device.put(got[0].data[at : at + SLICE])
+    assert device.read() == pieces
+
+
+def test_with_rules_or_a_gate_each_record_of_a_big_read_goes_by_itself():
+    for asked in ({"rules": DROP}, {"wants": lambda connection, direction, frame: False}):
+        play, server, device = both_tls(**asked)
+        pieces, data = big_read(server)
+        got = play.do("came", 1, data)
+        writes = [one.data for one in got if isinstance(one, Write)]
+        assert [one.data for one in got if isinstance(one, Copied)] == pieces
+        assert len(writes) == len(pieces)
+        for write in writes:
+            device.put(write)
+        assert b"".join(device.read()) == b"".join(pieces)
 
 
 def carry(play, server, orders):

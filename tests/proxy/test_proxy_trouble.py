@@ -245,14 +245,15 @@ def test_a_device_that_does_not_trust_the_ca(version):
     world(work)
 
 
-def test_a_device_that_is_too_old_and_one_that_may_be():
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_device_that_is_too_old_and_one_that_may_be(version):
     async def work(legacy):
         context = client_tls()
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            context.maximum_version = ssl.TLSVersion.TLSv1_1
+            context.maximum_version = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1}[version]
         async with listening(echo) as port, proxying(port, legacy_tls=legacy) as (own, seen, _):
             if not legacy:
                 with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -264,12 +265,12 @@ def test_a_device_that_is_too_old_and_one_that_may_be():
                 writer.close()
             await seen.until(until_closed())
             if legacy:
-                assert seen.all[0][4] == "tls1.1"
+                assert seen.all[0][4] == f"tls{version}"
             else:
                 detail = seen.fact("proxy-handshake-failed")
                 assert detail["reason"] == "no-common-version"
-                assert detail["versions"] == ["TLS 1.1"]
-                assert "TLS 1.1 at most" in detail["cause"]
+                assert detail["versions"] == [f"TLS {version}"]
+                assert f"TLS {version} at most" in detail["cause"]
 
     world(work, False)
     world(work, True)

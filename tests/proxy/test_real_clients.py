@@ -59,18 +59,28 @@ class Peer:
                 return
 
 
-async def run(client, port, token, secure):
+def of_pypi(client):
+    """The command that runs a client; port, token and perhaps the CA follow."""
+    return [sys.executable, str(Path(__file__).with_name("real_clients.py")), client]
+
+
+async def run(command, port, token, secure):
     """What the client was told."""
-    command = [sys.executable, str(Path(__file__).with_name("real_clients.py")), client, str(port), token]
     program = await asyncio.create_subprocess_exec(
-        *command, *([str(ca_file())] if secure else []), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, trouble = await asyncio.wait_for(program.communicate(), 2 * PATIENCE)
+        *command, str(port), token, *([str(ca_file())] if secure else []),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, trouble = await asyncio.wait_for(program.communicate(), 2 * PATIENCE)
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
     assert program.returncode == 0, trouble.decode()
     return json.loads(out)
 
 
-def through(client, legs, token, check, ends):
+def through(command, legs, token, check, ends):
     secure, upstream = LEGS[legs]
 
     async def work():
@@ -79,7 +89,7 @@ def through(client, legs, token, check, ends):
             listening(peer, server_tls() if upstream else None) as port,
             proxying(port, tls=upstream, host="localhost") as (own, seen, _),
         ):
-            got = await run(client, own, token, secure)
+            got = await run(command, own, token, secure)
             await seen.until(until_closed(ends))
         check(got)
         assert len(peer.heard) == ends
@@ -103,7 +113,7 @@ def test_login_writes_sync_ping_and_coming_back(client, legs):
         ]  # fmt: skip
         assert ["ping", "1"] in got
 
-    through(client, legs, TOKEN, check, 2)
+    through(of_pypi(client), legs, TOKEN, check, 2)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -112,4 +122,4 @@ def test_a_wrong_token_is_refused_by_the_server(client, legs):
     def check(got):
         assert got == ["refused"]
 
-    through(client, legs, WRONG, check, 1)
+    through(of_pypi(client), legs, WRONG, check, 1)
