@@ -113,6 +113,11 @@ def device(address):
             blynk.virtual_write(2, value)
         blynk.virtual_sync(2)
         blynk.run()
+        # Who closes with answers unread resets the connection, and the peer could not send the rest.
+        blynk._socket.shutdown(socket.SHUT_WR)
+        blynk._socket.settimeout(DEADLINE)
+        while blynk._socket.recv(4096):
+            pass
         blynk.disconnect()
 
 
