@@ -75,19 +75,7 @@ class CaptureSource:
     @property
     def lost(self) -> dict[str, int]:
         """What was dropped or could not be read, counted by reason; reasons without a case are left out."""
-        unused, flows = self._packets.unused, self._packets.flows.counts
-        counts = {
-            "captures_damaged": int(self._reader.damage is not None),
-            "bytes_missing": flows.gap_bytes,
-            "packets_broken": unused.broken,
-            "packets_encrypted": unused.encrypted,
-            "packets_unknown_link": sum(unused.unknown_link.values()),
-            "fragments_incomplete": unused.fragments,
-            "segments_conflicting": flows.conflicts,
-            "segments_after_close": flows.after_close,
-            "segments_out_of_window": flows.out_of_window,
-            "streams_evicted": flows.evicted,
-        }
+        counts = {"captures_damaged": int(self._reader.damage is not None), **self._packets.lost}
         return {reason: count for reason, count in counts.items() if count}
 
     @property

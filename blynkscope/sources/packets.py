@@ -119,6 +119,22 @@ class PacketReader:
         self.unused = Unused()
         self._datagrams: dict[tuple[bytes, int, int], _Datagram] = {}
 
+    @property
+    def lost(self) -> dict[str, int]:
+        """What could not be used, counted by reason; reasons without a case are there with 0."""
+        unused, flows = self.unused, self.flows.counts
+        return {
+            "bytes_missing": flows.gap_bytes,
+            "packets_broken": unused.broken,
+            "packets_encrypted": unused.encrypted,
+            "packets_unknown_link": sum(unused.unknown_link.values()),
+            "fragments_incomplete": unused.fragments,
+            "segments_conflicting": flows.conflicts,
+            "segments_after_close": flows.after_close,
+            "segments_out_of_window": flows.out_of_window,
+            "streams_evicted": flows.evicted,
+        }
+
     def packet(self, buffer: bytes, packet: Packet) -> None:
         """One packet, by the general path: any link type, any IP."""
         time, link, start, end, wire = packet

@@ -123,22 +123,13 @@ class LiveSource:
     @property
     def lost(self) -> dict[str, int]:
         """What was dropped or could not be used, counted by reason; reasons without a case are left out."""
-        unused, flows = self._reader.unused, self._reader.flows.counts
         dropped = self._counts or Counts()
         counts = {
             "packets_dropped_kernel": dropped.kernel,
             "packets_dropped_interface": dropped.interface,
             "packets_dropped_queue": dropped.queue,
             "packets_unread": self._unread,
-            "bytes_missing": flows.gap_bytes,
-            "packets_broken": unused.broken,
-            "packets_encrypted": unused.encrypted,
-            "packets_unknown_link": sum(unused.unknown_link.values()),
-            "fragments_incomplete": unused.fragments,
-            "segments_conflicting": flows.conflicts,
-            "segments_after_close": flows.after_close,
-            "segments_out_of_window": flows.out_of_window,
-            "streams_evicted": flows.evicted,
+            **self._reader.lost,
         }
         return {reason: count for reason, count in counts.items() if count}
 
