@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 
 from blynkscope.errors import EnvironmentProblem
+from blynkscope.sources.files import make_room, new_file
 
-_MODE = 0o600
-"""What is recorded holds tokens and passwords."""
 _NAMES_TRIED = 100_000
 """Numbered names that are tried: one rotation an hour fills eleven years with them."""
 
@@ -46,8 +44,8 @@ class Rotating:
         """The file that is being written."""
         try:
             if force:
-                _make_room(path)
-            self._file = _new(path)
+                make_room(path)
+            self._file = new_file(path)
         except FileExistsError:
             raise ExistsError(f"{path} exists: choose another name, or --force to write over it") from None
         except OSError as error:
@@ -100,26 +98,9 @@ def next_file(path: Path) -> tuple[int, Path]:
         OSError: It cannot be written.
     """
     with suppress(FileExistsError):
-        return _new(path), path
+        return new_file(path), path
     for number in range(1, _NAMES_TRIED):
         name = path.with_name(f"{path.stem}_{number:05}{path.suffix}")
         with suppress(FileExistsError):
-            return _new(name), name
+            return new_file(name), name
     raise FileExistsError(path)
-
-
-def _new(path: Path) -> int:
-    """A file that was not there; a link that has its name is not followed."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.open(path, flags | getattr(os, "O_CLOEXEC", 0), _MODE)
-
-
-def _make_room(path: Path) -> None:
-    """Take away a file, or a link (not what it points to), that is to be written over."""
-    try:
-        kind = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(kind) and not stat.S_ISLNK(kind):
-        raise OSError(0, "it is no ordinary file")
-    path.unlink()

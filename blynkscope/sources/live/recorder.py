@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 import time
 from collections import deque
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from blynkscope.errors import EnvironmentProblem
+from blynkscope.sources.files import make_room, new_file
 from blynkscope.sources.live.model import Chunk, Counts, LiveUsageError
 from blynkscope.sources.pcapng import PcapngWriter
 
@@ -21,8 +21,6 @@ KEEP = 10
 """Files of a ring that are kept where nothing else was asked for."""
 ROTATE_LEAST = 1 << 20
 """Bytes at which a ring may begin another file: with fewer, the few files that are kept hold next to nothing."""
-_MODE = 0o600
-"""A capture holds tokens and passwords."""
 _NUMBERS = 5
 _TRIES = 1000
 _SECOND = 1_000_000_000
@@ -102,14 +100,14 @@ class Recorder:
         path = self._target.path
         if not self._target.rotates:
             if self._target.force:
-                _make_room(path)
-            return _new(path), path
+                make_room(path)
+            return new_file(path), path
         for _ in range(_TRIES):
             self._number += 1
             stamp = time.strftime("%Y%m%d%H%M%S")
             name = path.with_name(f"{path.stem}_{self._number:0{_NUMBERS}}_{stamp}{path.suffix or '.pcapng'}")
             with suppress(FileExistsError):
-                return _new(name), name
+                return new_file(name), name
         raise FileExistsError(path)
 
     def _flush(self) -> None:
@@ -193,23 +191,6 @@ class Recorder:
             with suppress(OSError):
                 os.close(self._file)
         self._file = -1
-
-
-def _new(path: Path) -> int:
-    """A file that was not there; a link that has its name is not followed."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.open(path, flags, _MODE)
-
-
-def _make_room(path: Path) -> None:
-    """Take away a file, or a link (not what it points to), that is to be written over."""
-    try:
-        kind = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(kind) and not stat.S_ISLNK(kind):
-        raise OSError(0, "it is no ordinary file")
-    path.unlink()
 
 
 _SIZE = re.compile(r"(\d{1,12})([kmg]?)b?", re.IGNORECASE)
