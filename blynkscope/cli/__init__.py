@@ -17,6 +17,9 @@ COMMANDS = {
     "decode": ("blynkscope.cli.decode", "Read captures: annotated frames and findings."),
     "live": ("blynkscope.cli.live", "Sniff behind a network interface: the same, as it happens."),
     "proxy": ("blynkscope.cli.proxy", "Sit between a device and its server: show, hold, change, break frames."),
+    "serve": ("blynkscope.cli.serve", "A reference server: it behaves, or misbehaves on demand."),
+    "replay": ("blynkscope.cli.replay", "Play the device or the server of a capture, and compare the answers."),
+    "probe": ("blynkscope.cli.probe", "What a server speaks and accepts: DNS, TCP, TLS, certificate, login."),
     "hexdump": ("blynkscope.cli.hexdump", "Take pasted bytes apart, field by field."),
     "redact": ("blynkscope.cli.redact", "Write a capture or log for sharing, without its secrets."),
     "wireshark": ("blynkscope.cli.wireshark", "Write a dissector for Wireshark and tshark."),
@@ -24,6 +27,9 @@ COMMANDS = {
     "codes": ("blynkscope.cli.codes", "List the commands and status codes of the protocol."),
     "explain": ("blynkscope.cli.explain", "A page on a command, a status, a number or a finding."),
     "filters": ("blynkscope.cli.filters", "The keys and words of filter expressions."),
+    "doctor": ("blynkscope.cli.doctor", "What this machine lacks for which command, and how to mend it."),
+    "completion": ("blynkscope.cli.completion", "Completion of commands and options in bash, zsh and fish."),
+    "man": ("blynkscope.cli.man", "Man pages of all commands."),
 }
 """Commands by name: the module that has them as `command`, and what `--help` says of them."""
 

@@ -1,0 +1,1 @@
+"""What a server speaks and accepts, found out step by step."""
