@@ -6,12 +6,16 @@ import contextlib
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blynkscope import __version__
+from blynkscope.cli import config
 from blynkscope.errors import BlynkscopeError, EnvironmentProblem, FilterError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "decode": ("blynkscope.cli.decode", "Read captures: annotated frames and findings."),
@@ -34,6 +38,8 @@ COMMANDS = {
 """Commands by name: the module that has them as `command`, and what `--help` says of them."""
 
 FOUND, CUT_SHORT, INTERRUPTED = 1, 3, 130
+_HELPS = "blynkscope.cli.helps"
+"""Is help asked for, of whatever command?"""
 
 
 class _Commands(click.Group):
@@ -49,12 +55,22 @@ class _Commands(click.Group):
         command: click.Command = import_module(entry[0]).command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options in front of the command."""
+        ctx.meta[_HELPS] = not config.HELP.isdisjoint(args)
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; a name that is nearly one gets a hint."""
         try:
-            return super().resolve_command(ctx, args)
+            name, command, rest = super().resolve_command(ctx, args)
+            if ctx.resilient_parsing and name is not None and command is not None:
+                from blynkscope.cli.completion import equip
+
+                equip(name, command)
+            return name, command, rest
         except click.UsageError as error:
             from difflib import get_close_matches
 
@@ -84,21 +100,43 @@ class _Commands(click.Group):
         except OSError as error:
             _discard_output()
             raise EnvironmentProblem(f"cannot write the output: {error.strerror or error}") from error
+        except click.UsageError as error:
+            raise config.located(ctx, error) from error
         return status
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, without importing them, and options."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Where options can be set for good."""
+        path = config.default_path()
+        if path is not None:
+            formatter.write_paragraph()
+            formatter.write_text("Options can be set for good in a TOML file, under [decode], [live] … or [all]:")
+            with formatter.indentation():
+                formatter.write(f"{'':>{formatter.current_indent}}{path}\n")
+
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="blynkscope %(version)s")
-def cli() -> None:
+@click.option("--config", "config_", metavar="FILE", help="Read options from this file, not from your own; '' for none.")
+@click.option("--no-config", is_flag=True, help="Read no file of options.")
+@click.pass_context
+def cli(ctx: click.Context, config_: str | None, no_config: bool) -> None:
     """What a Blynk device and its server say to each other, what it means, and what went wrong.
 
     Exit status: 0 done, 1 findings at or above --fail-on, 2 usage, 3 input unreadable or cut short, 4 something is
     missing on this machine, 130 interrupted.
     """
+    config.begin(ctx, config_, no_config, helps=bool(ctx.meta.get(_HELPS)))
 
 
 def _discard_output() -> None:

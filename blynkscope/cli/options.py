@@ -11,7 +11,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from blynkscope.cli import keys
+from blynkscope.cli import config, keys
 from blynkscope.errors import EnvironmentProblem
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,7 +33,7 @@ color = click.option(
 )
 show_secrets = click.option("--show-secrets", is_flag=True, help="Do not hide tokens, addresses and passwords.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Leave out stream events and the closing summary.")
-verbose = click.option("-v", "--verbose", count=True, help="Show more.")
+verbose = click.option("-v", "--verbose", count=True, callback=config.tell, help="Show more.")
 era = click.option("--era", type=click.Choice(ERAS), help="Meaning of codes that differ between the eras.")
 dialect = click.option("--dialect", type=click.Choice(DIALECTS), help="Read every stream so, instead of finding out.")
 fail_on = click.option(

@@ -9,80 +9,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from blynkscope.cli import FOUND, INTERRUPTED, options
-from blynkscope.cli.keys import key_log
+from blynkscope.cli import options
+from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network
 from blynkscope.cli.notes import say
+from blynkscope.cli.onlooking import Asked, Onlooker, apart, list_scenarios, rule_set
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.render.formats import FORMATS
 
 if TYPE_CHECKING:
-    from blynkscope.analysis.records import Record
     from blynkscope.cli.intercept import Interception
-    from blynkscope.export.rotating import Rotating
-    from blynkscope.faults import RuleSet
     from blynkscope.proxy import Settings, Upstream
-    from blynkscope.render.outputs import Output
 
-LOCAL = "127.0.0.1"
 PLAIN_PORT, TLS_PORT = 8080, 9443
 _PRIVILEGED = 1024
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
-
-
-class _Duration(click.ParamType):  # type: ignore[type-arg]
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds, which must not be none."""
-        from blynkscope.sources.live import seconds_of
-
-        try:
-            seconds = seconds_of(str(value))
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
-        if not seconds:
-            self.fail("it must be more than nothing.", param, ctx)
-        return seconds
-
-
-class _Network(click.ParamType):  # type: ignore[type-arg]
-    name = "cidr"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A network; an address alone is a network of one."""
-        try:
-            return ipaddress.ip_network(str(value).strip(), strict=False)
-        except ValueError:
-            self.fail(f"{value!r} is no network; write it like 192.168.1.0/24.", param, ctx)
-
-
-class _Listen(click.ParamType):  # type: ignore[type-arg]
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int | None]:
-        """Host and port; None for a port that is to be found."""
-        if isinstance(value, tuple):
-            return value
-        text = str(value).strip()
-        host, colon, port = text.rpartition(":")
-        if text.startswith("[") and text.endswith("]"):
-            host, colon, port = text, ":", ""
-        elif not colon and not text.isdecimal():
-            host, port = text, ""
-        if (port and not port.isdecimal()) or len(port) > 5 or (port and int(port) > 65535):
-            self.fail(f"{port!r} is no port, in {text!r}; write it like 0.0.0.0:9443, [::]:9443 or 9443.", param, ctx)
-        host = host.removeprefix("[").removesuffix("]") or LOCAL
-        if host != "localhost":
-            try:
-                ipaddress.ip_address(host.partition("%")[0])
-            except ValueError:
-                self.fail(f"{host!r} is no address of this computer; write it like 0.0.0.0:9443.", param, ctx)
-        return host, int(port) if port else None
 
 
 @click.command()
@@ -92,11 +37,11 @@ class _Listen(click.ParamType):  # type: ignore[type-arg]
     "the one of Blynk's that the device asks for in TLS.",
 )  # fmt: skip
 @click.option(
-    "--listen", type=_Listen(), default=LOCAL, metavar="[HOST:]PORT",
+    "--listen", type=Listen(), default=LOCAL, metavar="[HOST:]PORT",
     help="Where devices connect to, plain and TLS alike; 0.0.0.0:PORT for the network.  [default: 127.0.0.1, and the "
     "upstream's port, or 8080 or 9443 where that is taken or below 1024]",
 )  # fmt: skip
-@click.option("--allow", type=_Network(), multiple=True, metavar="CIDR", help="Take devices from this network only.")
+@click.option("--allow", type=Network(), multiple=True, metavar="CIDR", help="Take devices from this network only.")
 @click.option(
     "--auto-host", "auto_hosts", multiple=True, metavar="NAME",
     help="With auto: lead to this name and all below it, in place of Blynk's own.",
@@ -120,7 +65,7 @@ class _Listen(click.ParamType):  # type: ignore[type-arg]
 @click.option("--keylog-out", type=_FILE, metavar="FILE", help="Add the TLS keys of both legs to this file.")
 @click.option("--log", type=_FILE, metavar="FILE.jsonl", help="Write all records there too, whatever --filter shows.")
 @click.option("--force", is_flag=True, help="Let --record and --log write over files that exist.")
-@click.option("--duration", type=_Duration(), metavar="TIME", help="End after this time (90, 10s, 5m, 1h).")
+@click.option("--duration", type=Duration(), metavar="TIME", help="End after this time (90, 10s, 5m, 1h).")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone.")
 @options.common
@@ -171,66 +116,48 @@ def command(
     from blynkscope.proxy import Upstream
 
     if scenario == "list":
-        _list_scenarios()
+        list_scenarios()
         return
     if upstream is None:
         raise click.UsageError("name the server: --upstream HOST:PORT")
     target = _leading(Upstream.parse(upstream), auto_hosts, allow_private)
     _check(target, listen, insecure, upstream_ca, cert, key, rules, scenario, seed, (record, log), force)
-    _check_outputs(output, record, log, keylog_out)
+    apart(output, record, log, keylog_out)
     if intercept is not None and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("--intercept needs a terminal, to show frames and to read keys from")
-    from blynkscope.analysis.analyser import Analyser
-    from blynkscope.analysis.selection import Selection
     from blynkscope.cli.proxy_run import Life
-    from blynkscope.cli.proxy_watch import Watch
-    from blynkscope.cli.showing import Shown, collect_seldom
-    from blynkscope.protocol.model import Dialect, Era
     from blynkscope.proxy import Proxy, Settings
     from blynkscope.proxy.reaching import address_text
-    from blynkscope.render.outputs import make
-    from blynkscope.render.redact import Redactor
 
-    selection = Selection(filter_, streams)
-    ruleset = _rules(rules, scenario)
-    redactor = Redactor(show_secrets)
-    analyser = Analyser(
-        Dialect(dialect) if dialect else None, Era(era) if era else None, findings=findings,
-        keys=key_log(keylog, growing=True),
-    )  # fmt: skip
+    ruleset = rule_set(rules, scenario)
     settings = Settings(
         upstream=target, listen_host=listen[0], verify=not insecure, upstream_ca=upstream_ca,
         certificate=(cert, key) if cert is not None and key is not None else None, legacy_tls=legacy_tls,
         allow=tuple(allow), allow_private=allow_private, keylog=keylog_out, rules=ruleset, seed=seed,
     )  # fmt: skip
-    collect_seldom()
+    asked = Asked(
+        format_, findings, output, filter_, streams, dialect, era, keylog, show_secrets, fail_on, color, quiet, verbose,
+        record, log, force,
+    )  # fmt: skip
     with contextlib.ExitStack() as stack:
         screen: Any = None
         alert: Callable[[str], None] = say
         interception: Interception | None = None
-        stream: IO[Any] = stack.enter_context(options.opened(output))
         if intercept is not None:
             from blynkscope.cli.intercept import Interception
+            from blynkscope.render.redact import Redactor
             from blynkscope.render.screen import Screen
 
             screen = Screen(sys.stdout, sys.stderr)
             stack.callback(screen.close)
             # One of its own: the other one is used by another thread.
             interception = Interception(intercept, screen, Redactor(show_secrets).apply)
-            alert, stream = screen.say, screen if stream is sys.stdout else stream
-        out = make(
-            format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet,
-            inputs=(str(target),), fail_on=fail_on,
+            alert = screen.say
+        onlooker = Onlooker(
+            asked, stack, inputs=(str(target),), listens=f"{listen[0]}:{listen[1] or PLAIN_PORT}",
+            edits=ruleset is not None or interception is not None, alert=alert, stream=screen,
         )  # fmt: skip
-        logged = _Log(_private(log, force), redactor, alert) if log is not None else None
-        if logged is not None:
-            stack.callback(logged.close)
-        recorder = None
-        if record is not None:
-            from blynkscope.export.streaming import StreamingRecorder
-
-            recorder = StreamingRecorder(_private(record, force), f"{listen[0]}:{listen[1] or PLAIN_PORT}")
-            stack.callback(recorder.close)
+        watch = onlooker.watch
         authority = None
         if settings.certificate is None:
             from blynkscope.ca import Authority
@@ -238,16 +165,6 @@ def command(
             authority = Authority.at()
             # Otherwise the first device that speaks TLS waits for the keys of its certificates.
             authority.prepare()
-        shown = Shown(selection, out, redactor)
-
-        def show(records: list[Record]) -> None:
-            if logged is not None:
-                logged(records)
-            shown(records)
-
-        watch = Watch(
-            analyser, show, recorder=recorder, edits=ruleset is not None or interception is not None, alert=alert
-        )
 
         if interception is not None:
             interception.injected = lambda connection, direction, data, facts: watch.injected(
@@ -255,8 +172,7 @@ def command(
             )
 
         def began(address: tuple[str, int]) -> None:
-            if recorder is not None:
-                recorder.listens(address_text(address))
+            onlooker.listens(address_text(address))
             for line in _banner(settings, address, authority, short=quiet):
                 alert(line)
             if ruleset is not None:
@@ -264,16 +180,11 @@ def command(
             if target.host is not None:
                 _look_up(target, alert)
 
-        def rotate(proxy: Proxy) -> None:
-            def files() -> None:
-                if recorder is not None:
-                    recorder.rotate()
-                if logged is not None:
-                    logged.rotate()
-
-            watch.call(files)
+        def rotate(proxies: Sequence[Proxy]) -> None:
+            onlooker.rotate()
             try:
-                proxy.rotate_keylog()
+                for proxy in proxies:
+                    proxy.rotate_keylog()
             except EnvironmentProblem as error:
                 alert(f"no more keys are logged: {error}")
 
@@ -281,24 +192,12 @@ def command(
             return Proxy(_with_port(settings, port), authority, watch, interception)
 
         life = Life(
-            make_proxy, _ports(target, listen), watch, began=began, rotate=rotate, duration=duration,
-            interception=interception, alert=alert,
+            [(make_proxy, _ports(target, listen))], watch, began=lambda addresses: began(addresses[0]), rotate=rotate,
+            duration=duration, interception=interception, alert=alert,
         )  # fmt: skip
         life.run()
-        show_last = analyser.finish(watch.lost)
-        watch.record(show_last)
-        show(show_last)
-        out.close()
-    notes = [f"there was no stream {', '.join(map(str, missing))}"] if (missing := selection.unseen_streams) else []
-    if watch.skipped:
-        kept = f", {watch.unjudged} of them recorded" if record is not None else ""
-        notes.append(f"{watch.skipped} bytes were relayed but not analysed, as they came too fast{kept}")
-    if life.refused:
-        notes.append(f"{life.refused} connections were refused")
-    say(*notes)
-    if life.interrupted:
-        sys.exit(INTERRUPTED)
-    sys.exit(FOUND if fail_on is not None and analyser.run.worst_at_least(fail_on) else 0)
+        onlooker.finish()
+    sys.exit(onlooker.settle(life))
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -351,12 +250,6 @@ def _same_host(one: str, other: str) -> bool:
     return one.lower() == other.lower() or (local(one) and local(other))
 
 
-def _check_outputs(*paths: Path | None) -> None:
-    named = [path.absolute() for path in paths if path is not None]
-    if len(set(named)) < len(named):
-        raise click.UsageError("two of --output, --record, --log and --keylog-out name the same file")
-
-
 def _ports(target: Upstream, listen: tuple[str, int | None]) -> list[int]:
     """Ports to try: the one that was named, else the upstream's, 8080 and 9443."""
     if listen[1] is not None:
@@ -369,69 +262,6 @@ def _with_port(settings: Settings, port: int) -> Settings:
     import msgspec
 
     return msgspec.structs.replace(settings, listen_port=port)
-
-
-def _rules(path: Path | None, name: str | None) -> RuleSet | None:
-    from blynkscope import faults
-
-    if path is not None:
-        return faults.load(path)
-    return faults.scenario(name) if name is not None else None
-
-
-def _list_scenarios() -> None:
-    from blynkscope.faults import SCENARIOS
-
-    width = max(map(len, SCENARIOS))
-    for name, description in SCENARIOS.items():
-        click.echo(f"{name:<{width}}  {description}")
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def _private(path: Path, force: bool) -> Rotating:
-    from blynkscope.export.rotating import Rotating
-
-    return Rotating(path, force=force)
-
-
-class _Log:
-    """All records as JSON Lines in a file of its own. What fails ends the log, not the proxy."""
-
-    def __init__(self, file: Rotating, redactor: Any, alert: Callable[[str], None]) -> None:
-        from blynkscope.render.outputs import make
-
-        self._file = file
-        self._alert = alert
-        self._out: Output | None = make("jsonl", file, redactor=redactor)  # type: ignore[arg-type]
-
-    def __call__(self, records: list[Record]) -> None:
-        if self._out is None:
-            return
-        try:
-            self._out.write(records)
-        except OSError as error:
-            self._fail(error)
-
-    def rotate(self) -> None:
-        """Go on in another file."""
-        if self._out is not None:
-            try:
-                self._file.rotate()
-            except OSError as error:
-                self._fail(error)
-
-    def _fail(self, error: OSError) -> None:
-        self._out = None
-        self._alert(f"the log ended: {self._file.path}: {error.strerror or error}")
-
-    def close(self) -> None:
-        """End it."""
-        if self._out is not None:
-            with contextlib.suppress(OSError):
-                self._out.close()
-        self._file.close()
 
 
 # --- the start --------------------------------------------------------------------------------------------------------

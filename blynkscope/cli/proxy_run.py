@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from blynkscope.cli import INTERRUPTED
 from blynkscope.cli.intercept_line import keys_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blynkscope.cli.intercept import Interception
     from blynkscope.cli.proxy_watch import Watch
     from blynkscope.proxy import Proxy
+    from blynkscope.proxy.within import Within
 
 GRACE = 2.0
 """Seconds that connections get to send what they have, when the proxy ends."""
@@ -35,30 +36,34 @@ class Life:
     """Runs a proxy until somebody ends it.
 
     Args:
-        make: Makes the proxy for a port; it does not listen yet.
-        ports: Ports to try, in their order, until one is free.
+        listeners: What listens: each makes a proxy for a port, which does not listen yet, and has ports to try, in
+            their order, until one is free.
         watch: The tap; it is started and finished here.
-        began: Called with the address once it listens.
+        began: Called with the addresses once all listen.
         rotate: Called where the files shall be begun anew.
         duration: Seconds after which it ends; None for never.
         interception: The person at the terminal, where there is one.
+        within: The server behind the proxies, where it lives in this process.
+        prompt: Takes lines from the terminal, where it does.
         alert: Tells a person something.
     """
 
     def __init__(
         self,
-        make: Callable[[int], Proxy],
-        ports: Sequence[int],
+        listeners: Sequence[tuple[Callable[[int], Proxy], Sequence[int]]],
         watch: Watch,
         *,
-        began: Callable[[tuple[str, int]], None],
-        rotate: Callable[[Proxy], None] = lambda proxy: None,
+        began: Callable[[Sequence[tuple[str, int]]], None],
+        rotate: Callable[[Sequence[Proxy]], None] = lambda proxies: None,
         duration: float | None = None,
         interception: Interception | None = None,
+        within: Within | None = None,
+        prompt: Prompt | None = None,
         alert: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._make = make
-        self._ports = ports
+        self._listeners = listeners
+        self._within = within
+        self._prompt = prompt
         self._watch = watch
         self._began = began
         self._rotate = rotate
@@ -100,39 +105,54 @@ class Life:
 
         def hangup() -> None:
             # A terminal that was closed tells it so, too: whoever sat there can end the proxy no more.
-            if self._interception is not None or not all(map(_is_terminal, terminals)):
+            person = self._interception is not None or self._prompt is not None
+            if person or not all(map(_is_terminal, terminals)):
                 over.set()
             elif listening:
-                self._rotate(listening[0])
+                self._rotate(listening)
 
         self._watch.on_broken = broken
         # Who reads where it listens may end it from then on.
         with _signals(loop, interrupt, terminate, hangup):
-            proxy = await self._listening()
-            listening.append(proxy)
+            if self._within is not None:
+                self._within.start()
+            await self._listen(listening)
             self._watch.start()
-            with self._person(loop, proxy, over):
+            with self._person(loop, listening[0], over), self._prompting(loop, over):
                 try:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(over.wait(), self._duration)
                 finally:
                     if self._interception is not None:
                         self._interception.release()
-                    await proxy.close(GRACE)
-                    self.refused = proxy.refused
+                    await asyncio.gather(*(proxy.close(GRACE) for proxy in listening))
+                    self.refused = sum(proxy.refused for proxy in listening)
+                    if self._within is not None:
+                        self._within.stop()
         await asyncio.to_thread(self._watch.finish)
 
-    async def _listening(self) -> Proxy:
+    async def _listen(self, listening: list[Proxy]) -> None:
+        """Let all listen, or none."""
+        addresses = []
+        try:
+            for make, ports in self._listeners:
+                proxy, address = await self._listening(make, ports)
+                listening.append(proxy)
+                addresses.append(address)
+        except BaseException:
+            for proxy in listening:
+                await proxy.close(0.0)
+            raise
+        self._began(addresses)
+
+    async def _listening(self, make: Callable[[int], Proxy], ports: Sequence[int]) -> tuple[Proxy, tuple[str, int]]:
         problem: EnvironmentProblem | None = None
-        for port in self._ports:
-            proxy = self._make(port)
+        for port in ports:
+            proxy = make(port)
             try:
-                address = await proxy.start()
+                return proxy, await proxy.start()
             except EnvironmentProblem as error:
                 problem = problem or error
-                continue
-            self._began(address)
-            return proxy
         raise EnvironmentProblem(f"{problem}{_hint(problem)}") from problem
 
     def _end(self, over: asyncio.Event, *, interrupted: bool) -> None:
@@ -143,9 +163,21 @@ class Life:
 
     def abandon(self) -> None:
         """End at once, without a summary."""
-        if self._interception is not None:
+        if _before:
             _restore()
         os._exit(INTERRUPTED)
+
+    @contextlib.contextmanager
+    def _prompting(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> Iterator[None]:
+        """While the body runs, what is typed goes to the prompt."""
+        prompt = self._prompt
+        if prompt is None:
+            yield
+            return
+        prompt.quit = over.set
+        with _typed(loop, prompt.key):
+            prompt.begin()
+            yield
 
     @contextlib.contextmanager
     def _person(self, loop: asyncio.AbstractEventLoop, proxy: Proxy, over: asyncio.Event) -> Iterator[None]:
@@ -156,24 +188,43 @@ class Life:
             return
         interception.inject, interception.quit = proxy.inject, over.set
         interception.connections = lambda: proxy.connections
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        source = sys.stdin.fileno()
+        with _typed(loop, interception.key):
+            interception.begin()
+            yield
 
-        def pressed() -> None:
-            data = os.read(source, _KEYS_READ)
-            if not data:
-                loop.remove_reader(source)
-                return
-            for key in keys_of(decoder.decode(data)):
-                interception.key(key)
 
-        with _single_keys(source):
-            loop.add_reader(source, pressed)
-            try:
-                interception.begin()
-                yield
-            finally:
-                loop.remove_reader(source)
+class Prompt(Protocol):
+    """Who takes the keys of a terminal."""
+
+    quit: Callable[[], None]
+
+    def key(self, key: str) -> None:
+        """A key was pressed: see `intercept_line.keys_of`."""
+
+    def begin(self) -> None:
+        """Show the prompt for the first time."""
+
+
+@contextlib.contextmanager
+def _typed(loop: asyncio.AbstractEventLoop, take: Callable[[str], None]) -> Iterator[None]:
+    """While the body runs, keys of the terminal are taken one by one."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    source = sys.stdin.fileno()
+
+    def pressed() -> None:
+        data = os.read(source, _KEYS_READ)
+        if not data:
+            loop.remove_reader(source)
+            return
+        for key in keys_of(decoder.decode(data)):
+            take(key)
+
+    with _single_keys(source):
+        loop.add_reader(source, pressed)
+        try:
+            yield
+        finally:
+            loop.remove_reader(source)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -24,6 +24,7 @@ _DESCRIPTIONS = (
     "blynkscope proxy: between device and proxy, decrypted",
     "blynkscope proxy: between proxy and server, decrypted",
 )
+_ALONE = ("blynkscope serve: between device and server, decrypted",)
 _ETHERNET = 1
 _EPHEMERAL = 49152
 _DEVICE = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8::1")}
@@ -52,10 +53,12 @@ class StreamingRecorder:
     Args:
         file: Where to. What it raises ends the recording, and is told in `failed`.
         proxy: Where the proxy listens, as `address:port`.
+        legs: 1 where the server lives behind the device leg, so that there is no other.
     """
 
-    def __init__(self, file: Rotating, proxy: str) -> None:
+    def __init__(self, file: Rotating, proxy: str, *, legs: int = 2) -> None:
         self._file = file
+        self._legs = legs
         self._proxy = endpoint(proxy)
         self._passing: dict[int, _Passing] = {}
         self._comments: list[str] = []
@@ -68,7 +71,8 @@ class StreamingRecorder:
     def _begin(self) -> None:
         self._buffer = io.BytesIO()
         self._writer = PcapngWriter(self._buffer)
-        for name, description in zip(_LEGS, _DESCRIPTIONS, strict=True):
+        descriptions = _DESCRIPTIONS if self._legs > 1 else _ALONE
+        for name, description in zip(_LEGS, descriptions, strict=False):
             self._writer.interface(_ETHERNET, name=name, description=description)
         self._put()
 
@@ -92,7 +96,7 @@ class StreamingRecorder:
     def data(self, number: int, leg: int, side: int, time: float, data: bytes) -> None:
         """Bytes on a leg: from its client (0: the device, or the proxy), or from its server (1)."""
         passing = self._passing.get(number)
-        if passing is None or not data:
+        if passing is None or not data or leg >= self._legs:
             return
         connection = passing.legs[leg] or self._connect(passing, leg, time, data)
         self._packets(leg, time, connection.say(side, data), self._notes(passing))

@@ -186,5 +186,11 @@ PROXY_TELLS_SECONDS = 10.0
 PROXY_TELLS_MAX = 1024
 """Addresses whose refusals are counted."""
 
+SERVER_TICK_SECONDS = 0.25
+"""How often the reference server stores what nobody waits for, and looks for what is due."""
+
+SERVER_UNSENT_MAX = 4 * 1024 * 1024
+"""Bytes that wait for one client of the reference server: what devices and apps that take nothing are sent by others."""
+
 PROXY_INJECT_MAX = 1024 * 1024
 """Bytes that rules, or a person, may have waiting for one side; what is beyond it is dropped and told."""

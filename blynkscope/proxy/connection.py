@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.errors import BlynkscopeError
@@ -14,9 +15,11 @@ from blynkscope.proxy.core import Relay
 from blynkscope.proxy.leg import Leg
 from blynkscope.proxy.reaching import UnreachedError, dial, permitted, resolve
 from blynkscope.proxy.settings import ConnectionInfo
+from blynkscope.proxy.within import InnerLeg
 
 if TYPE_CHECKING:
     from blynkscope.proxy.server import Proxy
+    from blynkscope.proxy.within import Within
 
 now = time.time
 
@@ -39,7 +42,7 @@ class Connection:
     def __init__(self, proxy: Proxy, number: int, device: Leg, client: tuple[str, int]) -> None:
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
-        self._legs: list[Leg | None] = [device, None]
+        self._legs: list[Leg | InnerLeg | None] = [device, None]
         self._deadline: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._rolling = 0.0
@@ -68,7 +71,7 @@ class Connection:
         if self.core.done:
             leg.abort()
 
-    def leg_came(self, leg: Leg, data: bytes) -> None:
+    def leg_came(self, leg: Leg | InnerLeg, data: bytes) -> None:
         """Bytes."""
         self._moved = self._loop.time()
         self.run(self.core.came(leg.number, data, now()))
@@ -77,12 +80,16 @@ class Connection:
         """FIN."""
         self.run(self.core.ended(leg.number, now()))
 
-    def leg_lost(self, leg: Leg, error: Exception | None) -> None:
+    def leg_left(self, leg: InnerLeg) -> None:
+        """The server in this process ends the connection."""
+        self.run(self.core.left(now()))
+
+    def leg_lost(self, leg: Leg | InnerLeg, error: Exception | None) -> None:
         """A leg is gone."""
         self.run(self.core.lost(leg.number, now()))
         self._settle()
 
-    def leg_blocked(self, leg: Leg, *, blocked: bool) -> None:
+    def leg_blocked(self, leg: Leg | InnerLeg, *, blocked: bool) -> None:
         """The write buffer of a leg."""
         self.run(self.core.blocked(leg.number) if blocked else self.core.writable(leg.number))
 
@@ -118,7 +125,10 @@ class Connection:
             case do.Schedule():
                 self._schedule(order)
             case do.Connect():
-                self._start(self._reach(order))
+                if proxy.within is None:
+                    self._start(self._reach(order))
+                else:
+                    self._loop.call_soon(self._enter, proxy.within)
             case do.Prepare():
                 self._start(self._prepare(order))
             case do.Ask():
@@ -183,6 +193,16 @@ class Connection:
         else:
             self.run(self.core.reached(now()))
 
+    def _enter(self, within: Within) -> None:
+        """The upstream is here."""
+        if not self.core.done:
+            device = self._legs[DEVICE]
+            if device is not None and device.transport is not None:
+                local = device.transport.get_extra_info("sockname")
+                self.server = (local[0], local[1]) if local else None
+            self._legs[UPSTREAM] = InnerLeg(self, within)
+            self.run(self.core.reached(now()))
+
     async def _prepare(self, order: do.Prepare) -> None:
         leg = self._legs[DEVICE]
         assert leg is not None
@@ -238,5 +258,6 @@ class Connection:
 
 
 _LEG_ORDERS = {
-    do.Pause: Leg.pause, do.Resume: Leg.resume, do.Finish: Leg.finish, do.End: Leg.end, do.Abort: Leg.abort,
+    do.Pause: methodcaller("pause"), do.Resume: methodcaller("resume"), do.Finish: methodcaller("finish"),
+    do.End: methodcaller("end"), do.Abort: methodcaller("abort"),
 }  # fmt: skip

@@ -102,6 +102,17 @@ class Relay(Opening):
             self._drop("reset", leg)
         return self._take()
 
+    def left(self, time: float) -> list[Order]:
+        """An upstream in this process is done: behind what it sent, the connection ends."""
+        if self._lanes is not None and self.state == "relay" and not self._ended[UPSTREAM]:
+            # What the rules hold goes first.
+            return self.ended(UPSTREAM, time)
+        self._time = time
+        if not self.done:
+            self._open()
+            self._close("fin", UPSTREAM)
+        return self._take()
+
     def reached(self, time: float) -> list[Order]:
         """The upstream is connected."""
         self._time = time

@@ -48,7 +48,13 @@ class Opening(Relaying):
 
     def _sniff(self) -> None:
         head = self._head
-        if head[0] != _TLS_BEGIN[0] or (len(head) > 1 and head[1] != _TLS_BEGIN[1]):
+        kind = self._plan.tls
+        if kind == "never":
+            self._connect()
+        elif head[0] != _TLS_BEGIN[0] or (len(head) > 1 and head[1] != _TLS_BEGIN[1]):
+            if kind == "always":
+                self._no_tls()
+                return
             self._connect()
         elif len(head) > 1:
             self.state = "hello"
@@ -168,6 +174,12 @@ class Opening(Relaying):
                 self.tell(piece.kind, piece.detail, direction)
 
     # --- what goes wrong ---
+
+    def _no_tls(self) -> None:
+        """Without TLS on a port of TLS: the end, as a server of TLS alone has no words for it."""
+        self._open()
+        self._order(do.Copied(DEVICE, self._time, bytes(self._head)))
+        self._close("fin", UPSTREAM)
 
     def _upstream_failed(self, detail: dict[str, Any]) -> None:
         """The device is told by the end of its connection, at once."""

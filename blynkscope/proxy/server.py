@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import ssl
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,7 @@ from blynkscope.proxy.leg import Leg
 from blynkscope.proxy.reaching import address_text, plain
 from blynkscope.proxy.settings import Authority, ConnectionInfo, Gate, Settings, Tap
 from blynkscope.proxy.state import Plan
+from blynkscope.proxy.within import Within
 from blynkscope.wire.hellos import ClientHello
 
 _BACKLOG = 1024
@@ -31,7 +33,6 @@ many bursts as that must fit into the spare files."""
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _SPARE_FILES = 64
 """Open files that are left for all but the connections: records, logs, the key log of each TLS setting in use."""
-_FILES_EACH = 2
 
 
 class Proxy:
@@ -42,14 +43,27 @@ class Proxy:
         authority: Makes certificates for devices that speak TLS; None where `settings.certificate` does, or none shall.
         tap: Who looks on.
         gate: Who may hold frames.
+        within: The upstream, where it lives in this process; then `settings.upstream` is but its name.
+        numbers: Numbers of connections, where several proxies share a tap.
 
     Raises:
         ProxyUsageError: A file of certificates or keys cannot be used.
         EnvironmentProblem: The key log cannot be written.
     """
 
-    def __init__(self, settings: Settings, authority: Authority | None, tap: Tap, gate: Gate | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        authority: Authority | None,
+        tap: Tap,
+        gate: Gate | None = None,
+        *,
+        within: Within | None = None,
+        numbers: Iterator[int] | None = None,
+    ) -> None:
         self.settings = settings
+        self.within = within
+        self._numbers = numbers if numbers is not None else itertools.count(1)
         self.gate = gate
         self.listening: list[tuple[Any, ...]] = []
         self.room = memoryview(bytearray(limits.PROXY_READ_SIZE))
@@ -71,6 +85,7 @@ class Proxy:
             injector=None if rules is None else self._injector,
             wants=None if gate is None else gate.wants,
             clock=time.monotonic,
+            tls=settings.tls,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
@@ -102,7 +117,7 @@ class Proxy:
             EnvironmentProblem: It cannot listen there.
         """
         self._loop = asyncio.get_running_loop()
-        self._most = min(self.settings.connections, _room_for_files(self.settings.connections))
+        self._most = min(self.settings.connections, _room_for_files(self.settings.connections, 1 if self.within else 2))
         host, port = self.settings.listen_host, self.settings.listen_port
         try:
             self._server = await self._loop.create_server(lambda: _Door(self), host, port, backlog=_BURST)
@@ -197,7 +212,7 @@ class Proxy:
             self._turn_away("per-address", client, f"this client has {settings.per_address} connections already")
         else:
             self.accepted += 1
-            connection = Connection(self, self.accepted, leg, client)
+            connection = Connection(self, next(self._numbers), leg, client)
             self._all[connection.number] = connection
             self._addresses[address] += 1
             self._empty.clear()
@@ -326,13 +341,13 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-def _room_for_files(wanted: int) -> int:
+def _room_for_files(wanted: int, each: int) -> int:
     """Connections that the limit of open files allows, after raising it as far as this process may."""
     try:
         import resource
     except ImportError:
         return wanted  # Windows has no such limit
-    need = wanted * _FILES_EACH + _SPARE_FILES
+    need = wanted * each + _SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < need:
         soft = need if hard == resource.RLIM_INFINITY else min(need, hard)
@@ -340,4 +355,4 @@ def _room_for_files(wanted: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         except (OSError, ValueError):
             soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return wanted if soft == resource.RLIM_INFINITY else max(1, (soft - _SPARE_FILES) // _FILES_EACH)
+    return wanted if soft == resource.RLIM_INFINITY else max(1, (soft - _SPARE_FILES) // each)

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -123,6 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         seed: Makes the chances of the rules the same in every run.
         per_address: Connections that one client address may have.
         connections: Connections at one time; the limit of open files may lower it.
+        tls: What the port takes: "either", or plain ("never") or TLS ("always") alone.
     """
 
     upstream: Upstream
@@ -140,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     deadlines: Deadlines = Deadlines()
     per_address: int = limits.PROXY_PER_ADDRESS_MAX
     connections: int = limits.PROXY_CONNECTIONS_MAX
+    tls: Literal["either", "never", "always"] = "either"
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -35,6 +35,7 @@ class Plan(msgspec.Struct, frozen=True):
             of `clock`; None without rules.
         wants: The gate's question, by connection; None without a gate.
         clock: Seconds that never go back.
+        tls: Do devices speak with TLS? "either" finds out; "never" and "always" are ports of one kind.
     """
 
     upstream: Upstream
@@ -46,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True):
     injector: Callable[[int, tuple[str, ...], float], Injector] | None
     wants: Callable[[int, int, Held], bool] | None
     clock: Callable[[], float]
+    tls: Literal["either", "never", "always"] = "either"
 
 
 class State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +57,9 @@ class Link(Protocol):
 
     def abort(self) -> None:
         """End now, with RST."""
+
+    def drained(self, then: Callable[[], None]) -> None:
+        """Call this once, when the client has taken what was sent: so that what is large is made piece by piece."""
 
 
 class Session(Protocol):

@@ -1,0 +1,224 @@
+"""What `proxy` and `serve` do with what passes them: analyse, show, log and record it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from blynkscope.cli import FOUND, INTERRUPTED, options
+from blynkscope.cli.keys import key_log
+from blynkscope.cli.notes import say
+
+if TYPE_CHECKING:
+    from blynkscope.analysis.records import Record
+    from blynkscope.cli.proxy_run import Life
+    from blynkscope.cli.proxy_watch import Watch
+    from blynkscope.export.rotating import Rotating
+    from blynkscope.faults import RuleSet
+    from blynkscope.render.outputs import Output
+
+
+class Asked(NamedTuple):
+    """What was asked for on the command line; see `options.common`."""
+
+    format_: str
+    findings: bool
+    output: Path | None
+    filter_: str | None
+    streams: tuple[int, ...]
+    dialect: str | None
+    era: str | None
+    keylog: tuple[Path, ...]
+    show_secrets: bool
+    fail_on: str | None
+    color: Any
+    quiet: bool
+    verbose: int
+    record: Path | None
+    log: Path | None
+    force: bool
+
+
+class Onlooker:
+    """Everything behind the tap, from the analysis to the files.
+
+    Args:
+        asked: What to show, and how.
+        stack: Ends it.
+        inputs: What it is about, for outputs that name it.
+        listens: Where devices connect to, as `address:port`, for the record.
+        legs: Sides that are recorded: 2 where there is an upstream, 1 where the server is here.
+        edits: Frames may be changed in passing.
+        alert: Tells a person something.
+        stream: Where the output is written to, unless it goes to a file; None for standard output.
+
+    Raises:
+        FilterError: The filter does not parse.
+        BlynkscopeError: A file cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        stack: contextlib.ExitStack,
+        *,
+        inputs: Sequence[str],
+        listens: str,
+        legs: int = 2,
+        edits: bool = False,
+        alert: Callable[[str], None] = say,
+        stream: IO[Any] | None = None,
+    ) -> None:
+        from blynkscope.analysis.analyser import Analyser
+        from blynkscope.analysis.selection import Selection
+        from blynkscope.cli.proxy_watch import Watch
+        from blynkscope.cli.showing import Shown, collect_seldom
+        from blynkscope.protocol.model import Dialect, Era
+        from blynkscope.render.outputs import make
+        from blynkscope.render.redact import Redactor
+
+        self._asked = asked
+        self._selection = Selection(asked.filter_, asked.streams)
+        redactor = Redactor(asked.show_secrets)
+        self.analyser = Analyser(
+            Dialect(asked.dialect) if asked.dialect else None, Era(asked.era) if asked.era else None,
+            findings=asked.findings, keys=key_log(asked.keylog, growing=True),
+        )  # fmt: skip
+        collect_seldom()
+        opened = stack.enter_context(options.opened(asked.output))
+        self._out = make(
+            asked.format_, stream if stream is not None and opened is sys.stdout else opened, color=asked.color,
+            redactor=redactor, verbose=asked.verbose, quiet=asked.quiet, inputs=tuple(inputs), fail_on=asked.fail_on,
+        )  # fmt: skip
+        self._logged = None
+        if asked.log is not None:
+            self._logged = _Log(_private(asked.log, asked.force), redactor, alert)
+            stack.callback(self._logged.close)
+        self.recorder = None
+        if asked.record is not None:
+            from blynkscope.export.streaming import StreamingRecorder
+
+            self.recorder = StreamingRecorder(_private(asked.record, asked.force), listens, legs=legs)
+            stack.callback(self.recorder.close)
+        self._shown = Shown(self._selection, self._out, redactor)
+        self.watch: Watch = Watch(self.analyser, self._show, recorder=self.recorder, edits=edits, alert=alert)
+
+    def _show(self, records: list[Record]) -> None:
+        if self._logged is not None:
+            self._logged(records)
+        self._shown(records)
+
+    def listens(self, address: str) -> None:
+        """Where it listens is known."""
+        if self.recorder is not None:
+            self.recorder.listens(address)
+
+    def rotate(self) -> None:
+        """Begin the files anew, behind everything that was told until now."""
+
+        def files() -> None:
+            if self.recorder is not None:
+                self.recorder.rotate()
+            if self._logged is not None:
+                self._logged.rotate()
+
+        self.watch.call(files)
+
+    def finish(self) -> None:
+        """Everything was told and shown: show the findings and the summary that are due now."""
+        last = self.analyser.finish(self.watch.lost)
+        self.watch.record(last)
+        self._show(last)
+        self._out.close()
+
+    def settle(self, life: Life, *, relayed: str = "relayed") -> int:
+        """Say what was missing.
+
+        Returns:
+            The exit status.
+        """
+        unseen, watch, asked = self._selection.unseen_streams, self.watch, self._asked
+        notes = [f"there was no stream {', '.join(map(str, unseen))}"] if unseen else []
+        if watch.skipped:
+            kept = f", {watch.unjudged} of them recorded" if self.recorder is not None else ""
+            notes.append(f"{watch.skipped} bytes were {relayed} but not analysed, as they came too fast{kept}")
+        if life.refused:
+            notes.append(f"{life.refused} connections were refused")
+        say(*notes)
+        if life.interrupted:
+            return INTERRUPTED
+        return FOUND if asked.fail_on is not None and self.analyser.run.worst_at_least(asked.fail_on) else 0
+
+
+def apart(*paths: Path | None) -> None:
+    """Refuse to write two things into one file."""
+    named = [path.absolute() for path in paths if path is not None]
+    if len(set(named)) < len(named):
+        raise click.UsageError("two of --output, --record, --log and --keylog-out name the same file")
+
+
+def rule_set(path: Path | None, name: str | None) -> RuleSet | None:
+    """The rules of a file, or of a scenario that is there already."""
+    from blynkscope import faults
+
+    if path is not None:
+        return faults.load(path)
+    return faults.scenario(name) if name is not None else None
+
+
+def list_scenarios() -> None:
+    """The scenarios, one a line."""
+    from blynkscope.faults import SCENARIOS
+
+    width = max(map(len, SCENARIOS))
+    for name, description in SCENARIOS.items():
+        click.echo(f"{name:<{width}}  {description}")
+
+
+def _private(path: Path, force: bool) -> Rotating:
+    from blynkscope.export.rotating import Rotating
+
+    return Rotating(path, force=force)
+
+
+class _Log:
+    """All records as JSON Lines in a file of its own. What fails ends the log, and nothing else."""
+
+    def __init__(self, file: Rotating, redactor: Any, alert: Callable[[str], None]) -> None:
+        from blynkscope.render.outputs import make
+
+        self._file = file
+        self._alert = alert
+        self._out: Output | None = make("jsonl", file, redactor=redactor)  # type: ignore[arg-type]
+
+    def __call__(self, records: list[Record]) -> None:
+        if self._out is None:
+            return
+        try:
+            self._out.write(records)
+        except OSError as error:
+            self._fail(error)
+
+    def rotate(self) -> None:
+        """Go on in another file."""
+        if self._out is not None:
+            try:
+                self._file.rotate()
+            except OSError as error:
+                self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self._out = None
+        self._alert(f"the log ended: {self._file.path}: {error.strerror or error}")
+
+    def close(self) -> None:
+        """End it."""
+        if self._out is not None:
+            with contextlib.suppress(OSError):
+                self._out.close()
+        self._file.close()
