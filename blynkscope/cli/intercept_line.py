@@ -9,7 +9,7 @@ _CODES = {
     "\x02": "left", "\x06": "right", "\x01": "home", "\x05": "end", "\x08": "back", "\x7f": "back", "\x15": "clear",
     "\x0b": "cut", "\r": "enter", "\n": "enter", "\x1b": "escape", "\x04": "delete",
 }  # fmt: skip
-_LETTERS = {"D": "left", "C": "right", "H": "home", "F": "end"}
+_LETTERS = {"A": "up", "B": "down", "D": "left", "C": "right", "H": "home", "F": "end"}
 _TILDES = {"1": "home", "7": "home", "4": "end", "8": "end", "3": "delete"}
 
 

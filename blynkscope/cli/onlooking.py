@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -160,6 +161,18 @@ def apart(*paths: Path | None) -> None:
     named = [path.absolute() for path in paths if path is not None]
     if len(set(named)) < len(named):
         raise click.UsageError("two of --output, --record, --log and --keylog-out name the same file")
+
+
+def own_addresses(host: str) -> list[str]:
+    """Addresses of this computer that reach what listens on `host`, where that is all of them; the best one first."""
+    from blynkscope.sources.live import interfaces
+
+    listened = ipaddress.ip_address(host.partition("%")[0])
+    if not listened.is_unspecified:
+        return []
+    found = [text for one in interfaces() if one.up and not one.loopback for text in one.addresses]
+    found.sort(key=lambda text: (":" in text, text.startswith("fe80")))
+    return [text for text in found if listened.version == 6 or ":" not in text]
 
 
 def rule_set(path: Path | None, name: str | None) -> RuleSet | None:

@@ -16,7 +16,7 @@ import click
 from blynkscope.cli import options
 from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network
 from blynkscope.cli.notes import say
-from blynkscope.cli.onlooking import Asked, Onlooker, apart, list_scenarios, rule_set
+from blynkscope.cli.onlooking import Asked, Onlooker, apart, list_scenarios, own_addresses, rule_set
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.render.formats import FORMATS
 
@@ -270,19 +270,13 @@ def _with_port(settings: Settings, port: int) -> Settings:
 def _banner(settings: Settings, address: tuple[str, int], authority: Any, *, short: bool) -> list[str]:
     """Where it listens, who can reach it, and what to change in a sketch."""
     from blynkscope.render.connecting import Start, lines
-    from blynkscope.sources.live import interfaces
 
-    everywhere = ipaddress.ip_address(address[0].partition("%")[0]).is_unspecified
-    found = [one for one in interfaces() if one.up and not one.loopback] if everywhere else []
-    addresses = [text for one in found for text in one.addresses]
-    four = ipaddress.ip_address(address[0].partition("%")[0]).version == 4
-    addresses.sort(key=lambda text: (":" in text, text.startswith("fe80")))
     upstream = settings.upstream
     return lines(
         Start(
             host=address[0], port=address[1], upstream=str(upstream), by_name=upstream.host is None,
             verified=settings.verify if upstream.tls else None,
-            addresses=[text for text in addresses if not (four and ":" in text)],
+            addresses=own_addresses(address[0]),
             allowed=[str(one) for one in settings.allow],
             fingerprint=authority.fingerprint if authority is not None else None,
             until=authority.not_after if authority is not None else None,

@@ -74,6 +74,9 @@ class Life:
         """Ctrl-C ended it, as opposed to a service manager or a terminal that was closed."""
         self.refused = 0
         """Connections that were not taken."""
+        self.failed: Exception | None = None
+        """What the server in this process failed with."""
+        self._over: asyncio.Event | None = None
 
     def run(self) -> None:
         """Relay until the end.
@@ -89,7 +92,7 @@ class Life:
 
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
-        over = asyncio.Event()
+        over = self._over = asyncio.Event()
         listening: list[Proxy] = []
 
         def broken() -> None:
@@ -154,6 +157,12 @@ class Life:
             except EnvironmentProblem as error:
                 problem = problem or error
         raise EnvironmentProblem(f"{problem}{_hint(problem)}") from problem
+
+    def fail(self, error: Exception) -> None:
+        """The server in this process cannot go on; called in the loop."""
+        self.failed = error
+        if self._over is not None:
+            self._over.set()
 
     def _end(self, over: asyncio.Event, *, interrupted: bool) -> None:
         if over.is_set():

@@ -110,7 +110,7 @@ class Relay(Opening):
         self._time = time
         if not self.done:
             self._open()
-            self._close("fin", UPSTREAM)
+            self._close("fin", UPSTREAM if self._first_end is None else self._first_end)
         return self._take()
 
     def reached(self, time: float) -> list[Order]:

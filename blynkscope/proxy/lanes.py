@@ -14,6 +14,10 @@ from blynkscope.proxy.settings import Held
 if TYPE_CHECKING:
     from blynkscope.faults import Command, Injector
 
+STALL_HELD = 64 * 1024
+"""Bytes of a direction that are read during a stall that ends. Reading is how FIN and RST are noticed; devices say less
+than that in minutes, and what floods is read no more until the stall is over."""
+
 
 class Outlet(Protocol):
     """Who carries out what the lanes decide: the relay."""
@@ -99,6 +103,8 @@ class Lanes:
         if lane.dead:
             # The end does not get through either; `ended` sees that it is not waited for for ever.
             return True
+        if lane.stalls or lane.backlog:
+            return True
         return lane.asked is not None or (self._injector is not None and self._injector.pending(direction))
 
     def feed(self, direction: int, data: bytes) -> None:
@@ -106,9 +112,11 @@ class Lanes:
         lane = self._lanes[direction]
         if lane.dead:
             return
-        if lane.asked is not None:
-            # Reading has stopped: this is what was on its way already.
+        if lane.asked is not None or lane.stalls:
+            # Behind a frame that is asked about reading has stopped: this is what was on its way already.
             lane.backlog += data
+            if lane.stalls and len(lane.backlog) > STALL_HELD:
+                self._to.hold(direction, "stall")
             return
         lane.pieces += lane.cutter.feed(data)
         self._run(direction)
@@ -138,10 +146,7 @@ class Lanes:
             else:
                 self._carry_out(direction, [command], frame)
         self._run(direction)
-        if lane.backlog and lane.asked is None and not self.over:
-            data = bytes(lane.backlog)
-            lane.backlog.clear()
-            self.feed(direction, data)
+        self._catch_up(direction)
         self._settle()
 
     def timer(self, token: tuple[Any, ...]) -> None:
@@ -154,6 +159,9 @@ class Lanes:
         elif kind == "partial":
             self._release(token[1], token[2])
         elif kind == "left":
+            self._leaving = False
+            if not self._stalled:
+                return
             self._to.tell("proxy-limit", {"limit": "stalled", "seconds": limits.PROXY_STALLED_SECONDS})
             self._to.end(reset=False)
         elif kind == "stall":
@@ -161,10 +169,11 @@ class Lanes:
             lane.stalls -= 1
             if not lane.stalls:
                 self._to.unhold(token[1], "stall")
+                self._catch_up(token[1])
         self._settle()
 
     def ended(self) -> None:
-        """FIN came from a side. Where a stall for good keeps it from the other one, the connection is ended later."""
+        """FIN came from a side. Where a stall keeps it from the other one for long, the connection is ended later."""
         self._ended = True
         self._leave()
 
@@ -182,6 +191,14 @@ class Lanes:
                 self._injector.closed()
 
     # --- frames ---
+
+    def _catch_up(self, direction: int) -> None:
+        """What came while nothing was judged, if it may be judged now."""
+        lane = self._lanes[direction]
+        if lane.backlog and lane.asked is None and not lane.stalls and not self.over:
+            data = bytes(lane.backlog)
+            lane.backlog.clear()
+            self.feed(direction, data)
 
     def _settle(self) -> None:
         if not self.over:
@@ -306,20 +323,23 @@ class Lanes:
 
     def _stall(self, direction: int, seconds: float | None) -> None:
         lane = self._lanes[direction]
+        # Reading goes on: who does not read learns of no FIN and no RST, and would keep both sockets for ever.
         if seconds is not None:
             lane.stalls += 1
-            self._to.hold(direction, "stall")
             self._to.schedule(seconds, ("stall", direction))
-            return
-        # Reading goes on: who does not read learns of no FIN and no RST, and would keep both sockets for ever.
-        lane.dead = True
-        lane.pieces.clear()
-        lane.backlog.clear()
+        else:
+            lane.dead = True
+            lane.pieces.clear()
+            lane.backlog.clear()
         self._leave()
 
+    @property
+    def _stalled(self) -> bool:
+        return any(lane.dead or lane.stalls for lane in self._lanes)
+
     def _leave(self) -> None:
-        """Once a side is gone, a stall for good has nobody left to show itself to."""
-        if self._ended and not self._leaving and any(lane.dead for lane in self._lanes):
+        """Once a side is gone, a stall has nobody left to show itself to."""
+        if self._ended and not self._leaving and self._stalled:
             self._leaving = True
             self._to.schedule(limits.PROXY_STALLED_SECONDS, ("left",))
 

@@ -57,8 +57,8 @@ def lines(start: Start, *, short: bool = False, width: int = WIDTH) -> list[str]
 
     Sentences are wrapped at `width` columns. What is to be copied stays in one piece, however wide it is.
     """
-    said = [line for text in (*_where(start), *_trust(start)) for line in _wrapped(text, width)]
-    return said if short else [*said, *_changes(start, width)]
+    said = [line for text in (*_where(start), *reach(start), *trust(start)) for line in wrapped(text, width)]
+    return said if short else [*said, *changes(start, width)]
 
 
 def address_of(start: Start) -> str:
@@ -74,7 +74,12 @@ def _where(start: Start) -> list[str]:
         False: ", ITS CERTIFICATE IS NOT VERIFIED (--insecure)",
         None: "",
     }
-    said = [f"proxy: {_joined(start.host, start.port)} → {start.upstream}{verified[start.verified]}"]
+    return [f"proxy: {joined(start.host, start.port)} → {start.upstream}{verified[start.verified]}"]
+
+
+def reach(start: Start) -> list[str]:
+    """Who can reach it."""
+    said = []
     allowed = f"clients from {', '.join(start.allowed)} alone" if start.allowed else ""
     if _is_loopback(start.host):
         said.append(
@@ -82,7 +87,7 @@ def _where(start: Start) -> list[str]:
             "(with --allow CIDR)"
         )
     elif _is_any(start.host):
-        shown = ", ".join(_joined(one, start.port) for one in start.addresses[:_ADDRESSES_SHOWN])
+        shown = ", ".join(joined(one, start.port) for one in start.addresses[:_ADDRESSES_SHOWN])
         said.append(f"reachable at {shown or 'every address of this computer'}" + (f", {allowed}" if allowed else ""))
         if not allowed:
             said.append(
@@ -96,12 +101,13 @@ def _where(start: Start) -> list[str]:
     return said
 
 
-def _trust(start: Start) -> list[str]:
+def trust(start: Start, whose: str = "the proxy") -> list[str]:
+    """What devices must trust for TLS, and what is wrong with that."""
     said = []
     if start.fingerprint is not None:
         until = f", until {start.until:%Y-%m-%d}" if start.until is not None else ""
         made = " (made just now)" if start.created else ""
-        said += [f"CA of the proxy{made}{until}, SHA-256:", f"{_COPIED}{start.fingerprint}"]
+        said += [f"CA of {whose}{made}{until}, SHA-256:", f"{_COPIED}{start.fingerprint}"]
     if start.legacy:
         said.append(
             "warning: --legacy-tls takes TLS 1.0, TLS 1.1 and weak ciphers from devices: what they say can be read and "
@@ -110,7 +116,8 @@ def _trust(start: Start) -> list[str]:
     return said
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
+    """A sentence as lines; what is to be copied as one."""
     if text.startswith(_COPIED):
         return [text]
     return textwrap.wrap(
@@ -118,22 +125,22 @@ def _wrapped(text: str, width: int) -> list[str]:
     )
 
 
-def _changes(start: Start, width: int) -> list[str]:
-    """What to write where; only what can reach the proxy."""
+def changes(start: Start, width: int, *, secure: int | None = None) -> list[str]:
+    """What to write where; only what can reach it. `secure` is the port of TLS where that is another one."""
     host, port = address_of(start), start.port
     quoted = f'"{host}"'
     if start.by_name:
         text = (
             "devices go on asking for their own server, over TLS with its name (SNI); let their DNS or router lead it "
-            f"to {_joined(host, port)}"
+            f"to {joined(host, port)}"
         )
-        return [*_wrapped(text, width), *_of_ca(start, secure=True)]
+        return [*wrapped(text, width), *_of_ca(start, secure=True)]
     library = [f"BlynkLib.Blynk(auth, server={quoted}, port={port},", "     insecure=True)"]
     said = ["change in the device or program:"]
     if not _is_loopback(start.host):
         said += [
             f"  Arduino      Blynk.begin(auth, ssid, pass, {quoted}, {port});",
-            f"  ESP32, TLS   Blynk.begin(auth, ssid, pass, {quoted}, {port},",
+            f"  ESP32, TLS   Blynk.begin(auth, ssid, pass, {quoted}, {secure or port},",
             f"{_MARGIN}     blynkscope_ca);   // BlynkSimpleEsp32_SSL.h",
             *([] if start.fingerprint is None else _ESP8266),
             f"  MicroPython  {library[0]}",
@@ -145,7 +152,7 @@ def _changes(start: Start, width: int) -> list[str]:
         f"{_MARGIN}{library[1]}   # not in BlynkLib 0.2",
         "  JavaScript   new Blynk.Blynk(auth, {connector:",
         f"{_MARGIN}  new Blynk.TcpClient({{addr: {quoted}, port: {port}}})}})",
-        f"  Node-RED     ws://{_joined(host, port)}/websockets",
+        f"  Node-RED     ws://{joined(host, port)}/websockets",
     ]
     return said + _of_ca(start, secure=False)
 
@@ -161,7 +168,8 @@ def _of_ca(start: Start, *, secure: bool) -> list[str]:
     ]
 
 
-def _joined(host: str, port: int) -> str:
+def joined(host: str, port: int) -> str:
+    """An address and a port as URLs have them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
