@@ -12,7 +12,7 @@ from blynkscope.proxy.contexts import server_name
 from blynkscope.proxy.failures import alert_detail, handshake_failure, upstream_failure
 from blynkscope.proxy.hello import HelloReader
 from blynkscope.proxy.relaying import Relaying
-from blynkscope.proxy.secure import SLICE
+from blynkscope.proxy.secure import slices
 from blynkscope.proxy.state import Plan
 from blynkscope.wire.facts import Fact
 from blynkscope.wire.tls import TlsSession
@@ -107,8 +107,8 @@ class Opening(Relaying):
         """Go on with the handshake of the upstream leg."""
         leg = self._tls[UPSTREAM]
         assert leg is not None
-        for at in range(0, len(data), SLICE):
-            leg.put(data[at : at + SLICE])
+        for piece in slices(data):
+            leg.put(piece)
             if self.state == "greet":
                 try:
                     answer = leg.handshake()
@@ -137,8 +137,8 @@ class Opening(Relaying):
         """Go on with the handshake of the device leg."""
         leg = self._tls[DEVICE]
         assert leg is not None
-        for at in range(0, len(data), SLICE):
-            leg.put(data[at : at + SLICE])
+        for piece in slices(data):
+            leg.put(piece)
             if self.state == "accept":
                 try:
                     answer = leg.handshake()

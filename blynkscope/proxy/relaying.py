@@ -10,7 +10,7 @@ from blynkscope.proxy import commands as do
 from blynkscope.proxy.commands import DEVICE, LEGS, UPSTREAM
 from blynkscope.proxy.failures import alert_detail
 from blynkscope.proxy.lanes import Lanes
-from blynkscope.proxy.secure import SLICE, TlsLeg, alert_in
+from blynkscope.proxy.secure import SLICE, TlsLeg, alert_in, slices
 from blynkscope.proxy.settings import Held
 from blynkscope.proxy.state import Plan, State
 
@@ -72,8 +72,8 @@ class Relaying(State):
             self._plain(leg, data)
             return
         place = len(self._out)
-        for at in range(0, len(data), SLICE):
-            tls_leg.put(data[at : at + SLICE])
+        for piece in slices(data):
+            tls_leg.put(piece)
             self._decrypt(leg, tls_leg)
             if self.done or self._ended[leg]:
                 break

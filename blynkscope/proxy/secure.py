@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from contextlib import suppress
 
-from blynkscope.protocol import tls
+from blynkscope.protocol import limits, tls
 
 SLICE = 16 * 1024
 """Bytes given to OpenSSL at once: its memory buffers never shrink, so that this is what a leg keeps for good."""
 _RECORD = 16 * 1024
 """The plaintext of a record is no longer."""
+
+
+def slices(data: bytes) -> Iterable[bytes]:
+    """Bytes of a peer in pieces for `TlsLeg.put`.
+
+    Where a read was filled, much comes on this leg: it gets all at once, and keeps so much memory, as few do.
+    """
+    if len(data) <= SLICE or len(data) >= limits.PROXY_READ_SIZE:
+        return (data,)
+    return (data[at : at + SLICE] for at in range(0, len(data), SLICE))
 
 
 class TlsLeg:
@@ -56,22 +67,33 @@ class TlsLeg:
         return self._outgoing.read() if self._outgoing.pending else b""
 
     def put(self, data: bytes) -> None:
-        """Bytes of the peer, at most `SLICE` of them before `read` or `handshake`."""
+        """Bytes of the peer, one of `slices` before `read` or `handshake`."""
         self._incoming.write(data)
 
     def read(self) -> list[bytes]:
-        """The plaintext of the records that are whole, record by record."""
+        """The plaintext of the records that are whole, record by record.
+
+        A full record and what follows it are one piece: its writer wrote more than a record holds.
+        """
         found: list[bytes] = []
         if not self.ready or self.over or self.error is not None:
             return found
-        read = self._object.read
+        read, incoming = self._object.read, self._incoming
+        last = 0
         try:
             while True:
                 data = read(_RECORD)
                 if not data:
                     self.over = True
                     return found
-                found.append(data)
+                if last == _RECORD:
+                    found[-1] += data
+                else:
+                    found.append(data)
+                last = len(data)
+                # To find out by reading that there is no more costs as much as to read.
+                if not incoming.pending and not self._object.pending():
+                    return found
         except ssl.SSLWantReadError:
             return found
         except ssl.SSLZeroReturnError:

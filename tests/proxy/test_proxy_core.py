@@ -30,6 +30,7 @@ from blynkscope.proxy.commands import (
     Write,
 )
 from blynkscope.proxy.core import Relay
+from blynkscope.proxy.lanes import STALL_HELD
 from blynkscope.proxy.secure import SLICE, TlsLeg
 from blynkscope.proxy.state import Plan
 
@@ -323,6 +324,14 @@ def test_records_of_one_big_read_go_to_tls_in_one_write_and_in_order():
     assert device.read() == pieces
 
 
+def test_what_a_writer_wrote_at_once_is_one_piece_again_and_two_writes_stay_two():
+    play, server, _ = both_tls()
+    long = bytes(range(256)) * 200
+    data = server.write(long) + server.write(b"short") + server.write(b"last")
+    got = play.do("came", 1, data)
+    assert [one.data for one in got if isinstance(one, Copied)] == [long, b"short", b"last"]
+
+
 def test_with_rules_or_a_gate_each_record_of_a_big_read_goes_by_itself():
     for asked in ({"rules": DROP}, {"wants": lambda connection, direction, frame: False}):
         play, server, device = both_tls(**asked)
@@ -503,15 +512,28 @@ def test_rules_answer_close_and_reset():
         assert [type(one) for one in got[-3:]] == [order, order, Closed]
 
 
-def test_a_stall_stops_reading():
-    play = Play(rules="[[rule]]\nmatch = 'cmd == PING'\nstall = 5\n").relayed()
-    got = play.do("came", 0, PING)
-    assert Pause(0) in got
-    tokens = [one.token for one in got if isinstance(one, Schedule)]
+def test_a_stall_holds_what_comes_and_reads_on():
+    play = Play(rules="[[rule]]\nmatch = 'cmd == PING'\ncount = 1\nstall = 5\n").relayed()
+    write = frame(20, 3, b"vw\0001\0002")
+    tokens = [one.token for one in play.do("came", 0, PING + write[:4]) if isinstance(one, Schedule)]
+    # What is read is not judged before the stall is over, so rules see it as late as the other side does.
+    play.expect("came", 0, write[4:] + PING, orders=[Copied])
+    play.expect("came", 1, OK, orders=[Write(0, OK), Copied])
+    play.now += 5
+    got = [order.data for token in tokens for order in play.do("timer", token) if isinstance(order, Write)]
+    assert b"".join(got) == PING + write + PING
+
+
+def test_a_flood_into_a_stall_is_read_no_more():
+    play = Play(rules="[[rule]]\nmatch = 'cmd == PING'\ncount = 1\nstall = 5\n").relayed()
+    tokens = [one.token for one in play.do("came", 0, PING) if isinstance(one, Schedule)]
+    flood = frame(20, 3, b"vw\0001\0002") * (STALL_HELD // 12)
+    got = [order for _ in range(3) for order in play.do("came", 0, flood)]
+    assert got.count(Pause(0)) == 1
     play.now += 5
     got = [order for token in tokens for order in play.do("timer", token)]
-    assert Write(1, PING) in got
     assert Resume(0) in got
+    assert b"".join(order.data for order in got if isinstance(order, Write)) == PING + flood * 3
 
 
 def test_a_gate_holds_one_direction_alone():
