@@ -326,7 +326,7 @@ def test_records_of_one_big_read_go_to_tls_in_one_write_and_in_order():
 
 def test_what_a_writer_wrote_at_once_is_one_piece_again_and_two_writes_stay_two():
     play, server, _ = both_tls()
-    long = bytes(range(256)) * 200
+    long = bytes(range(256)) * 280
     data = server.write(long) + server.write(b"short") + server.write(b"last")
     got = play.do("came", 1, data)
     assert [one.data for one in got if isinstance(one, Copied)] == [long, b"short", b"last"]
