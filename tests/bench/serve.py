@@ -3,8 +3,9 @@
     python tests/bench/serve.py [--seconds 3] [--rounds 3] [--connections 1,100,1000] [--idle 5000] [--json FILE]
 
 All servers run at once, and each round asks one after the other, so that they have the same machine. Pings go one by one
-on each connection; writes go in batches of 20 with a ping behind, as only its answer tells that they were read. The echo
-server gets the very same bytes. `serve` is measured as it answers alone (--no-decode) and as it decodes to JSON Lines.
+on each connection; each write has a ping behind it, as only its answer tells that it was read. Both are sent by
+themselves, as libraries do; a burst is 20 writes and a ping sent at once. The echo server gets the very same bytes; of a
+burst it copies one piece, where the server reads 21 messages. `serve` is measured as it answers alone (--no-decode) and as it decodes to JSON Lines.
 Servers run on uvloop where it is installed, and on asyncio; the echo server too.
 """
 
@@ -26,7 +27,8 @@ TOKEN = b"0123456789abcdef" * 2
 LOGIN = b"\x1d\0\1\0\x20" + TOKEN
 PING = b"\x06\0\2\0\0"
 WRITE = b"\x14\0\3\0\x07vw\x001\x0042"
-BATCH = WRITE * 20 + PING
+KINDS = {"ping": ((PING,), 1), "write": ((WRITE, PING), 2), "burst": ((WRITE * 20 + PING,), 21)}
+"""What is sent, and how many messages that is."""
 SETTLE = 0.5
 CONNECTING_AT_ONCE = 100
 
@@ -99,7 +101,8 @@ class Client(asyncio.Protocol):
 
     def go(self):
         self.left = self.answer
-        self.transport.write(self.send)
+        for data in self.send:
+            self.transport.write(data)
 
     def data_received(self, data):
         self.left -= len(data)
@@ -118,8 +121,8 @@ class Client(asyncio.Protocol):
 
 async def rate(port, count, kind, echoes, seconds):
     """Messages a second that a server takes from so many connections."""
-    send, messages = (PING, 1) if kind == "ping" else (BATCH, 21)
-    answer = len(send) if echoes else 5
+    send, messages = KINDS[kind]
+    answer = sum(map(len, send)) if echoes else 5
     clients = await connected(port, count, send, answer, messages, echoes)
     for client in clients:
         client.go()
@@ -162,7 +165,7 @@ def client(pipe):
             if what == "rate":
                 pipe.send(await rate(*arguments))
             elif what == "hold":
-                held += await connected(arguments[0], arguments[1], PING, 5, 1, False)
+                held += await connected(arguments[0], arguments[1], (PING,), 5, 1, False)
                 pipe.send(len(held))
 
     try:
@@ -220,7 +223,7 @@ def main():
         found = {}
         for _ in range(asked.rounds):
             for count in map(int, asked.connections.split(",")):
-                for kind in ("ping", "write"):
+                for kind in KINDS:
                     for name, (port, echoes, _pid) in servers.items():
                         pipe.send(("rate", port, count, kind, echoes, asked.seconds))
                         found.setdefault((kind, count), {}).setdefault(name, []).append(pipe.recv())
