@@ -101,7 +101,10 @@ class _Commands(click.Group):
             _discard_output()
             raise EnvironmentProblem(f"cannot write the output: {error.strerror or error}") from error
         except click.UsageError as error:
-            raise config.located(ctx, error) from error
+            placed = config.located(ctx, error)
+            if placed is error:
+                raise
+            raise placed from error
         return status
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -127,7 +130,10 @@ class _Commands(click.Group):
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="blynkscope %(version)s")
-@click.option("--config", "config_", metavar="FILE", help="Read options from this file, not from your own; '' for none.")
+@click.option(
+    "--config", "config_", type=click.Path(), metavar="FILE",
+    help="Read options from this file, not from your own; '' for none.",
+)  # fmt: skip
 @click.option("--no-config", is_flag=True, help="Read no file of options.")
 @click.pass_context
 def cli(ctx: click.Context, config_: str | None, no_config: bool) -> None:

@@ -7,7 +7,7 @@ from typing import IO
 import click
 
 from blynkscope.analysis.catalogue import CATALOGUE
-from blynkscope.cli.options import TextOutput
+from blynkscope.cli import options
 from blynkscope.protocol.commands import COMMANDS
 from blynkscope.protocol.model import Command, Dialect, Era
 from blynkscope.protocol.statuses import STATUSES
@@ -26,10 +26,10 @@ from blynkscope.render.reference import write_codes
     help="Form of the output.",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", type=TextOutput(), default="-", metavar="FILE",
+    "-o", "--output", type=options.TextOutput(), default="-", metavar="FILE",
     help="Write to FILE instead of standard output.",
 )  # fmt: skip
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@options.color
 def command(
     *, tables: tuple[str, ...], dialect: str | None, era: str | None, form: str, output: IO[str], color: ColorWish
 ) -> None:

@@ -76,7 +76,7 @@ def begin(ctx: click.Context, named: str | None, without: bool, *, helps: bool) 
     chosen = ctx.meta[_KEY] = Chosen(path, bool(named))
     if path is None or not (named or os.path.exists(path)):
         return
-    from blynkscope.cli.config_file import Configuration, ConfigError
+    from blynkscope.cli.config_file import ConfigError, Configuration
 
     name = ctx.invoked_subcommand
     command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, click.Group) and name else None

@@ -1,30 +1,29 @@
 """What a configuration file says: tables by the names of commands, whose keys are their long options.
 
-    [all]                       # for every command that has the option
-    color = "never"
+[all]                       # for every command that has the option
+color = "never"
 
-    [decode]
-    format = "tree"
-    stream = [1, 2]             # an option that may be repeated
-    findings = false            # --no-findings
-    verbose = 1                 # -v
+[decode]
+format = "tree"
+stream = [1, 2]             # an option that may be repeated
+findings = false            # --no-findings
+verbose = 1                 # -v
 
-    [ca.show]                   # a command of a command
-    format = "json"
+[ca.show]                   # a command of a command
+format = "json"
 """
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from blynkscope.cli.config_values import WrongTypeError, every_command, leaves, plain, settable, value_of
 from blynkscope.errors import BlynkscopeError
 
 FILE_MAX = 64 * 1024
@@ -129,7 +128,7 @@ class Configuration:
             if section != EVERYWHERE and section not in COMMANDS:
                 self._no_section(section)
         for key in self._table((EVERYWHERE,)):
-            if _plain(key) not in COMMON:
+            if plain(key) not in COMMON:
                 self._not_common(key)
         return self._of((name,), command)
 
@@ -139,10 +138,13 @@ class Configuration:
         Raises:
             ConfigError: There is a mistake.
         """
-        for name, command in _commands():
-            self.defaults(name, command)
-            for names, one in _leaves((name,), command):
-                self._convert(names, one)
+        for name, command in every_command():
+            made = self.defaults(name, command)
+            for names, one in leaves((name,), command):
+                found = made
+                for sub in names[1:]:
+                    found = found[sub]
+                self._convert(names, one, found)
         for key, value in self._table((EVERYWHERE,)).items():
             self._known_somewhere(key, value)
         return len({setting.place for setting in self._set.values()})
@@ -164,7 +166,8 @@ class Configuration:
             return error
         used = [s.key for (of, name), s in self._set.items() if of == names and _from_file(error.ctx, name)]
         if used and not isinstance(error, click.NoSuchOption):
-            error.message += f" ({self.path} sets {', '.join(sorted(used))}; --no-config leaves it out)"
+            about = f"{self.path} sets {', '.join(sorted(used))}; --no-config leaves it out"
+            return click.UsageError(f"{error.message} ({about})", error.ctx)
         return error
 
     # --- tables ---
@@ -189,78 +192,39 @@ class Configuration:
         options = settable(command)
         made: dict[str, Any] = {}
         for key, value in self._table((EVERYWHERE,)).items():
-            option = options.get(_plain(key))
+            option = options.get(plain(key))
             if option is None:
                 continue
-            place = (EVERYWHERE, key)
+            place: Path = (EVERYWHERE, key)
             one = self._value(place, option, value)
             if isinstance(option.type, click.Choice) and one not in option.type.choices:
                 self._known_somewhere(key, value)
                 continue
             self._keep(made, names, option, one, place)
         for key, value in table.items():
-            option = options.get(_plain(key))
+            option = options.get(plain(key))
             if option is None:
                 self._no_option(names, key, options)
             place = (*names, key)
             self._keep(made, names, option, self._value(place, option, value), place)
         return made
 
-    def _keep(self, made: dict[str, Any], names: tuple[str, ...], option: click.Option, value: Any, place: Path) -> None:
+    def _keep(
+        self, made: dict[str, Any], names: tuple[str, ...], option: click.Option, value: Any, place: Path
+    ) -> None:
         assert option.name is not None
         made[option.name] = value
-        self._set[names, option.name] = Setting(place, _plain(str(place[-1])))
+        self._set[names, option.name] = Setting(place, plain(str(place[-1])))
 
     def _value(self, place: Path, option: click.Option, value: Any) -> Any:
-        """A value as the command line would give it.
+        try:
+            return value_of(option, value)
+        except WrongTypeError as error:
+            key = next(plain(one) for one in reversed(place) if isinstance(one, str))
+            self._fail(f"{key}: {error.expected} is expected, not {error.found}", (*place, *error.inside), value=True)
 
-        Raises:
-            ConfigError: It is of another type.
-        """
-        many, size = option.multiple, option.nargs
-        if not many and size == 1:
-            return self._single(place, option, value)
-        if not isinstance(value, list):
-            if size != 1:
-                self._wrong(place, f"a list of {size}", value)
-            return [self._single(place, option, value)]
-        if not many or size == 1:
-            if size != 1 and len(value) != size:
-                self._wrong(place, f"a list of {size}", value)
-            return [self._single((*place, index), option, one) for index, one in enumerate(value)]
-        made = []
-        for index, group in enumerate(value):
-            if not isinstance(group, list) or len(group) != size:
-                self._wrong((*place, index), f"a list of {size}", group)
-            made.append([self._single((*place, index, part), option, one) for part, one in enumerate(group)])
-        return made
-
-    def _single(self, place: Path, option: click.Option, value: Any) -> Any:
-        kind = option.type
-        number = isinstance(value, int) and not isinstance(value, bool)
-        if option.count or isinstance(kind, click.IntRange) or kind is click.INT:
-            if not number:
-                self._wrong(place, "a whole number", value)
-        elif isinstance(kind, click.FloatRange) or kind is click.FLOAT:
-            if not number and not isinstance(value, float):
-                self._wrong(place, "a number", value)
-        elif isinstance(kind, click.types.BoolParamType):
-            if not isinstance(value, bool):
-                self._wrong(place, "true or false", value)
-        elif isinstance(kind, (click.Choice, click.Path, click.File)) or kind is click.STRING:
-            if not isinstance(value, str):
-                self._wrong(place, "a text", value)
-            if isinstance(kind, (click.Path, click.File)) and value.startswith("~"):
-                return os.path.expanduser(value)
-        elif number or isinstance(value, float):
-            return str(value)  # a time, a size, a port: what the option reads by itself
-        elif not isinstance(value, str):
-            self._wrong(place, "a text or a number", value)
-        return value
-
-    def _convert(self, names: tuple[str, ...], command: click.Command) -> None:
+    def _convert(self, names: tuple[str, ...], command: click.Command, found: dict[str, Any]) -> None:
         """Read the values of a command as it would itself, but open nothing."""
-        found = self._of(names, command)
         context = click.Context(command, info_name=names[-1], resilient_parsing=True)
         for option in settable(command).values():
             if option.name not in found or isinstance(option.type, click.File):
@@ -278,17 +242,15 @@ class Configuration:
             ConfigError: It is none of any.
         """
         words: dict[str, None] = {}
-        for name, command in _commands():
-            for _, one in _leaves((name,), command):
-                option = settable(one).get(_plain(key))
+        for name, command in every_command():
+            for _, one in leaves((name,), command):
+                option = settable(one).get(plain(key))
                 if option is not None:
                     if not isinstance(option.type, click.Choice):
                         return
                     words.update(dict.fromkeys(map(str, option.type.choices)))
         if value not in words:
-            self._fail(
-                f'{_plain(key)}: "{_short(value)}" is none of {", ".join(words)}', (EVERYWHERE, key), value=True
-            )
+            self._fail(f'{plain(key)}: "{_short(value)}" is none of {", ".join(words)}', (EVERYWHERE, key), value=True)
 
     # --- mistakes ---
 
@@ -302,9 +264,9 @@ class Configuration:
         self._fail(f'no command "{_short(section)}"{hint}', (section,))
 
     def _not_common(self, key: str) -> NoReturn:
-        known = {name for _, command in _commands() for _, one in _leaves((), command) for name in settable(one)}
-        if _plain(key) in known:
-            said = f'"{_plain(key)}" cannot be set for all commands: put it under the command that it is for'
+        known = {name for _, command in every_command() for _, one in leaves((), command) for name in settable(one)}
+        if plain(key) in known:
+            said = f'"{plain(key)}" cannot be set for all commands: put it under the command that it is for'
         else:
             said = f'unknown option "{_short(key)}" in [{EVERYWHERE}]' + (
                 _near(key, COMMON) or f"; known are {', '.join(COMMON)}"
@@ -313,15 +275,11 @@ class Configuration:
 
     def _no_option(self, names: tuple[str, ...], key: str, options: dict[str, click.Option]) -> NoReturn:
         about = f'unknown option "{_short(key)}" in [{".".join(names)}]'
-        positive = _plain(key).removeprefix("no-")
-        if positive != _plain(key) and positive in options:
+        positive = plain(key).removeprefix("no-")
+        if positive != plain(key) and positive in options:
             self._fail(f"{about}: write {positive} = false", (*names, key))
         known = f"; known are {', '.join(options)}" if options else ": it has none"
         self._fail(about + (_near(key, options) or known), (*names, key))
-
-    def _wrong(self, place: Path, expected: str, value: Any) -> NoReturn:
-        key = next(_plain(one) for one in reversed(place) if isinstance(one, str))
-        self._fail(f"{key}: {expected} is expected, not {_kind(value)}", place, value=True)
 
     def _fail(self, message: str, place: Path, *, value: bool = False) -> NoReturn:
         raise self._error(message, place, value=value)
@@ -350,32 +308,6 @@ _SECRET = frozenset({"token", "wpa", "password", "account", "admin"})
 """Keys whose values nobody else should read."""
 
 
-def settable(command: click.Command) -> dict[str, click.Option]:
-    """The options of a command that a file may set, by their keys: long names without dashes."""
-    found: dict[str, click.Option] = {}
-    for param in command.params:
-        if isinstance(param, click.Option) and param.expose_value and not param.is_eager:
-            for name in param.opts:
-                if name.startswith("--"):
-                    found[name.removeprefix("--")] = param
-    return found
-
-
-def _commands() -> Iterator[tuple[str, click.Command]]:
-    from blynkscope.cli import COMMANDS
-
-    for name, (module, _) in COMMANDS.items():
-        yield name, import_module(module).command
-
-
-def _leaves(names: tuple[str, ...], command: click.Command) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    if isinstance(command, click.Group):
-        for name, one in command.commands.items():
-            yield from _leaves((*names, name), one)
-    else:
-        yield names, command
-
-
 def _names(ctx: click.Context) -> tuple[str, ...]:
     """The names of a command below the program's own."""
     names: list[str] = []
@@ -390,25 +322,11 @@ def _from_file(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP
 
 
-def _plain(key: str) -> str:
-    return key.replace("_", "-")
-
-
 def _short(text: object) -> str:
     one = str(text)
     return one if len(one) <= _SHOWN else one[:_SHOWN] + "…"
 
 
-def _near(word: str, known: Any) -> str:
-    found = get_close_matches(_plain(word)[:_SHOWN].lower(), sorted(known), n=1)
+def _near(word: str, known: Iterable[str]) -> str:
+    found = get_close_matches(plain(word)[:_SHOWN].lower(), sorted(known), n=1)
     return f' (did you mean "{found[0]}"?)' if found else ""
-
-
-_KINDS: tuple[tuple[type, str], ...] = (
-    (bool, "true or false"), (int, "a number"), (float, "a number"), (str, "a text"), (list, "a list"),
-    (dict, "a table"),
-)  # fmt: skip
-
-
-def _kind(value: Any) -> str:
-    return next((words for one, words in _KINDS if isinstance(value, one)), "a date")

@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from blynkscope.analysis.catalogue import CATALOGUE
-from blynkscope.cli.options import TextOutput
+from blynkscope.cli import options
 from blynkscope.protocol import commands, statuses
 from blynkscope.render.console import ColorWish
 from blynkscope.render.reference import Page, write_page
@@ -34,10 +34,10 @@ _SHOWN = 60
     help="Form of the output; mermaid draws the session.",
 )
 @click.option(
-    "-o", "--output", type=TextOutput(), default="-", metavar="FILE",
+    "-o", "--output", type=options.TextOutput(), default="-", metavar="FILE",
     help="Write to FILE instead of standard output.",
 )  # fmt: skip
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@options.color
 def command(topic: str, form: str, output: IO[str], color: ColorWish) -> None:
     """Explain a command, a status code, a finding, or the session.
 

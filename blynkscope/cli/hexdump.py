@@ -26,11 +26,11 @@ _NAME_MAX = 255
 @click.option(
     "--dialect", type=click.Choice(["hardware", "app", "web"]), help="Header to expect; found out without it."
 )
-@click.option("--era", type=click.Choice(["legacy", "iot"]), help="Meaning of codes that changed between the eras.")
+@options.era
 @click.option("--format", "format_", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-@click.option("--show-secrets", is_flag=True, help="Do not hide tokens, addresses and passwords.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@options.show_secrets
+@options.color
 def command(
     source: str,
     sender: str | None,

@@ -14,7 +14,7 @@ from blynkscope.cli.intercept_line import Line
 from blynkscope.errors import NotationError
 from blynkscope.faults.model import Applied, Command, Pass, Send
 from blynkscope.protocol import commands
-from blynkscope.protocol.frames import Frame, build
+from blynkscope.protocol.frames import Frame, build, parse
 from blynkscope.protocol.model import Dialect, Sender
 from blynkscope.wire.typed import LINE_MAX, body_of, body_text, typed
 
@@ -32,6 +32,8 @@ EDITED_MAX = 64 * 1024
 """Characters of a body that can be edited as a line; longer ones are passed or dropped."""
 NAME = "intercept"
 _FEW_ESCAPES = 4
+_EXAMPLES, _EXAMPLES_OF_APPS = "vw V1 42, prop V1 color #ff0000", "HW 1-0 vw 1 42"
+"""Messages of apps name the dashboard and the device in front."""
 _KEYS = "[p]ass  [e]dit  [d]rop  [i]nject  [c]ontinue all  [q]uit"
 
 
@@ -105,6 +107,9 @@ class Interception:
             del self._dialects[next(iter(self._dialects))]
         if self._answers_injected(connection, direction, frame):
             return True
+        if frame.cmd != commands.RESPONSE and self._injected_ids:
+            # Whoever is there asks with this id now, so the next answer to it is theirs.
+            self._injected_ids.pop((connection, direction, frame.id), None)
         if not self._holding or len(self._waiting) >= HELD_MAX:
             return False
         return bool(self._matches(self._observed(connection, direction, frame).record()))
@@ -251,7 +256,9 @@ class Interception:
             self._note = "no connection is open"
             return
         to = "device" if direction == TO_DEVICE else "server"
-        self._label = f"to the {to} of stream {connection} (vw V1 42, prop V1 color #ff0000, ping, hex …)"
+        dialect = self._dialects.get(connection, Dialect.HARDWARE)
+        examples = _EXAMPLES_OF_APPS if dialect is Dialect.APP else _EXAMPLES
+        self._label = f"to the {to} of stream {connection} ({examples}, ping, hex …)"
         self._line = Line(longest=LINE_MAX)
         self._done = lambda text: self._injected(connection, direction, text)
 
@@ -263,9 +270,9 @@ class Interception:
             return
         number = self._ids[direction]
         self._ids[direction] = number % 0xFFFF + 1
-        if made.id is not None:
-            self._injected_ids[connection, direction, made.id] = None
-        if len(self._injected_ids) > CONNECTIONS_KEPT:
+        for asked in [made.id] if made.id is not None else _ids_of(made.data, dialect):
+            self._injected_ids[connection, direction, asked] = None
+        while len(self._injected_ids) > CONNECTIONS_KEPT:
             del self._injected_ids[next(iter(self._injected_ids))]
         # Its text may be a secret: what it is, and how long, says enough.
         size = f"to the {'device' if direction == TO_DEVICE else 'server'}, {len(made.data)} bytes"
@@ -304,6 +311,20 @@ class Interception:
     def begin(self) -> None:
         """Show the prompt for the first time."""
         self._show()
+
+
+def _ids_of(data: bytes, dialect: Dialect) -> list[int]:
+    """The ids of the frames that are typed as bytes, up to the first that is not whole; answers are not answered."""
+    found = []
+    while data:
+        try:
+            frame = parse(data, dialect)
+        except con.ConstructError:
+            break
+        if frame.cmd != commands.RESPONSE:
+            found.append(frame.id)
+        data = data[len(build(frame)) :]
+    return found
 
 
 def _settle(waiting: _Waiting, decision: list[Command]) -> None:

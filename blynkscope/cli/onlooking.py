@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from blynkscope.faults import RuleSet
     from blynkscope.render.outputs import Output
 
+_SHOW = "show:"
+
 
 class Asked(NamedTuple):
     """What was asked for on the command line; see `options.common`."""
@@ -172,7 +174,8 @@ def own_addresses(host: str) -> list[str]:
         return []
     found = [text for one in interfaces() if one.up and not one.loopback for text in one.addresses]
     found.sort(key=lambda text: (":" in text, text.startswith("fe80")))
-    return [text for text in found if listened.version == 6 or ":" not in text]
+    # A socket of IPv6 takes no IPv4 here.
+    return [text for text in found if (listened.version == 6) == (":" in text)]
 
 
 def rule_set(path: Path | None, name: str | None) -> RuleSet | None:
@@ -191,6 +194,27 @@ def list_scenarios() -> None:
     width = max(map(len, SCENARIOS))
     for name, description in SCENARIOS.items():
         click.echo(f"{name:<{width}}  {description}")
+
+
+def about_rules(name: str | None) -> bool:
+    """Print what is asked about rules in place of a scenario's name; False where that is one, or there is none.
+
+    `list` names the scenarios, `show:NAME` prints one as a file to begin with, `help` tells what rules may say.
+
+    Raises:
+        FaultsError: There is no scenario of that name.
+    """
+    from blynkscope import faults
+
+    if name == "list":
+        list_scenarios()
+    elif name == "help":
+        click.echo(faults.reference(), nl=False)
+    elif name is not None and name.startswith(_SHOW):
+        click.echo(faults.scenario_text(name.removeprefix(_SHOW)), nl=False)
+    else:
+        return False
+    return True
 
 
 def _private(path: Path, force: bool) -> Rotating:

@@ -16,7 +16,7 @@ import click
 from blynkscope.cli import options
 from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network
 from blynkscope.cli.notes import say
-from blynkscope.cli.onlooking import Asked, Onlooker, apart, list_scenarios, own_addresses, rule_set
+from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, own_addresses, rule_set
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.render.formats import FORMATS
 
@@ -52,8 +52,14 @@ _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
 @click.option("--cert", type=_READ, metavar="FILE", help="Certificate chain (PEM) for devices, in place of the CA's.")
 @click.option("--key", type=_READ, metavar="FILE", help="Its key (PEM, without a password).")
 @click.option("--legacy-tls", is_flag=True, help="Take TLS 1.0, TLS 1.1 and weak ciphers from devices.")
-@click.option("--rules", type=_READ, metavar="FILE.toml", help="What to do to which frames: delay, drop, answer …")
-@click.option("--scenario", metavar="NAME", help="Rules that are there already; `list` names them.")
+@click.option(
+    "--rules", type=_READ, metavar="FILE.toml",
+    help="What to do to which frames: delay, drop, answer … `--scenario help` tells what such a file may say.",
+)  # fmt: skip
+@click.option(
+    "--scenario", metavar="NAME",
+    help="Rules that are there already; `list` names them, and `show:NAME` prints one, to be changed.",
+)  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Chance in rules falls the same way in every run with this number.")
 @click.option(
     "--intercept", metavar="EXPR", help="Hold frames that match, to pass, edit or drop them with single keys."
@@ -115,8 +121,7 @@ def command(
     """
     from blynkscope.proxy import Upstream
 
-    if scenario == "list":
-        list_scenarios()
+    if about_rules(scenario):
         return
     if upstream is None:
         raise click.UsageError("name the server: --upstream HOST:PORT")

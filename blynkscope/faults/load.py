@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any
 
-from blynkscope.analysis.filters import compile_filter, point_at
+from blynkscope.analysis.filters import compile_filter
 from blynkscope.analysis.records import FrameRecord
 from blynkscope.errors import FilterError
 from blynkscope.faults import actions
@@ -34,6 +34,8 @@ _CONDITIONS = (
     "forward",
 )  # fmt: skip
 _CONNECTIONS_MAX = 1000
+_NEAR = 20
+"""Characters that are shown of a filter on each side of a mistake."""
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'")
 _LATER_ONLY = re.compile(r"(?<![\w.])(findings|protocol|kind)(?![\w.])")
@@ -183,7 +185,7 @@ def _match(reader: Reader, path: Path, value: Any) -> tuple[str, Callable[[Frame
         compiled = compile_filter(value)
     except FilterError as error:
         place = reader.places.inside(path, error.position)
-        reader.fail(f"match is no filter:\n{point_at(error)}", place)
+        reader.fail(f"match is no filter: {' '.join(str(error).split())}{_near(error)}", place)
     bare = _QUOTED.sub(lambda found: " " * len(found.group()), value)
     late = _LATER_ONLY.search(bare)
     if late is not None:
@@ -191,6 +193,12 @@ def _match(reader: Reader, path: Path, value: Any) -> tuple[str, Callable[[Frame
     if compiled.about_states:
         reader.bad(path, "what became of a write is known only after it passed; ask for cmd, pin or value")
     return value, compiled.matches
+
+
+def _near(error: FilterError) -> str:
+    """Which part of the filter is meant; all of a message is one line, as whoever prints it shows no others."""
+    around = error.expression[max(0, error.position - _NEAR) : error.position + _NEAR]
+    return f" (near {' '.join(around.split())!r})" if around.strip() else ""
 
 
 def _probability(reader: Reader, path: Path, value: Any) -> float:

@@ -65,7 +65,7 @@ class FaultsError(BlynkscopeError):
     """A rules file has a mistake in it.
 
     Args:
-        message: What is wrong and what to do; may have further lines that point at the place.
+        message: What is wrong and what to do, in one line.
         name: Name of the file, or of what stands for it.
         line: 1-based line; 0 where the mistake has no place, as in a file that cannot be opened.
         column: 1-based column in that line, in characters.

@@ -24,6 +24,11 @@ SCENARIOS: dict[str, str] = {
 """Name and one-line description, in the order in which they are listed."""
 
 
+def reference() -> str:
+    """What a file of rules may say, as text for people."""
+    return files("blynkscope.faults").joinpath("reference.txt").read_text("utf-8")
+
+
 def scenario_text(name: str) -> str:
     """The TOML text of a scenario, comments included.
 

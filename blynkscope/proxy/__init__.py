@@ -15,6 +15,7 @@ Facts that `Tap.told` gets, beside `tls-client-hello` and `tls-alert` of the dev
         (connection 0) limit (connections: connections, text; files: text).
     `proxy-extension-removed`: extensions; compression that a WebSocket client offered, and rules cannot look into.
     `proxy-compressed`: WebSocket messages are compressed nevertheless, so that rules do nothing to them.
+    `proxy-fragmented`: a WebSocket message comes in parts, so that rules do nothing to it; told once.
     `proxy-rule`: rule, action, detail, failed, and command and id of the frame.
     `proxy-rule-failed`: who. `proxy-partial`: size, seconds; the beginning of a frame went on without its rest.
     `proxy-tap-failed`: error.

@@ -58,13 +58,15 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 class Speech:
     """What a connection speaks, as its client's direction shows it."""
 
-    __slots__ = ("compressed", "dialect", "mode")
+    __slots__ = ("compressed", "dialect", "fragmented", "mode")
 
     def __init__(self) -> None:
         self.mode: Mode = "unknown"
         self.dialect = Dialect.HARDWARE
         self.compressed = False
         """Was it told that messages are compressed?"""
+        self.fragmented = False
+        """Was it told that messages come in parts?"""
 
 
 class Cutter:
@@ -265,6 +267,9 @@ class Cutter:
         if header.reserved and not self._speech.compressed:
             self._speech.compressed = True
             self.notes.append(("proxy-compressed", {}))
+        if header.opcode == BINARY and not header.fin and not self._speech.fragmented:
+            self._speech.fragmented = True
+            self.notes.append(("proxy-fragmented", {}))
         plain = header.opcode == BINARY and header.fin and not header.reserved
         if not plain or header.length > limits.PROXY_FRAME_MAX:
             # Control frames, text, parts and what is compressed are not for the rules.

@@ -83,8 +83,8 @@ def reach(start: Start) -> list[str]:
     allowed = f"clients from {', '.join(start.allowed)} alone" if start.allowed else ""
     if _is_loopback(start.host):
         said.append(
-            f"reachable from this computer alone; for devices in the network: --listen 0.0.0.0:{start.port} "
-            "(with --allow CIDR)"
+            "reachable from this computer alone; for devices in the network: --listen "
+            f"{_joined('::' if ':' in start.host else '0.0.0.0', start.port)} (with --allow CIDR)"
         )
     elif _is_any(start.host):
         shown = ", ".join(joined(one, start.port) for one in start.addresses[:_ADDRESSES_SHOWN])

@@ -87,31 +87,28 @@ class JUnit:
         named = [("input", name) for name in self._options.inputs]
         named += [(name, str(count)) for name, count in facts.items()]
         lines.append("    <properties>")
-        lines += [f"      <property name={_value(name)} value={_value(text)}/>" for name, text in named]
+        lines += [f"      <property name={xml_value(name)} value={xml_value(text)}/>" for name, text in named]
         lines.append("    </properties>")
         for case in cases:
             lines += _case_lines(case)
-        lines += ["  </testsuite>", "</testsuites>", ""]
-        # Characters beyond ASCII as references: the declared encoding holds whatever the stream's is.
-        text = "\n".join(lines).encode("ascii", "xmlcharrefreplace").decode()
-        self._stream.write(text)
-        self._stream.flush()
+        lines += ["  </testsuite>", "</testsuites>"]
+        xml_written(self._stream, lines)
 
 
 def _case_lines(case: _Case) -> list[str]:
-    head = f'    <testcase name={_value(case.name)} classname={_value(f"blynkscope.{case.group}")} time="0"'
+    head = f'    <testcase name={xml_value(case.name)} classname={xml_value(f"blynkscope.{case.group}")} time="0"'
     if not case.told and not case.noted:
         return [head + "/>"]
     lines = [head + ">"]
     more = [f"and {case.more} more"] if case.more else []
     if case.failed:
         times = f" ({case.failed} times)" if case.failed > 1 else ""
-        message = _value(f"{case.title}{times}")
-        told = _text("\n".join([*case.told, *more]))
-        lines.append(f"      <failure message={message} type={_value(case.worst)}>{told}</failure>")
+        message = xml_value(f"{case.title}{times}")
+        told = xml_text("\n".join([*case.told, *more]))
+        lines.append(f"      <failure message={message} type={xml_value(case.worst)}>{told}</failure>")
         more = []
     if case.noted:
-        lines.append(f"      <system-out>{_text(chr(10).join([*case.noted, *more]))}</system-out>")
+        lines.append(f"      <system-out>{xml_text(chr(10).join([*case.noted, *more]))}</system-out>")
     return [*lines, "    </testcase>"]
 
 
@@ -127,11 +124,17 @@ def _told(record: FindingRecord, severity: str) -> str:
     return "\n".join([head, *(f"  {text}" for text in (detail, f"→ {fix}" if fix else "") if text)])
 
 
-def _value(text: str) -> str:
+def xml_value(text: str) -> str:
     """An attribute's value with its quotes. `safe_line` leaves no character that XML forbids."""
     return quoteattr(safe_line(text, _TEXT_MAX))
 
 
-def _text(text: str) -> str:
-    """Text that was made safe line by line."""
+def xml_text(text: str) -> str:
+    """Content of an element; it was made safe line by line."""
     return escape(text)
+
+
+def xml_written(stream: TextIO, lines: Sequence[str]) -> None:
+    """Write a document, characters beyond ASCII as references: the declared encoding holds whatever the stream's is."""
+    stream.write("\n".join([*lines, ""]).encode("ascii", "xmlcharrefreplace").decode())
+    stream.flush()

@@ -137,6 +137,8 @@ def _rule(detail: dict[str, Any]) -> Told:
         about = f" {command_name(command, Dialect.HARDWARE)}" + (
             f" id {_text(number, 8)}" if number is not None else ""
         )
+    if action == "limit":
+        return Told(f"proxy: {by}: {said}{_left(detail)}", calm=False)
     words = f"could not {done}{about}" if failed else f"{_DONE.get(done, done)}{about}"
     return Told(f"proxy: {by}: {words}{f' ({said})' if said else ''}{_left(detail)}", calm=False)
 
@@ -180,6 +182,12 @@ def _compressed(detail: dict[str, Any]) -> Told:
     return Told(f"proxy: WebSocket messages are compressed: rules do nothing to them{_left(detail)}", calm=False)
 
 
+def _fragmented(detail: dict[str, Any]) -> Told:
+    return Told(
+        f"proxy: a WebSocket message comes in fragments: rules do nothing to such messages{_left(detail)}", calm=False
+    )
+
+
 _TELLERS: dict[str, Callable[[dict[str, Any]], Told]] = {
     "proxy-upstream-failed": _upstream_failed,
     "proxy-handshake-failed": _handshake_failed,
@@ -190,6 +198,7 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], Told]] = {
     "proxy-partial": _partial,
     "proxy-extension-removed": _extension_removed,
     "proxy-compressed": _compressed,
+    "proxy-fragmented": _fragmented,
     "proxy-tls-broken": _tls_broken,
 }
 

@@ -117,6 +117,41 @@ def test_what_is_injected_is_told_and_its_answer_ends_here():
     play(talk)
 
 
+def test_answers_to_frames_that_were_typed_as_hex_end_here_too():
+    async def talk(kept):
+        kept.press("ishex 06 00 09 00 00 00 00 08 00 c8 06 00 0a 00 00 06 00\r")
+        for number, wanted in ((9, True), (10, True), (8, False), (6, False)):
+            assert kept.gate.wants(3, 1, held(0, number, b"", word=200)) is wanted
+        (applied,) = await kept.gate.decide(3, 1, held(0, 9, b"", word=200))
+        assert applied.action == "swallow"
+
+    play(talk)
+
+
+def test_an_id_that_the_other_side_uses_itself_is_its_own_again():
+    async def talk(kept):
+        kept.press("ishex 06 00 09 00 00\r")
+        assert not kept.gate.wants(3, 1, held(6, 9, b""))  # a question of the server has nothing to do with it
+        assert kept.gate.wants(3, 1, held(0, 9, b"", word=200))
+        assert not kept.gate.wants(3, 0, held(6, 9, b""))
+        assert not kept.gate.wants(3, 1, held(0, 9, b"", word=200))
+
+    play(talk)
+
+
+def test_apps_get_an_example_of_their_own():
+    async def talk(kept):
+        frame = Held(Dialect.APP, 6, 1, 0, b"", struct.pack(">BHI", 6, 1, 0), 100.0)
+        assert not kept.gate.wants(3, 0, frame)
+        kept.press("id")
+        assert "to the device of stream 3 (HW 1-0 vw 1 42, ping, hex …)" in kept.screen.text
+        kept.press("\x1bis")
+        kept.press("hex 06 00 09 00 00 00 00\r")
+        assert kept.gate.wants(3, 1, Held(Dialect.APP, 0, 9, 200, b"", struct.pack(">BHI", 0, 9, 200), 100.0))
+
+    play(talk)
+
+
 def test_a_body_is_edited():
     async def talk(kept):
         task = await kept.hold()

@@ -19,9 +19,13 @@ import pytest
 from click.testing import CliRunner
 from proxy_peer import DEADLINE, TOKEN, Peer, answer, certificate, device, frame
 
+from blynkscope import faults
 from blynkscope.cli import cli
+from blynkscope.cli.onlooking import own_addresses
 from blynkscope.errors import BlynkscopeError
+from blynkscope.render.connecting import Start, lines
 from blynkscope.sources import CaptureSource
+from blynkscope.sources.live.interfaces import NetworkInterface
 from blynkscope.wire.events import Data
 
 UPSTREAM = ("--upstream", "tcp://127.0.0.1:9")
@@ -137,6 +141,28 @@ def test_usage_errors(arguments, words, folder):
 
 def test_scenarios_are_listed():
     assert len(invoke("--scenario", "list").output.splitlines()) >= 8
+
+
+def test_rules_of_ones_own_begin_with_what_is_shown(folder):
+    assert "[[rule]]" in invoke("--scenario", "help").output
+    own = folder / "own.toml"
+    own.write_text(invoke("--scenario", "show:lost-acks").output)
+    assert faults.load(own).rules == faults.scenario("lost-acks").rules
+    assert "no such scenario" in str(invoke("--scenario", "show:nothing").exception)
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"), [("0.0.0.0", ["192.0.2.7"]), ("::", ["2001:db8::7", "fe80::7"]), ("192.0.2.7", [])]
+)
+def test_only_addresses_that_are_listened_on_are_named(host, addresses, monkeypatch):
+    eth = NetworkInterface("eth0", True, False, ("fe80::7", "192.0.2.7", "2001:db8::7"), True)
+    monkeypatch.setattr("blynkscope.sources.live.interfaces", lambda: [eth])
+    assert own_addresses(host) == addresses
+
+
+def test_who_listens_on_the_loopback_of_ipv6_is_told_of_all_of_ipv6():
+    (text,) = [line for line in lines(Start(host="::1", port=9, upstream="tcp://x:1"), width=200) if "reachable" in line]
+    assert "--listen [::]:9 " in text
 
 
 def test_auto_leads_where_it_is_told_to():

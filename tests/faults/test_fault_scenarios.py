@@ -1,5 +1,6 @@
 """The shipped scenarios: what they do to a session, and what the analysis makes of it."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from fault_play import LOGIN, TOKEN, Play, frame, one_rule, ping, status, write
 
-from blynkscope.faults import SCENARIOS, FaultsError, Stall, load, scenario, scenario_text
+from blynkscope.faults import SCENARIOS, FaultsError, Stall, load, reference, scenario, scenario_text
+from blynkscope.faults.actions import ACTIONS
+from blynkscope.faults.load import _CONDITIONS
 
 DEAD = b"http://172.17.0.2:8080/static/ota/firmware.bin"
 INFO = frame(17, 2, b"ver", b"1.2.0", b"h-beat", b"10", b"buff-in", b"1024", b"dev", b"ESP32", b"build", b"Jan 1 2026")
@@ -189,3 +192,13 @@ def test_a_byte_that_is_corrupted_on_the_way():
     play.device(*[write(number, b"1", b"%d" % number) for number in range(2, 60)]).wait(9).close()
     assert "BS319" in play.findings(leg=1)
     assert "BS319" not in play.findings(leg=0)
+
+
+def test_the_reference_tells_all_that_a_rule_may_say():
+    shown = re.findall(r"(?m)^(\w+) = (.*?)(?:  +#.*)?$", reference())
+    assert {key for key, _ in shown} == {"seed", *_CONDITIONS, *ACTIONS}
+    for key, value in shown:
+        line = f"{key} = {value}"
+        rest = {"forward": "answer = { status = 9 }"}.get(key, "" if key in ACTIONS else "drop = true")
+        load(f"{line}\n[[rule]]\n{rest}" if key == "seed" else f"[[rule]]\n{line}\n{rest}")
+    assert all(len(line) <= 120 for line in reference().splitlines())

@@ -18,7 +18,7 @@ from test_proxy_core import LOGIN, OK, PING, SWITCHED, Play, frame, message
 from blynkscope import faults
 from blynkscope.analysis.records import StreamRecord
 from blynkscope.protocol import limits
-from blynkscope.proxy.commands import Abort, Closed, Copied, Deadline, End, Pause, Schedule, Tell, Write
+from blynkscope.proxy.commands import Abort, Closed, Copied, Deadline, End, Finish, Pause, Schedule, Tell, Write
 from blynkscope.proxy.cutting import uncompressed
 from blynkscope.proxy.failures import upstream_failure
 from blynkscope.render.proxied import in_words, refusal
@@ -64,7 +64,37 @@ def test_a_reset_ends_a_stalled_connection_at_once():
     stalled().expect("lost", 0, orders=[Abort(0), Abort(1), Closed(0, "reset", 0)])
 
 
-def test_stalled_connections_do_not_pile_up(monkeypatch):
+LONG = "[[rule]]\nmatch = 'cmd == HW'\ndirection = 'to-server'\nstall = 3600\n"
+
+
+@pytest.mark.parametrize("leg", [0, 1])
+def test_a_side_that_closes_ends_a_long_stall_soon(leg):
+    play = Play(rules=LONG).relayed()
+    play.do("came", 0, WRITE)
+    (token,) = [one.token for one in play.do("ended", leg) if isinstance(one, Schedule)]
+    play.now += limits.PROXY_STALLED_SECONDS
+    play.expect("timer", token, orders=[Tell, End(0), End(1), Closed(0, "fin", None)])
+
+
+def test_a_reset_ends_a_long_stall_at_once():
+    play = Play(rules=LONG).relayed()
+    play.do("came", 0, WRITE)
+    play.expect("lost", 0, orders=[Abort(0), Abort(1), Closed(0, "reset", 0)])
+
+
+def test_an_end_goes_on_behind_a_short_stall():
+    play = Play(rules=LONG.replace("3600", "5")).relayed()
+    tokens = [one.token for one in play.do("came", 0, WRITE) if isinstance(one, Schedule)]
+    (left,) = [one.token for one in play.do("ended", 0) if isinstance(one, Schedule)]
+    play.now += 5
+    got = [order for token in tokens for order in play.do("timer", token)]
+    assert [order for order in got if isinstance(order, Write | Finish)] == [Write(1, WRITE), Finish(1)]
+    play.now += limits.PROXY_STALLED_SECONDS
+    play.expect("timer", left, orders=[])
+
+
+@pytest.mark.parametrize("stall", [STALL, LONG])
+def test_stalled_connections_do_not_pile_up(monkeypatch, stall):
     monkeypatch.setattr(limits, "PROXY_STALLED_SECONDS", 0.05)
     times = 30
 
@@ -72,7 +102,7 @@ def test_stalled_connections_do_not_pile_up(monkeypatch):
         async def silent(reader, writer):
             await reader.read(-1)
 
-        async with listening(silent) as port, proxying(port, rules=faults.load(STALL)) as (own, seen, proxy):
+        async with listening(silent) as port, proxying(port, rules=faults.load(stall)) as (own, seen, proxy):
             for _ in range(times):
                 _, writer = await asyncio.open_connection("127.0.0.1", own)
                 writer.write(LOGIN + WRITE)
@@ -172,6 +202,9 @@ def test_facts_in_words():
 
     assert "permessage-deflate taken out" in said("proxy-extension-removed", extensions=["permessage-deflate"])
     assert "rules do nothing" in said("proxy-compressed")
+    assert "in fragments: rules do nothing" in said("proxy-fragmented")
+    limit = {"rule": "", "action": "limit", "detail": "more waits than may be held", "failed": True}
+    assert said("proxy-rule", **limit) == "proxy: rules: more waits than may be held"
     assert "10 s ago" in said("proxy-limit", limit="stalled", seconds=10.0)
 
 
@@ -249,6 +282,18 @@ def test_compressed_messages_are_told_once():
     squeezed = bytes([squeezed[0] | 0x40]) + squeezed[1:]
     play.expect("came", 0, squeezed, orders=[Write(1, squeezed), Copied, Tell(0, 0, "proxy-compressed", {})])
     play.expect("came", 0, squeezed, orders=[Write(1, squeezed), Copied])
+
+
+def test_messages_in_fragments_are_told_once():
+    play = Play(rules=DROP)
+    play.do("came", 0, PLAIN)
+    play.do("reached")
+    play.do("came", 1, SWITCHED)
+    whole = message(PING, b"1234")
+    begin, end = bytes([whole[0] & 0x7F]) + whole[1:], message(PING, b"1234", opcode=0)
+    play.expect("came", 0, begin, orders=[Write(1, begin), Copied, Tell(0, 0, "proxy-fragmented", {})])
+    play.expect("came", 0, end, orders=[Write(1, end), Copied])
+    play.expect("came", 0, begin + end, orders=[Write(1, begin + end), Copied])
 
 
 # --- words ---

@@ -69,4 +69,31 @@ RULES: tuple[Rule, ...] = (
         "restart). On the device, set the time by NTP before connecting (configTime).",
         "TLS alerts",
     ),
+    Rule(
+        "BS607",
+        "certificate-wrong-name",
+        Severity.ERROR,
+        "exposure",
+        "The server's certificate is for another name",
+        "Clients that verify compare the name under which they connect with those in the certificate, and refuse a "
+        "server whose certificate does not hold it. It is another server, or its certificate was made for the name "
+        "that people use and not for the one, or the address, that devices are given.",
+        "Connect by a name that the certificate holds, or have one made that holds this name too (for a device that "
+        "connects by address, the address as an IP entry). A device that compares a fingerprint looks at no names.",
+        "TLS alerts",
+    ),
+    Rule(
+        "BS608",
+        "weak-tls",
+        Severity.NOTE,
+        "exposure",
+        "The server takes outdated TLS",
+        "SSL 3.0, TLS 1.0 and 1.1, and ciphers such as RC4, 3DES, or those without encryption or authentication are "
+        "no protection any more, or a weak one. Servers keep some of them for old devices; clients of today refuse "
+        "them. What a device and the server agree on is the best that both have.",
+        "Turn off what no device of yours needs: with nginx or HAProxy in front ssl_protocols TLSv1.2 TLSv1.3, with a "
+        "legacy server a Java of today (it turns them off by itself, jdk.tls.disabledAlgorithms). `blynkscope probe "
+        "HOST:PORT --suites LIST` shows what a device's list would still agree on.",
+        "TLS alerts",
+    ),
 )

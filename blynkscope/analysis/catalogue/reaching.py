@@ -246,4 +246,17 @@ RULES: tuple[Rule, ...] = (
         "(`sudo usermod -a -G dialout $USER`, then log in anew).",
         "log notations",
     ),
+    Rule(
+        "BS128",
+        "server-name-needed",
+        Severity.NOTE,
+        "connection",
+        "Without a server name the server answers otherwise",
+        "A ClientHello can name the server that is meant (SNI). Many servers hold several certificates behind one "
+        "address, and give another one, or none, to a client that names no server: one with an old TLS library or "
+        "modem firmware, or one that connects by IP address.",
+        "Connect by the host name, with a TLS library that sends it (server_hostname=HOST in MicroPython's ssl, on a "
+        'Quectel modem AT+QSSLCFG="sni",1,1). On a server of your own make the right certificate the default one.',
+        "TLS alerts",
+    ),
 )

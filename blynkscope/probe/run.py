@@ -1,0 +1,418 @@
+"""The probe: step by step from the name of a server to a login; each fact is in the report once it is known."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+import msgspec
+
+from blynkscope.analysis.era import FAIR, STRONG, WEAK, Evidence, era_of_host
+from blynkscope.probe import device, dns, talk, trust, verdict
+from blynkscope.probe import hello as hellos
+from blynkscope.probe.dns import Lookup, system_lookup
+from blynkscope.probe.model import (
+    DEFAULT_PORTS,
+    Attempt,
+    EraFacts,
+    LoginFacts,
+    PortFacts,
+    Report,
+    Settings,
+    SpokenFacts,
+    TlsFacts,
+    VersionFacts,
+)
+from blynkscope.probe.net import Address, Channel, FailedError, Network, Secured
+from blynkscope.probe.scan import Answer, Scanner
+from blynkscope.protocol import tls
+from blynkscope.protocol.model import Era
+from blynkscope.protocol.ports import MQTT_PORTS
+from blynkscope.protocol.statuses import INVALID_TOKEN
+from blynkscope.protocol.tls_suites import suite_name
+from blynkscope.wire.recognise import name_bytes
+
+PUBLIC_BUDGET, LOCAL_BUDGET = 250, 4000
+"""Connections of one probe: a search over all usual ports of a cloud takes some 200; in one's own network it may look
+for each suite of each version on its own."""
+PUBLIC_DELAY = 0.05
+"""Seconds between connections to a public server: no faster than a browser that opens a page."""
+PUBLIC_JOBS = 2
+PORT_SECONDS, EACH_SECONDS = 180.0, 900.0
+"""A server that answers each question at the last moment is given up on after so long, for each port."""
+REDIRECTS_MAX = 3
+_GREETERS = frozenset({"ssh", "text"})
+
+
+def _untold(stage: str) -> None:
+    """Nobody listens."""
+
+
+async def probe(
+    settings: Settings, report: Report, *, lookup: Lookup = system_lookup, told: Callable[[str], None] = _untold
+) -> None:
+    """Find out everything; cancel it at any time, then `close` still sums up what is known. Raises nothing.
+
+    Args:
+        settings: What is wanted.
+        report: Is filled in.
+        lookup: The resolver.
+        told: Is given each stage in a few words.
+    """
+    await _Probe(settings, report, lookup, told).run()
+
+
+def new_report(settings: Settings) -> Report:
+    """An empty report."""
+    return Report(settings.host, settings.port, time=time.time())
+
+
+def close(report: Report, settings: Settings) -> None:
+    """Sum up what is known: duration, era, findings. Also behind a probe that was interrupted."""
+    report.seconds = round(max(time.time() - report.time, 0.0), 3)
+    report.era = _era(report)
+    report.findings = verdict.findings(report, settings)
+
+
+class _Probe:
+    def __init__(self, settings: Settings, report: Report, lookup: Lookup, told: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._told = told
+        self._report = report
+        self._lookup = lookup
+        self._hidden = talk.Hidden(settings.token)
+        self._network = self._make_network(public=False)
+
+    def _make_network(self, *, public: bool) -> Network:
+        wanted = self._settings
+        delay = wanted.delay if wanted.delay is not None else PUBLIC_DELAY if public else 0.0
+        budget = wanted.budget if wanted.budget is not None else PUBLIC_BUDGET if public else LOCAL_BUDGET
+        jobs = min(wanted.jobs, PUBLIC_JOBS) if public else wanted.jobs
+        return Network(timeout=wanted.timeout, delay=delay, jobs=jobs, budget=budget)
+
+    async def run(self) -> None:
+        settings, report = self._settings, self._report
+        self._told(f"looking up {settings.host}")
+        report.dns, addresses = await dns.resolve(settings.host, settings.family, 2 * settings.timeout, self._lookup)
+        report.public = any(is_public(one.text) for one in addresses)
+        self._network = self._make_network(public=report.public)
+        report.budget = self._network.budget
+        if not addresses:
+            report.complete = True
+            return
+        ports = DEFAULT_PORTS if settings.port is None else (settings.port,)
+        report.ports = [PortFacts(port) for port in ports]
+        try:
+            places = [(facts, *place) for facts in report.ports for place in self._places(facts, addresses)]
+            await asyncio.gather(*(self._reach(*place) for place in places))
+            cut = False
+            for facts in report.ports:
+                cut = not await self._port(facts, addresses) or cut
+        finally:
+            report.connections = self._network.connections
+        if self._network.refused:
+            report.limits.append(
+                f"the limit of {report.budget} connections was reached (--max-connections): the rest was not asked"
+            )
+        report.complete = not cut and not self._network.refused
+
+    def _places(self, facts: PortFacts, addresses: Sequence[Address]) -> list[tuple[int, Address]]:
+        facts.tcp = [Attempt(one.text, "not-tried") for one in addresses]
+        return list(enumerate(addresses))
+
+    async def _reach(self, facts: PortFacts, place: int, address: Address) -> None:
+        begun = time.perf_counter()
+        try:
+            line = await self._network.connect(address, facts.port)
+        except FailedError as error:
+            result = "not-tried" if error.result == "budget" else error.result
+            facts.tcp[place] = Attempt(address.text, result, text=error.text)
+            return
+        ms = round((time.perf_counter() - begun) * 1000, 3)
+        line.close()
+        facts.tcp[place] = Attempt(address.text, "open", ms)
+
+    async def _port(self, facts: PortFacts, addresses: Sequence[Address]) -> bool:
+        """Everything about one port. Was there time for all of it?"""
+        best = next((place for place, one in enumerate(facts.tcp) if one.result == "open"), None)
+        if best is None:
+            return True
+        facts.address = addresses[best].text
+        seconds = max(EACH_SECONDS if self._settings.each else PORT_SECONDS, 20 * self._settings.timeout)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._look(facts, addresses[best])
+        except TimeoutError:
+            self._report.limits.append(f"port {facts.port} was left after {seconds:g} s: the server answers too slowly")
+            return False
+        return True
+
+    async def _look(self, facts: PortFacts, address: Address) -> None:
+        self._told(f"port {facts.port}: what does it speak?")
+        scanner = Scanner(self._network, address, facts.port, self._settings.host)
+        first = await scanner.first()
+        if first.flight is not None and first.flight.is_tls:
+            facts.speaks.append("tls")
+            facts.tls = TlsFacts()
+            await self._tls(facts, address, scanner, first)
+            if facts.tls.handshake is None:
+                facts.note = "what is spoken inside TLS was not asked: this machine's TLS library gets no connection"
+                return
+            await self._inside(facts, address)
+            return
+        if first.outcome == "foreign" and first.flight is not None:
+            guess = name_bytes(first.flight.foreign)
+            if guess.kind in _GREETERS:
+                text = self._hidden.text(first.flight.foreign.split(b"\n", 1)[0].strip())
+                facts.speaks.append(guess.kind)
+                facts.others.append(SpokenFacts(guess.kind, text))
+                return
+        await self._inside(facts, address)
+        if not facts.speaks:
+            facts.note = {
+                "closed": "closes the connection whatever is said", "reset": "resets the connection whatever is said",
+                "timeout": "takes connections and says nothing", "budget": "not asked: no connections are left",
+            }.get(first.outcome, "answers nothing that is known")  # fmt: skip
+
+    # --- TLS ---
+
+    async def _tls(self, facts: PortFacts, address: Address, scanner: Scanner, first: Answer) -> None:
+        held = facts.tls
+        assert held is not None
+        if first.version is not None:
+            held.chosen, held.cipher = tls.version_name(first.version), suite_name(first.cipher or 0)
+        elif first.alert is not None:
+            held.alert = tls.alert_name(first.alert)
+        settings = self._settings
+        if settings.scan:
+            for version in hellos.VERSIONS:
+                found = VersionFacts(tls.version_name(version))
+                held.versions.append(found)
+                self._told(f"port {facts.port}: {found.version}, which cipher suites?")
+                await scanner.fill(found, version, each=settings.each)
+            for version, found in zip(hellos.VERSIONS, held.versions, strict=True):
+                if version in {tls.TLS_1_2, tls.TLS_1_3} and found.accepted:
+                    suites = [int(one.suite.code, 16) for one in found.suites]
+                    found.groups = await scanner.groups(version, suites)
+            held.versions.sort(key=lambda one: list(tls.VERSIONS.values()).index(one.version))
+        elif first.version is not None and first.version >= tls.TLS_1_3:
+            await scanner.ask(tls.TLS_1_2, scanner.usual)
+        await self._without_name(held, scanner, first)
+        await self._certificates(facts, address, scanner)
+        if settings.suites:
+            held.device = await device.compare(
+                scanner, self._network, address, facts.port, settings.host, settings.suites, held
+            )
+            await self._certificates(facts, address, scanner)
+
+    async def _without_name(self, held: TlsFacts, scanner: Scanner, first: Answer) -> None:
+        """What a device gets that sends no SNI."""
+        if hellos.server_name(self._settings.host) is None or first.cipher is None:
+            return
+        version = tls.TLS_1_2 if scanner.chains else tls.TLS_1_3
+        with_name = await scanner.ask(version, scanner.usual)
+        bare = await scanner.ask(version, scanner.usual, sni=False)
+        if bare.outcome != "hello":
+            if bare.outcome != "budget":
+                held.sni, held.sni_text = "refused", bare.why()
+            return
+        ours = with_name.flight.chain if with_name.flight is not None else []
+        theirs = bare.flight.chain if bare.flight is not None else []
+        if not theirs or not ours or with_name.cipher is None:
+            held.sni, held.sni_text = "accepted", "the certificate is encrypted in TLS 1.3 and was not compared"
+        elif ours[0] == theirs[0]:
+            held.sni, held.sni_text = "same", "the same certificate"
+        else:
+            other = trust.read(theirs[0])
+            held.sni = "other-certificate"
+            held.sni_text = f"another certificate, of {', '.join(other.names[:3]) or other.subject or 'nobody'}"
+
+    async def _certificates(self, facts: PortFacts, address: Address, scanner: Scanner) -> None:
+        """A handshake by this machine's library, and every chain that was seen and is not described yet."""
+        held, settings = facts.tls, self._settings
+        assert held is not None
+        self._told(f"port {facts.port}: whose certificate?")
+        chains = [(kind, chain) for kind, chain in scanner.chains.items() if chain and kind != "none"]
+        if held.handshake is None:
+            plain = await trust.handshake(self._network, address, facts.port, settings.host, trust.context_of())
+            held.handshake = plain.text
+            if not chains and plain.chain:
+                chains = [("any", plain.chain)]
+        for kind, chain in chains:
+            if any(one.kind == kind for one in held.chains):
+                continue
+            described = trust.described(kind, chain, settings.host, self._report.time)
+            held.chains.append(described)
+            told = [
+                await trust.verified(
+                    self._network, address, facts.port, settings.host, chain, ca=store,
+                    kind=kind if len(chains) > 1 else None,
+                )
+                for store in ([None, settings.ca] if settings.ca is not None else [None])
+            ]  # fmt: skip
+            held.chains[-1] = trust.trusted(described, told)
+
+    # --- what is spoken ---
+
+    @asynccontextmanager
+    async def _channel(self, facts: PortFacts, address: Address) -> AsyncIterator[Channel]:
+        """A connection to talk on; raises `FailedError`."""
+        async with await self._network.connect(address, facts.port) as line:
+            if facts.tls is None:
+                yield line
+                return
+            host = self._settings.host if hellos.server_name(self._settings.host) else None
+            try:
+                secured = Secured(line, trust.context_of(), host)
+                await secured.handshake()
+            except (ssl.SSLError, ValueError) as error:
+                raise FailedError("failed", str(getattr(error, "reason", None) or error)) from None
+            yield secured
+
+    async def _inside(self, facts: PortFacts, address: Address) -> None:
+        self._told(f"port {facts.port}: Blynk, HTTP or MQTT?")
+        if facts.port in MQTT_PORTS:
+            await self._mqtt(facts, address)
+            if "mqtt" in facts.speaks:
+                return
+        await self._blynk(facts, address)
+        await self._http(facts, address)
+        if not {"blynk", "http", "mqtt"} & set(facts.speaks) and facts.port not in MQTT_PORTS:
+            await self._mqtt(facts, address)
+
+    async def _blynk(self, facts: PortFacts, address: Address) -> None:
+        settings = self._settings
+        if not settings.login:
+            return
+        token = settings.token
+        if token is not None and settings.port is None and facts.tls is None and is_public(address.text):
+            token = None
+            self._report.limits.append(
+                f"the token was not sent in clear over the internet to port {facts.port}: name the port to do so"
+            )
+        try:
+            async with self._channel(facts, address) as channel:
+                found = await talk.login(
+                    channel, token, count=settings.count, timeout=settings.timeout, hidden=self._hidden
+                )
+        except FailedError as error:
+            if error.result != "budget":
+                facts.logins.append(LoginFacts(token is None, _ended(error)))
+            return
+        if found.answer in {"status", "redirect"}:
+            facts.speaks.append("blynk")
+        facts.logins.append(found)
+        if found.answer == "redirect" and settings.follow and found.redirect is not None:
+            await self._follow(facts, token)
+
+    async def _follow(self, facts: PortFacts, token: str | None) -> None:
+        """Go where the redirect leads, as a device does."""
+        for _ in range(REDIRECTS_MAX):
+            last = facts.logins[-1]
+            if last.answer != "redirect" or not last.redirect:
+                return
+            host, _, digits = last.redirect.partition(":")
+            port = int(digits) if digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536 else facts.port
+            found, addresses = await dns.resolve(host, self._settings.family, self._settings.timeout, self._lookup)
+            if not addresses:
+                facts.note = f"the redirect leads to {host}: {found.error}"
+                return
+            facts.logins[-1] = msgspec.structs.replace(last, followed=True)
+            hop = PortFacts(port, tls=facts.tls)
+            try:
+                async with self._channel(hop, addresses[0]) as channel:
+                    facts.logins.append(
+                        await talk.login(
+                            channel, token, count=self._settings.count, timeout=self._settings.timeout,
+                            hidden=self._hidden,
+                        )
+                    )  # fmt: skip
+            except FailedError as error:
+                facts.logins.append(LoginFacts(token is None, _ended(error)))
+
+    async def _http(self, facts: PortFacts, address: Address) -> None:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        for path in talk.paths(login=self._settings.login):
+            try:
+                async with self._channel(facts, address) as channel:
+                    answer = await talk.http(channel, f"{host}:{facts.port}", path, self._settings.timeout)
+            except FailedError:
+                return
+            found = talk.http_facts(answer, self._hidden)
+            if found is None:
+                if answer and "blynk" not in facts.speaks and not facts.others:
+                    self._foreign(facts, answer)
+                return
+            if "http" not in facts.speaks:
+                facts.speaks.append("http")
+                facts.others.append(found)
+            era = talk.era_of_http(path, answer)
+            if era is not None:
+                facts.others.append(SpokenFacts("http-api", f"the {_WORDS[era]} HTTP API"))
+                return
+
+    def _foreign(self, facts: PortFacts, answer: bytes) -> None:
+        guess = name_bytes(answer[:1024])
+        if guess.kind in _GREETERS:
+            facts.speaks.append(guess.kind)
+            facts.others.append(SpokenFacts(guess.kind, self._hidden.text(answer.split(b"\n", 1)[0].strip())))
+
+    async def _mqtt(self, facts: PortFacts, address: Address) -> None:
+        settings = self._settings
+        clear = facts.tls is None and is_public(address.text) and settings.port is None
+        try:
+            async with self._channel(facts, address) as channel:
+                token = None if clear else settings.token
+                found = await talk.mqtt_answer(channel, token, login=settings.login, timeout=settings.timeout)
+        except FailedError:
+            return
+        if found is not None:
+            facts.speaks.append("mqtt")
+            facts.others.append(found)
+
+
+_WORDS = {"legacy": "legacy server's", "iot": "Blynk IoT"}
+
+
+def _ended(error: FailedError) -> str:
+    return {"timeout": "silent", "reset": "reset"}.get(error.result, "closed")
+
+
+def is_public(address: str) -> bool:
+    """Is it an address of the public internet?"""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return parsed.is_global and not parsed.is_multicast
+
+
+def _era(report: Report) -> EraFacts:
+    """Legacy server or Blynk IoT, and what tells it."""
+    evidence = Evidence()
+    evidence.server(era_of_host(report.host), STRONG, f"the host is {report.host[:100]}")
+    for port in report.ports:
+        for one in port.others:
+            if one.kind == "http-api":
+                era = Era.IOT if one.text.startswith("the Blynk IoT") else Era.LEGACY
+                evidence.server(era, FAIR, f"port {port.port} answers as {one.text} does")
+            elif one.kind == "mqtt":
+                evidence.server(Era.IOT, FAIR, f"port {port.port} speaks MQTT, which legacy servers do not have")
+        if "blynk" not in port.speaks:
+            continue
+        if port.port in {8080, 9443, 8441, 8442, 8443}:
+            evidence.server(Era.LEGACY, WEAK, f"devices are taken on port {port.port}, as a legacy server does")
+        elif port.port in {80, 443}:
+            evidence.server(Era.IOT, WEAK, f"devices are taken on port {port.port}, as Blynk IoT does")
+        for login in port.logins:
+            if login.status == INVALID_TOKEN and (login.closing or "").startswith("stays open, closes at a ping"):
+                evidence.server(
+                    Era.LEGACY, WEAK, "an unknown token leaves the connection open, and a ping closes it, as measured "
+                    "with the legacy server",
+                )  # fmt: skip
+    found = evidence.of_server
+    return EraFacts(found.value if found is not None else None, tuple(evidence.weighed))

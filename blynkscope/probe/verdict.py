@@ -1,0 +1,222 @@
+"""From facts to findings of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+from blynkscope.analysis.catalogue import CATALOGUE
+from blynkscope.analysis.era import LEGACY_HOSTS, era_of_host, era_of_token
+from blynkscope.analysis.records import FindingRecord
+from blynkscope.probe.model import ChainFacts, LoginFacts, PortFacts, Report, Settings, VersionFacts
+from blynkscope.protocol import tls
+from blynkscope.protocol.model import Era
+from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, SECURE_PORTS
+from blynkscope.protocol.statuses import ALREADY_REGISTERED, INVALID_TOKEN, SUCCESS
+
+SHOWN = 4
+_TCP = {"refused": "BS101", "timeout": "BS102", "unreachable": "BS102", "reset": "BS103"}
+_TCP_WORDS = {
+    "refused": "refused the connection", "timeout": "did not answer", "unreachable": "cannot be reached from here",
+    "reset": "reset the connection",
+}  # fmt: skip
+_DISTRUST = {
+    "self-signed": "it is signed by itself",
+    "unknown-ca": "no root that is trusted here has signed it; an intermediate certificate may be missing in what the "
+    "server sends",
+}
+_OLD = ("SSL 3.0", "TLS 1.0", "TLS 1.1")
+
+
+def findings(report: Report, settings: Settings) -> list[FindingRecord]:
+    """All that is worth telling, in the order in which a connection is made."""
+    found = [*_names(report)]
+    for port in report.ports:
+        found += _reach(report, port, named=settings.port is not None)
+        found += _tls(report, port)
+        for login in port.logins:
+            found += _login(report, port, login, settings)
+    return found
+
+
+def _finding(
+    name: str, detail: str, *, fix: str | None = None, severity: str | None = None, count: int = 1
+) -> FindingRecord:
+    rule = CATALOGUE[name]
+    return FindingRecord(
+        rule.id, rule.slug, severity or str(rule.severity), rule.group, None, (), count, rule.title, detail,
+        fix or rule.fix,
+    )  # fmt: skip
+
+
+def _names(report: Report) -> Iterator[FindingRecord]:
+    dns = report.dns
+    if dns is None:
+        return
+    if dns.error is not None:
+        # The catalogue speaks of devices; here it was this computer that asked.
+        yield _finding("BS104", f"{dns.host}: {dns.error}.", fix=dns.advice)
+    if era_of_host(dns.host) is Era.LEGACY:
+        yield _finding("BS105", f"{dns.host} is the legacy cloud ({', '.join(LEGACY_HOSTS)}), which was shut down.")
+
+
+def _reach(report: Report, port: PortFacts, *, named: bool) -> Iterator[FindingRecord]:
+    tried = [one for one in port.tcp if one.result != "not-tried"]
+    open_ = [one for one in tried if one.result == "open"]
+    if not named and not open_:
+        # Of the usual ports no server has all: only where none is open there is something to tell.
+        if any(one.result == "open" for other in report.ports for one in other.tcp):
+            return
+        if port is not report.ports[0]:
+            return
+    bad = [one for one in tried if one.result in _TCP]
+    if open_:
+        # An address of another kind that this computer has no way to says nothing about the server.
+        bad = [one for one in bad if one.result != "unreachable"]
+    results = dict.fromkeys(one.result for one in bad)
+    for result in results:
+        those = [one.address for one in bad if one.result == result]
+        where = ", ".join(those[:SHOWN]) + (f" and {len(those) - SHOWN} more" if len(those) > SHOWN else "")
+        what = f"port {port.port} of {where}" if named or open_ else f"{where}, on each of the usual ports,"
+        detail = f"{what[0].upper()}{what[1:]} {_TCP_WORDS[result]}."
+        if open_:
+            detail += f" {open_[0].address} takes connections: a device that gets the other address fails now and then."
+        yield _finding(_TCP[result], detail, severity="warning" if open_ else None, count=len(those))
+    if port.address is not None:
+        yield from _spoken(port)
+
+
+def _spoken(port: PortFacts) -> Iterator[FindingRecord]:
+    secure, blynk = "tls" in port.speaks, "blynk" in port.speaks
+    if not port.speaks:
+        return
+    if port.port in SECURE_PORTS and not secure:
+        what = " and ".join(port.speaks)
+        yield _finding("BS106", f"Port {port.port} is one for TLS, but speaks {what} without it.")
+    elif port.port in DEVICE_PORTS | {1883} and secure:
+        yield _finding("BS107", f"Port {port.port} is usually without TLS, but takes nothing else here.")
+    asked = any(login.answer != "foreign" for login in port.logins)
+    if not blynk and port.port not in MQTT_PORTS and (asked or not port.logins) and port.others:
+        told = "; ".join(f"{one.kind}: {one.text}" for one in port.others[:SHOWN])
+        only_http = {one.kind for one in port.others} == {"http"}
+        yield _finding(
+            "BS111", f"Port {port.port} answers as {told}, and not as a Blynk device server.",
+            severity="warning" if only_http else None,
+        )  # fmt: skip
+
+
+def _tls(report: Report, port: PortFacts) -> Iterator[FindingRecord]:
+    facts = port.tls
+    if facts is None:
+        return
+    if facts.chosen is None and facts.alert is not None and not any(one.accepted for one in facts.versions):
+        number = next((key for key, name in tls.ALERTS.items() if name == facts.alert), 0)
+        name = "BS110" if number in {40, 71} else "BS109"
+        detail = f"Port {port.port} refuses every ClientHello of the probe with the alert {facts.alert}."
+        yield _finding(name, detail, fix=tls.CAUSES.get(number) if name == "BS109" else None)
+    listed = facts.device
+    if listed is not None and listed.agreed is None and not (listed.verdict or "not found out").startswith("not found"):
+        detail = f"The device's list of {len(listed.offered)} suites on port {port.port}: "
+        yield _finding("BS110", f"{detail}{listed.verdict}.", fix=listed.advice)
+    if facts.sni in {"refused", "other-certificate"}:
+        yield _finding("BS128", f"Port {port.port}, a ClientHello without a server name: {facts.sni_text}.")
+    for chain in facts.chains:
+        yield from _chain(report, port, chain)
+    yield from _weak(port, facts.versions)
+
+
+def _chain(report: Report, port: PortFacts, chain: ChainFacts) -> Iterator[FindingRecord]:
+    leaf = chain.certificates[0]
+    who = f"The certificate on port {port.port} ({leaf.subject or leaf.error})"
+    for one in chain.certificates:
+        date, words = (one.not_after, "expired on") if "expired" in chain.flaws else (one.not_before, "begins on")
+        now = report.time
+        is_bad = date is not None and (now > date if words == "expired on" else now < date)
+        if is_bad and date is not None and {"expired", "not-yet-valid"} & set(chain.flaws):
+            which = who if one is leaf else f"A certificate of the chain on port {port.port} ({one.subject})"
+            yield _finding("BS605", f"{which} {words} {day(date)}.")
+            break
+    if "wrong-name" in chain.flaws:
+        named = ", ".join(leaf.names[:SHOWN]) or leaf.subject or "nothing"
+        more = f" and {len(leaf.names) - SHOWN} more" if len(leaf.names) > SHOWN else ""
+        yield _finding("BS607", f"{who} is for {named}{more}, and not for {report.host}.")
+    distrust = next((flaw for flaw in chain.flaws if flaw in _DISTRUST), None)
+    refused = [one for one in chain.trust if one.trusted is False]
+    if distrust is not None:
+        stores = " and ".join("the roots of this computer" if one.store == "system" else one.store for one in refused)
+        root = f" Devices must carry the root {chain.root!r}." if chain.root else ""
+        yield _finding("BS604", f"{who} is not trusted by {stores}: {_DISTRUST[distrust]}.{root}")
+    elif refused and not any(one.trusted for one in chain.trust):
+        yield _finding("BS604", f"{who} is not trusted: {refused[0].reason}.")
+
+
+def _weak(port: PortFacts, versions: list[VersionFacts]) -> Iterator[FindingRecord]:
+    old = [one.version for one in versions if one.accepted and one.version in _OLD]
+    weak = {one.suite.iana: one.weak for facts in versions for one in facts.suites if one.weak}
+    told = []
+    if old:
+        told.append(f"it takes {', '.join(old)}")
+    if weak:
+        shown = [f"{name} ({why})" for name, why in list(weak.items())[:SHOWN]]
+        more = f" and {len(weak) - SHOWN} more" if len(weak) > SHOWN else ""
+        told.append(f"it takes {', '.join(shown)}{more}")
+    if told:
+        broken = any(why and ("broken" in why or "nobody" in why or "nothing" in why) for why in weak.values())
+        severity = "warning" if broken or "SSL 3.0" in old else "note"
+        yield _finding("BS608", f"Port {port.port}: {'; '.join(told)}.", severity=severity)
+
+
+def _login(report: Report, port: PortFacts, login: LoginFacts, settings: Settings) -> Iterator[FindingRecord]:
+    where = f"port {port.port}" + (" (TLS)" if "tls" in port.speaks else "")
+    if not login.made_up and "tls" not in port.speaks and _is_public(port.address):
+        yield _finding("BS601", f"The token went to {report.host}, {where}, without TLS, as it does from a device.")
+    if login.answer == "redirect":
+        name = "BS208" if login.followed else "BS207"
+        detail = f"The login on {where} was answered by a redirect to {login.redirect}."
+        if login.followed:
+            yield _finding(name, detail)
+        else:
+            yield _finding(
+                name, detail + " It was not followed: --follow does.", severity="note",
+                fix="Probe the server that is named, and see that the library of the device follows redirects.",
+            )  # fmt: skip
+    elif login.answer == "status" and login.status == INVALID_TOKEN and not login.made_up:
+        yield _finding("BS201", f"The login on {where} was refused with {login.status_name}.{_hint(report, settings)}")
+    elif login.answer == "status" and login.status not in {SUCCESS, ALREADY_REGISTERED, INVALID_TOKEN}:
+        if not login.made_up:
+            yield _finding("BS203", f"The login on {where} was answered with {login.status_name} ({login.status}).")
+    elif login.answer in {"silent", "closed", "reset"} and not port.others and "blynk" not in port.speaks:
+        # Where another protocol answered, that is what is told.
+        words = {"silent": "got no answer", "closed": "was answered by closing the connection",
+                 "reset": "was answered by a reset"}  # fmt: skip
+        yield _finding("BS202", f"The login on {where} {words[login.answer]}.")
+    if login.pings_lost:
+        detail = f"{login.pings_lost} of {login.pings_lost + len(login.pings)} pings on {where} got no answer"
+        yield _finding("BS304", detail + (f": {login.closing}." if login.closing else "."))
+
+
+def _hint(report: Report, settings: Settings) -> str:
+    """Do server and token belong to different eras?"""
+    token = era_of_token(settings.token)
+    era = report.era.era if report.era is not None else None
+    if era == "legacy" and token is Era.IOT:
+        return " The server is a legacy one, and the token looks like one of Blynk IoT."
+    if era == "iot" and token is Era.LEGACY:
+        return " The server is Blynk IoT, and the token has the form of a legacy server's."
+    return ""
+
+
+def _is_public(address: str | None) -> bool:
+    try:
+        return ip_address((address or "").partition("%")[0]).is_global
+    except ValueError:
+        return False
+
+
+def day(time: float) -> str:
+    """A date, for sentences."""
+    try:
+        return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return "a date out of all range"

@@ -1,0 +1,345 @@
+"""Plays the clients of a script to a server, and compares what it says with what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from blynkscope.protocol import commands
+from blynkscope.protocol.model import Era
+from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.replay import calls
+from blynkscope.replay.comparing import Heard
+from blynkscope.replay.connection import Connection
+from blynkscope.replay.matching import Expected, Matching, renewed
+from blynkscope.replay.model import Line, Said, Script, Step
+from blynkscope.replay.outcome import Outcome, Report, Trouble, Verdict
+from blynkscope.replay.spelling import Speller
+from blynkscope.replay.tally import Tally
+from blynkscope.replay.targets import ConnectError, Target, Way, way_of
+
+TIMEOUT_SECONDS = 5.0
+"""An answer takes milliseconds; devices give up after 3 to 6 s."""
+CONNECT_SECONDS = 10.0
+"""To reach the server: devices give up after 5 to 20 s."""
+UNPROMPTED_SECONDS = 0.5
+"""How long what nobody asked for is waited for before what followed it: others who are played too may cause it."""
+MISSES_MAX = 3
+"""Unprompted messages in a row that did not come, after which a connection is no longer held up by them: who caused
+them is not in the recording."""
+SETTLE_SECONDS = 0.2
+"""Behind the last step of a connection that the recording does not close: time for what is extra."""
+END_FACTOR = 1.5
+"""A server that closed after some time of silence may take half as long again."""
+
+
+class Playing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a script is played.
+
+    Attributes:
+        targets: The servers, looked up.
+        speed: How many times as fast as recorded; None for as fast as the answers allow.
+        timeout: Seconds to wait for an answer.
+        connect: Seconds to wait for a connection.
+        duration: Seconds after which it ends, played or not; None for no limit.
+        context: TLS settings.
+        era: Meaning of codes that differ between the eras.
+    """
+
+    targets: Sequence[Target]
+    speed: float | None = None
+    timeout: float = TIMEOUT_SECONDS
+    connect: float = CONNECT_SECONDS
+    duration: float | None = None
+    context: ssl.SSLContext | None = None
+    era: Era | None = None
+
+
+class _Played:
+    """A connection of the script that is being played."""
+
+    def __init__(self, line: Line, way: Way, player: Player) -> None:
+        self.line, self.way = line, way
+        self.matching = Matching(line, player.playing.era, player.renewed)
+        self.spell = Speller(line, player.playing.era)
+        self._player = player
+        self.connection = Connection(line.dialect, line.answers, self._heard, player.changed.set)
+        self.replies = {said.answers: said for said in line.frames if said.client and said.answers is not None}
+        """What the client answered to the server, by the number of the server's frame."""
+        self.misses = 0
+        self.left = sum(said.client for said in line.frames)
+        """Frames that were not sent yet."""
+        self.over = False
+        self.unsent: list[Said] = []
+
+    @property
+    def gone(self) -> bool:
+        """The server has closed."""
+        return self.connection.ended.is_set()
+
+    def _heard(self, frame: Heard) -> None:
+        outcome, said = self.matching.heard(frame)
+        if outcome is not None:
+            self._player.tally.tell([outcome])
+        if said is not None and said.answers is None:
+            self.misses = 0
+        if frame.cmd != commands.RESPONSE and not self.over:
+            self._reply(frame, said)
+        self._player.changed.set()
+
+    def _reply(self, frame: Heard, said: Said | None) -> None:
+        """Devices answer what a server asks of them, with the id of the question."""
+        reply = self.replies.get(said.n) if said is not None else None
+        if reply is not None:
+            self.connection.post(reply.cmd, frame.id, reply.word, reply.body)
+            self.left -= 1
+        elif frame.cmd == commands.PING and self.line.dialect == self.line.answers:
+            self.connection.post(commands.RESPONSE, frame.id, SUCCESS, b"")
+
+
+class Player:
+    """Plays a script. `run` does it, once.
+
+    Args:
+        script: What is played.
+        playing: How.
+        told: Gets each verdict as soon as it is known.
+
+    Attributes:
+        interrupted: It was cancelled.
+    """
+
+    def __init__(
+        self, script: Script, playing: Playing, told: Callable[[Outcome], None] = lambda outcome: None
+    ) -> None:
+        self._script = script
+        self.playing = playing
+        self.tally = Tally(script, "device", told)
+        self.changed = asyncio.Event()
+        self.interrupted = False
+        self._open: dict[int, _Played] = {}
+        self._pending: list[tuple[_Played, Expected, float]] = []
+        self.renewed: dict[bytes, bytes] = {}
+        """Tokens that the server made, then and now."""
+        self._ends: dict[int, float] = {}
+        """Until when servers may take to close, by stream; where they closed in the recording."""
+        self._began = 0.0
+
+    async def run(self) -> Report:
+        """Play it all; cancelled, it gives the account of what was played until then."""
+        loop = asyncio.get_running_loop()
+        self._began = loop.time()
+        trouble: Trouble | None = None
+        complete = False
+        try:
+            async with asyncio.timeout(self.playing.duration):
+                for step in self._script.steps:
+                    await self._step(step)
+                await self._finish()
+            complete = True
+        except ConnectError as error:
+            trouble = Trouble(error.stage, error.text, self._at)
+        except TimeoutError:
+            self.tally.note(f"ended after {self.playing.duration:g} s, before all was played")
+        except asyncio.CancelledError:
+            self.interrupted = True
+            self.tally.note("interrupted before all was played")
+        for played in list(self._open.values()):
+            await self._over(played, complete=complete)
+        if not complete:
+            self._leave_rest()
+        target = ", ".join(str(one) for one in self.playing.targets)
+        return self.tally.report(target, loop.time() - self._began, trouble, complete=complete)
+
+    _at: int | None = None
+    _reached: int = 0
+
+    async def _step(self, step: Step) -> None:
+        self._at = step.line
+        self._reached += 1
+        if step.kind == "open":
+            await self._before(step)
+            await self._opens(step)
+            return
+        if step.kind == "call":
+            assert step.call is not None
+            await self._before(step)
+            way = self._way_of_call(step.call.tls)
+            outcome = await calls.made(step.call, way, self.playing.context, self.playing.timeout)
+            self.tally.sent += 1
+            self.tally.tell([outcome])
+            return
+        played = self._open.get(step.line)
+        if played is None:
+            return
+        if step.kind == "send":
+            assert step.said is not None
+            await self._send(played, step, step.said)
+        elif step.kind == "expect":
+            assert step.said is not None
+            self._expect(played, step.said)
+        elif step.kind == "close":
+            await self._before(step)
+            await self._over(played, complete=True)
+        else:
+            await self._closes(played, step)
+
+    async def _opens(self, step: Step) -> None:
+        line = self._script.lines[step.line]
+        played = _Played(line, way_of(line, self.playing.targets), self)
+        await played.connection.open(played.way, self.playing.context, self.playing.connect)
+        self._open[step.line] = played
+        self.tally.played += 1
+
+    def _way_of_call(self, tls: bool) -> Way:
+        target = next(
+            (one for one in self.playing.targets if one.tls is None or one.tls == tls), self.playing.targets[0]
+        )
+        return Way(target, tls if target.tls is None else target.tls, None)
+
+    async def _send(self, played: _Played, step: Step, said: Said) -> None:
+        if said.cmd == commands.RESPONSE and (said.answers is not None or said.word < 0):
+            return  # it goes out when the server asks
+        await self._before(step)
+        if played.gone:
+            played.unsent.append(said)
+            return
+        if self.renewed and (body := renewed(said.body, self.renewed)) != said.body:
+            said = msgspec.structs.replace(said, body=body, word=len(body))
+        played.matching.sent(said, asyncio.get_running_loop().time())
+        played.left -= 1
+        await played.connection.send(said.cmd, said.id, said.word, said.body)
+        if len(self._pending) > 1 and self.playing.speed is not None:
+            self._pending = [entry for entry in self._pending if not entry[1].met]
+
+    def _expect(self, played: _Played, said: Said) -> None:
+        """From here on what follows waits for this frame."""
+        one = played.matching.expected[said.n]
+        if one.met or played.gone:
+            return
+        now = asyncio.get_running_loop().time()
+        if said.answers is not None:
+            if one.sent_at is None:
+                return
+            patience = self.playing.timeout + (said.rtt_ms or 0.0) / 1000.0
+            self._pending.append((played, one, max(now, one.sent_at) + patience))
+        elif played.misses < MISSES_MAX:
+            self._pending.append((played, one, now + min(UNPROMPTED_SECONDS, self.playing.timeout)))
+
+    async def _before(self, step: Step) -> None:
+        """Wait until the turn of a step has come: for its time, or for the answers that came before it."""
+        if self.playing.speed is not None:
+            until = self._began + step.at / self.playing.speed
+            loop = asyncio.get_running_loop()
+            if (left := until - loop.time()) > 0:
+                await asyncio.sleep(left)
+            return
+        await self._settled()
+
+    async def _settled(self) -> None:
+        """Wait until what is expected has come, or its time has passed."""
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            now, waiting = loop.time(), []
+            for played, one, until in self._pending:
+                if one.met or played.gone:
+                    continue
+                if until <= now:
+                    played.misses += one.said.answers is None
+                    continue
+                waiting.append((played, one, until))
+            self._pending = waiting
+            if waiting:
+                self.changed.clear()
+                try:
+                    async with asyncio.timeout_at(min(until for _, _, until in waiting)):
+                        await self.changed.wait()
+                except TimeoutError:
+                    continue
+
+    async def _closes(self, played: _Played, step: Step) -> None:
+        """The server closed here. What it waited for before that cannot be hurried."""
+        line = played.line
+        last = next((said.time for said in reversed(line.frames) if said.time is not None), None)
+        gap = line.closed - last if line.closed is not None and last is not None else 0.0
+        patience = self.playing.timeout + END_FACTOR * max(0.0, gap)
+        if self.playing.speed is not None:
+            self._ends[line.number] = asyncio.get_running_loop().time() + patience
+            return
+        await self._settled()
+        try:
+            async with asyncio.timeout(patience):
+                await played.connection.ended.wait()
+        except TimeoutError:
+            pass
+        await self._over(played, complete=True)
+
+    async def _finish(self) -> None:
+        """All steps are done: wait for what is still to come."""
+        loop = asyncio.get_running_loop()
+        await self._settled()
+        for number, until in self._ends.items():
+            played = self._open.get(number)
+            if played is None:
+                continue
+            try:
+                async with asyncio.timeout_at(max(until, loop.time())):
+                    await played.connection.ended.wait()
+            except TimeoutError:
+                continue
+        if any(not played.gone for played in self._open.values()):
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _over(self, played: _Played, *, complete: bool) -> None:
+        """A connection is over: close it, and settle what is open."""
+        line = played.line
+        self._open.pop(line.number, None)
+        closed_by_server, how = played.gone, played.connection.how
+        played.over = True
+        if closed_by_server or not complete:
+            await played.connection.aclose()
+        else:
+            await played.connection.close()
+        self.tally.sent += played.connection.sent
+        tell = self.tally.tell
+        tell(played.matching.finish(played=complete and (not closed_by_server or played.left <= 0)))
+        tell(self._end_of(played, closed_by_server, how, complete))
+        for said in played.unsent:
+            tell([
+                Outcome(
+                    Verdict.UNPLAYED, "frame", line.number, said.n, said.n, played.spell.recorded(said), None,
+                    note="the server had closed",
+                )
+            ])  # fmt: skip
+        if played.connection.noise:
+            text = f"{played.connection.noise} bytes of the server that are no frame"
+            tell([Outcome(Verdict.EXTRA, "frame", line.number, None, None, None, None, note=text)])
+
+    def _end_of(self, played: _Played, closed: bool, how: str, complete: bool) -> list[Outcome]:
+        line = played.line
+        if line.ended == "server" and (closed or complete):
+            verdict = Verdict.EQUAL if closed else Verdict.MISSING
+            note = "the server closes" if closed else "the server closed here, and leaves the connection open now"
+            return [Outcome(verdict, "end", line.number, None, None, None, None, note=note)]
+        if closed and (played.unsent or played.left > 0 or line.ended == ""):
+            what = "breaks the connection off (reset)" if how == "reset" else "closes the connection"
+            return [
+                Outcome(
+                    Verdict.EXTRA, "end", line.number, None, None, None, None,
+                    note=f"the server {what}, which it did not do in the recording",
+                )
+            ]  # fmt: skip
+        return []
+
+    def _leave_rest(self) -> None:
+        """What the replay did not come to."""
+        for step in self._script.steps[self._reached :]:
+            if step.said is None or step.kind != "send":
+                continue
+            spelled = Speller(self._script.lines[step.line], self.playing.era).recorded(step.said)
+            self.tally.tell([
+                Outcome(Verdict.UNPLAYED, "frame", step.line, step.said.n, step.said.n, spelled, None)
+            ])  # fmt: skip

@@ -1,0 +1,479 @@
+"""Projects as the legacy server has them: an account's dashboards, with their widgets, tags and devices.
+
+A dashboard and a device are documents in the store. When a device came and went is kept with them; the values of its
+pins, and what it said of itself, are the store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+
+from blynkscope.server import app_widgets
+from blynkscope.server.accounts import Account, Accounts, new_token, password_hash
+from blynkscope.server.app_documents import Documents
+from blynkscope.server.app_widgets import FIRST_TAG, Json, Refused
+from blynkscope.server.model import ServerSettings
+from blynkscope.server.store import Store
+
+FIRST_DASH = 1
+"""The dashboard of the devices that the server was started with, and of those that any token makes."""
+DEVICES_MAX = 16_384
+"""Devices that any token may make: three times the 5,000 that one process is to hold."""
+DEVICES_OF_DASH = 256
+"""Devices that an app may add to one dashboard."""
+TOKEN_BYTES = 64
+"""Bytes of a token that makes a device; real ones have 32."""
+AWAITED_MAX = 256
+"""Tokens that were given out for devices that have not logged in yet; beyond it the oldest do not hold any more."""
+TEXT_MAX = 256
+"""Characters of a device's name, and of its other texts."""
+EXTRA_BYTES = 4096
+"""Bytes of what else an app says of a device."""
+_TAKEN = frozenset({"id", "name", "boardType", "connectionType", "token", "status", "hardwareInfo", "lastLoggedIP"})
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A device of a project.
+
+    Attributes:
+        token: What it logs in with.
+        dash: Number of its dashboard.
+        id: Number in its dashboard.
+        account: E-mail address, in lower case, of who owns it.
+        name: Name for people.
+        board: `boardType` of the app: the hardware.
+        connection: `connectionType` of the app: WI_FI, ETHERNET, ….
+        extra: What else the app says of it.
+    """
+
+    token: str
+    dash: int
+    id: int
+    account: str
+    name: str = "Device"
+    board: str = "ESP8266"
+    connection: str = "WI_FI"
+    extra: dict[str, Any] = {}
+
+    @property
+    def target(self) -> bytes:
+        """`dash-device`, as it stands before the bodies of apps."""
+        return b"%d-%d" % (self.dash, self.id)
+
+
+class Seen(msgspec.Struct):
+    """When a device was there; times in seconds since 1970, 0 for never."""
+
+    first: float = 0.0
+    connected: float = 0.0
+    disconnected: float = 0.0
+    address: str = ""
+    online: int = 0
+    """How many connections it has now."""
+
+
+_PRIVATE = frozenset({"sharedToken", "cloneCode", "tags"})
+"""Fields of a dashboard that a copy has not."""
+_SEEN = b"\0seen"
+"""The field of a device's metadata that holds this. Fields that devices name have no NUL."""
+
+
+class Projects:
+    """All accounts, dashboards and devices.
+
+    Args:
+        settings: The account, and the tokens whose devices are made.
+        store: Where they are kept, and from where they are read.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, settings: ServerSettings, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self.accounts = Accounts(store)
+        self._dashes: dict[str, dict[int, Json]] = {}
+        self._devices: dict[str, Device] = {}
+        self._seen: dict[str, Seen] = {}
+        self._awaited: dict[str, Device] = {}
+        self._of_dash: dict[tuple[str, int], dict[int, Device]] = {}
+        self._shares: dict[str, tuple[str, int]] = {}
+        self._load()
+        self._first_account()
+
+    # --- devices ------------------------------------------------------------------------------------------------------
+
+    def device(self, token: str) -> Device | None:
+        """The device that logs in with this token. One that was provisioned is there from now on."""
+        found = self._devices.get(token)
+        if found is None and token in self._awaited:
+            found = self._awaited.pop(token)
+            self._store.set_document("awaited", token, None)
+            if not self._is_free(found):
+                return None
+            self._keep_device(found)
+        return found
+
+    def all_devices(self) -> list[Device]:
+        """Every device, in the order in which they were made."""
+        return list(self._devices.values())
+
+    def devices(self, account: str, dash: int | None = None) -> list[Device]:
+        """The devices of a dashboard, or of all dashboards of an account."""
+        numbers = self._dashes.get(account, {}) if dash is None else (dash,)
+        return [device for number in numbers for device in self._of_dash.get((account, number), {}).values()]
+
+    def find(self, account: str, dash: int, number: int) -> Device | None:
+        """A device by its number."""
+        return self._of_dash.get((account, dash), {}).get(number)
+
+    def targets(self, account: str, dash: int, number: int) -> list[Device]:
+        """The devices that a target means: one, or those of a tag, or those that a device selector has chosen."""
+        if number < FIRST_TAG:
+            found = self.find(account, dash, number)
+            return [found] if found is not None else []
+        for tag in self.tags(account, dash):
+            if tag.get("id") == number:
+                return [found for each in tag["deviceIds"] if (found := self.find(account, dash, each)) is not None]
+        return []
+
+    def make_device(self, token: str) -> Device | None:
+        """A device for a token that nobody knew, in the first dashboard; None where it can be no token, or too many."""
+        if not 0 < len(token.encode("utf-8", "replace")) <= TOKEN_BYTES or not token.isprintable():
+            return None
+        if len(self._devices) >= DEVICES_MAX:
+            return None
+        account = self._settings.account[0].lower()
+        if FIRST_DASH not in self._dashes.get(account, {}):
+            self._first_dash(account)
+        number = self._free(account, FIRST_DASH)
+        device = Device(token=token, dash=FIRST_DASH, id=number, account=account, name=f"Device {number}")
+        self._keep_device(device)
+        return device
+
+    def create_device(self, account: str, dash: int, document: bytes, *, at_once: bool = True) -> Device:
+        """A device from an app's document, with a new token.
+
+        Args:
+            account: Whose it is.
+            dash: Its dashboard.
+            document: Its JSON.
+            at_once: False makes only a token; the device is there once that token logs in.
+
+        Raises:
+            Refused: 2, there is no such dashboard; 6, its number is taken, or there are too many; 11, it is no device.
+        """
+        self.dash(account, dash)
+        found = self._device_document(document)
+        there = self._of_dash.get((account, dash), {})
+        if len(self._devices) >= DEVICES_MAX or len(there) >= max(DEVICES_OF_DASH, len(self._settings.tokens) + 1):
+            raise Refused(6)
+        number = app_widgets.number(found) if "id" in found else self._free(account, dash)
+        if number in there or number >= FIRST_TAG:
+            raise Refused(6)
+        device = self._described(Device(token=new_token(), dash=dash, id=number, account=account), found)
+        if at_once:
+            self._keep_device(device)
+        else:
+            self._await(device)
+        return device
+
+    def update_device(self, account: str, dash: int, document: bytes) -> Device:
+        """Name, board and connection of a device from an app's document; see `create_device`."""
+        found = self._device_document(document)
+        old = self.find(account, dash, app_widgets.number(found))
+        if old is None:
+            raise Refused(2)
+        device = self._described(old, found)
+        self._keep_device(device)
+        return device
+
+    def assign_token(self, device: Device, token: str) -> Device:
+        """Give a device another token; its pins and history go with the old one."""
+        if token in self._devices:
+            raise Refused(6)
+        self._drop_device(device)
+        made = msgspec.structs.replace(device, token=token)
+        self._keep_device(made)
+        return made
+
+    def delete_device(self, device: Device) -> None:
+        """Remove a device with all that is stored of it."""
+        self._drop_device(device)
+        for tag in self.tags(device.account, device.dash):
+            tag["deviceIds"] = [each for each in tag["deviceIds"] if each != device.id]
+
+    def connected(self, device: Device, time: float, address: str = "") -> None:
+        """A connection of a device has logged in."""
+        seen = self._seen.setdefault(device.token, self.seen(device))
+        seen.online += 1
+        seen.connected = time
+        seen.first = seen.first or time
+        seen.address = address or seen.address
+        self._keep_seen(device, seen)
+
+    def disconnected(self, device: Device, time: float) -> None:
+        """A connection of a device is gone."""
+        seen = self._seen.get(device.token)
+        if seen is None:
+            return
+        seen.online -= 1
+        seen.disconnected = time
+        if device.token in self._devices:
+            self._keep_seen(device, seen)
+        if seen.online <= 0:
+            del self._seen[device.token]
+
+    def seen(self, device: Device) -> Seen:
+        """When a device was there, and whether it is."""
+        seen = self._seen.get(device.token)
+        if seen is not None:
+            return seen
+        kept = self._store.meta(device.token, _SEEN)
+        if kept is None:
+            return Seen()
+        first, connected, disconnected, address = msgspec.json.decode(kept, type=tuple[float, float, float, str])
+        return Seen(first, connected, disconnected, address)
+
+    # --- dashboards ---------------------------------------------------------------------------------------------------
+
+    def dash(self, account: str, number: int) -> Json:
+        """A dashboard's own document, without devices and values. Who changes it calls `keep`.
+
+        Raises:
+            Refused: 2, there is none.
+        """
+        found = self._dashes.get(account, {}).get(number)
+        if found is None:
+            raise Refused(2)
+        return found
+
+    def dashes(self, account: str) -> list[Json]:
+        """The documents of an account's dashboards; see `dash`."""
+        return list(self._dashes.get(account, {}).values())
+
+    def board(self, device: Device) -> Json:
+        """The document of a device's dashboard; see `dash`."""
+        return self._dashes.get(device.account, {}).get(device.dash, {})
+
+    def public(self, device: Device) -> Json:
+        """The dashboard of a device, for whoever has its token: devices without tokens and addresses.
+
+        Raises:
+            Refused: 2, it was deleted.
+        """
+        return Documents(self, self._store, lambda _: {}).dash(device.account, device.dash, public=True)
+
+    def keep(self, account: str, dash: Json) -> None:
+        """Store a dashboard that was made or changed.
+
+        Raises:
+            Refused: 6, it has become too big; it is what it was before.
+        """
+        document = msgspec.json.encode(dash)
+        number = dash["id"]
+        if len(document) > app_widgets.DASH_BYTES:
+            old = self._store.document("dash", _key(account, number))
+            if old is not None:
+                self._dashes[account][number] = msgspec.json.decode(old)
+            raise Refused(6)
+        dash["updatedAt"] = int(self._clock() * 1000)
+        self._dashes.setdefault(account, {})[number] = dash
+        self._store.set_document("dash", _key(account, number), msgspec.json.encode(dash))
+
+    def create_dash(self, account: str, document: bytes) -> Json:
+        """A dashboard from an app's document, with the devices in it.
+
+        Raises:
+            Refused: 6, there is one of this number, or too many, or it is too big; 11, it is no dashboard.
+        """
+        found = app_widgets.parse(app_widgets.within(document, app_widgets.DASH_BYTES))
+        there = self._dashes.get(account, {})
+        if app_widgets.number(found) in there or len(there) >= app_widgets.DASHES_MAX:
+            raise Refused(6)
+        dash = app_widgets.dashboard(found, self._clock())
+        self.keep(account, dash)
+        devices = found.get("devices")
+        for each in devices if isinstance(devices, list) else ():
+            self.create_device(account, dash["id"], msgspec.json.encode(each))
+        return dash
+
+    def update_dash(self, account: str, document: bytes) -> Json:
+        """A dashboard in the place of an old one; whether it is active and shared, and its devices, stay.
+
+        Raises:
+            Refused: 2, there is none; 11, it is no dashboard; 6, it is too big.
+        """
+        found = app_widgets.parse(app_widgets.within(document, app_widgets.DASH_BYTES))
+        old = self.dash(account, app_widgets.number(found))
+        dash = app_widgets.dashboard(found, self._clock())
+        for name in ("isActive", "isShared", "sharedToken", "cloneCode", "tags"):
+            if name in old:
+                dash[name] = old[name]
+        self.keep(account, dash)
+        return dash
+
+    def delete_dash(self, account: str, number: int) -> None:
+        """Remove a dashboard with its devices. Raises `Refused` 2 where there is none."""
+        dash = self.dash(account, number)
+        for device in self.devices(account, number):
+            self._drop_device(device)
+        self._shares.pop(dash.get("sharedToken", ""), None)
+        del self._dashes[account][number]
+        self._store.set_document("dash", _key(account, number), None)
+
+    def tags(self, account: str, dash: int) -> list[Json]:
+        """The tags of a dashboard; who changes them calls `keep`."""
+        found: list[Json] = self.dash(account, dash).setdefault("tags", [])
+        return found
+
+    def widget(self, account: str, dash: int, number: int) -> Json:
+        """A widget's own document. Raises `Refused` 2 where there is none."""
+        for found in self.dash(account, dash)["widgets"]:
+            if found["id"] == number:
+                return cast(Json, found)
+        raise Refused(2)
+
+    def widgets_of(self, device: Device) -> list[Json]:
+        """The widgets that show pins of a device, in the order of the dashboard."""
+        return [found for found in self.board(device).get("widgets", ()) if found.get("deviceId", 0) == device.id]
+
+    # --- guests -------------------------------------------------------------------------------------------------------
+
+    def share_token(self, account: str, number: int, *, fresh: bool = False) -> str:
+        """The token with which guests open a dashboard; a new one where there is none, or that is asked for."""
+        dash = self.dash(account, number)
+        token = dash.get("sharedToken")
+        if not isinstance(token, str) or fresh:
+            self._shares.pop(token or "", None)
+            token = dash["sharedToken"] = new_token()
+            self._shares[token] = account, number
+            self.keep(account, dash)
+        return token
+
+    def shared(self, token: str) -> tuple[str, Json] | None:
+        """Whose dashboard a guest's token opens, and that dashboard."""
+        place = self._shares.get(token)
+        return (place[0], self._dashes[place[0]][place[1]]) if place is not None else None
+
+    def clone_code(self, account: str, number: int) -> str:
+        """A code with which others may copy a dashboard."""
+        dash = self.dash(account, number)
+        code = dash.get("cloneCode")
+        if not isinstance(code, str):
+            code = dash["cloneCode"] = new_token()
+            self._store.set_document("clone", code, msgspec.json.encode([account, number]))
+            self.keep(account, dash)
+        return code
+
+    def cloned(self, code: str) -> Json | None:
+        """The dashboard that a code gives, without devices."""
+        found = self._store.document("clone", code) if len(code) <= TOKEN_BYTES else None
+        if found is None:
+            return None
+        account, number = msgspec.json.decode(found, type=tuple[str, int])
+        dash = self._dashes.get(account, {}).get(number)
+        if dash is None:
+            return None
+        return {**{name: value for name, value in dash.items() if name not in _PRIVATE}, "devices": []}
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        for key, document in self._store.documents("dash"):
+            account, number = key.rsplit("/", 1)
+            dash = msgspec.json.decode(document)
+            self._dashes.setdefault(account, {})[int(number)] = dash
+            if isinstance(dash.get("sharedToken"), str):
+                self._shares[dash["sharedToken"]] = account, int(number)
+        for _, document in self._store.documents("device"):
+            self._hold(msgspec.json.decode(document, type=Device))
+        for token, document in self._store.documents("awaited"):
+            self._awaited[token] = msgspec.json.decode(document, type=Device)
+
+    def _first_account(self) -> None:
+        email, password = self._settings.account
+        hashed = password_hash(password, email)
+        known = self.accounts.get(email)
+        if known is None or (password and known.hash != hashed):
+            known = known or Account(email=email.lower(), hash=hashed)
+            self.accounts.keep(msgspec.structs.replace(known, hash=hashed))
+        if FIRST_DASH not in self._dashes.get(email.lower(), {}):
+            self._first_dash(email.lower())
+        for token in self._settings.tokens:
+            if token not in self._devices:
+                self.make_device(token)
+
+    def _first_dash(self, account: str) -> None:
+        """A dashboard on which devices may do everything: notify, mail, tweet, ask for the time."""
+        kinds: tuple[Json, ...] = (
+            {"type": "RTC", "id": 1, "tzName": "UTC"},
+            {"type": "NOTIFICATION", "id": 2, "androidTokens": {"blynkscope": "blynkscope"}},
+            {"type": "EMAIL", "id": 3, "to": account, "contentType": "TEXT_PLAIN"},
+            {"type": "TWITTER", "id": 4, "token": "blynkscope", "secret": "blynkscope"},
+            {"type": "SMS", "id": 5, "to": "+10000000"},
+            {"type": "BRIDGE", "id": 6},
+        )
+        settings = {"id": FIRST_DASH, "name": "blynkscope", "isActive": True, "isAppConnectedOn": True}
+        self.keep(account, app_widgets.dashboard({**settings, "widgets": list(kinds)}, self._clock()))
+
+    def _free(self, account: str, dash: int) -> int:
+        there = self._of_dash.get((account, dash), {})
+        number = len(there)
+        while number in there:
+            number += 1
+        return number
+
+    def _keep_seen(self, device: Device, seen: Seen) -> None:
+        kept = (seen.first, seen.connected, seen.disconnected, seen.address)
+        self._store.set_meta(device.token, _SEEN, msgspec.json.encode(kept))
+
+    def _hold(self, device: Device) -> None:
+        self._devices[device.token] = device
+        self._of_dash.setdefault((device.account, device.dash), {})[device.id] = device
+
+    def _await(self, device: Device) -> None:
+        self._awaited[device.token] = device
+        self._store.set_document("awaited", device.token, msgspec.json.encode(device))
+        while len(self._awaited) > AWAITED_MAX:
+            oldest = next(iter(self._awaited))
+            del self._awaited[oldest]
+            self._store.set_document("awaited", oldest, None)
+
+    def _is_free(self, device: Device) -> bool:
+        """May a device that was announced come now? Meanwhile its dashboard may be gone, or its number taken."""
+        dashes = self._dashes.get(device.account, {})
+        return device.dash in dashes and self.find(device.account, device.dash, device.id) is None
+
+    def _keep_device(self, device: Device) -> None:
+        self._hold(device)
+        self._store.set_document("device", device.token, msgspec.json.encode(device))
+
+    def _drop_device(self, device: Device) -> None:
+        self._devices.pop(device.token, None)
+        self._of_dash.get((device.account, device.dash), {}).pop(device.id, None)
+        self._store.forget_device(device.token)
+        self._store.set_document("device", device.token, None)
+
+    def _device_document(self, document: bytes) -> Json:
+        return app_widgets.parse(app_widgets.within(document, EXTRA_BYTES))
+
+    def _described(self, device: Device, found: Json) -> Device:
+        texts = [found.get(name, old) for name, old in (
+            ("name", device.name), ("boardType", device.board), ("connectionType", device.connection),
+        )]  # fmt: skip
+        if not all(isinstance(text, str) and len(text) <= TEXT_MAX for text in texts):
+            raise Refused(11)
+        extra = {name: value for name, value in found.items() if name not in _TAKEN and not name.endswith("Time")}
+        extra.pop("dataReceivedAt", None)
+        name, board, connection = texts
+        return msgspec.structs.replace(
+            device, name=name, board=board, connection=connection, extra={**device.extra, **extra}
+        )
+
+
+def _key(account: str, number: int) -> str:
+    return f"{account}/{number}"
