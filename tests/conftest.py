@@ -2,7 +2,10 @@
 
 Such a test carries a marker with the program's name. Without the program it fails. Only where the environment variable
 BLYNKSCOPE_TESTS_WITHOUT names the program are its tests left out, and then the report ends by counting them. The same
-holds for tests that must be root, on Linux, to sniff in network namespaces of their own: their marker is `root`.
+holds for tests that must be root, on Linux, to sniff in network namespaces of their own: their marker is `root`; and
+for other programs, which the marker `program` names.
+
+Nothing of the user's own configuration is read or written: there is an empty folder in its place.
 
 Properties are tried on the same examples in every run, so that a run can be repeated. HYPOTHESIS_PROFILE=explore draws
 new ones: run it now and then, and put what it finds into an @example.
@@ -12,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 
 import pytest
@@ -41,7 +45,20 @@ PROGRAMS = {
         "this is not root on Linux, with `ip` and `unshare` and the right to make network namespaces: be it",
     ),
 }
+PROGRAMS |= {
+    name: (lambda name=name: shutil.which(name) is not None, f"{name} is not installed: install it")
+    for name in ("bash", "zsh", "fish", "mandoc", "groff", "man", "openssl", "gcc", "g++", "curl")
+}
 VARIABLE = "BLYNKSCOPE_TESTS_WITHOUT"
+
+_configuration = tempfile.TemporaryDirectory(prefix="blynkscope-tests-")
+os.environ["XDG_CONFIG_HOME"] = _configuration.name
+
+
+def needed_by(item):
+    """The names in PROGRAMS that a test needs."""
+    named = [name for marker in item.iter_markers("program") for name in marker.args]
+    return [*(name for name in PROGRAMS if name.isidentifier() and item.get_closest_marker(name)), *named]
 
 left_out = pytest.StashKey[dict[str, Counter]]()
 
@@ -60,7 +77,7 @@ def pytest_collection_modifyitems(config, items):
     config.stash[left_out] = counts
     gone = []
     for item in items:
-        needs = [name for name in counts if item.get_closest_marker(name)]
+        needs = [name for name in needed_by(item) if name in counts]
         if needs:
             gone.append(item)
             counts[needs[0]][item.location[0]] += 1
@@ -73,9 +90,8 @@ there = {}
 
 
 def pytest_runtest_setup(item):
-    for name, (look, lacking) in PROGRAMS.items():
-        if item.get_closest_marker(name) is None:
-            continue
+    for name in needed_by(item):
+        look, lacking = PROGRAMS[name]
         if name not in there:
             there[name] = look()
         if not there[name]:

@@ -198,11 +198,16 @@ class LoginFacts(msgspec.Struct, frozen=True):
 
 
 class SpokenFacts(msgspec.Struct, frozen=True):
-    """What another protocol answered: `http` with its status line, `mqtt` with its code, `ssh`, `text`…"""
+    """What another protocol answered: `http` with its status line, `mqtt` with its code, `ssh`, `text`…
+
+    `code` is the status of HTTP or the return code of MQTT, `made_up` says that it was asked without a real token.
+    """
 
     kind: str
     text: str
     server: str | None = None
+    code: int | None = None
+    made_up: bool = True
 
 
 class PortFacts(msgspec.Struct):

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from collections.abc import Callable, Sequence
 
-import msgspec
-
-from blynkscope.analysis.era import FAIR, STRONG, WEAK, Evidence, era_of_host
-from blynkscope.probe import device, dns, talk, trust, verdict
+from blynkscope.probe import device, dns, trust, verdict
 from blynkscope.probe import hello as hellos
 from blynkscope.probe.dns import Lookup, system_lookup
+from blynkscope.probe.era import era_of
 from blynkscope.probe.model import (
     DEFAULT_PORTS,
     Attempt,
-    EraFacts,
-    LoginFacts,
     PortFacts,
     Report,
     Settings,
@@ -27,12 +20,10 @@ from blynkscope.probe.model import (
     TlsFacts,
     VersionFacts,
 )
-from blynkscope.probe.net import Address, Channel, FailedError, Network, Secured
+from blynkscope.probe.net import Address, FailedError, Network, is_public
 from blynkscope.probe.scan import Answer, Scanner
+from blynkscope.probe.speaking import GREETERS, Speaker
 from blynkscope.protocol import tls
-from blynkscope.protocol.model import Era
-from blynkscope.protocol.ports import MQTT_PORTS
-from blynkscope.protocol.statuses import INVALID_TOKEN
 from blynkscope.protocol.tls_suites import suite_name
 from blynkscope.wire.recognise import name_bytes
 
@@ -44,8 +35,6 @@ PUBLIC_DELAY = 0.05
 PUBLIC_JOBS = 2
 PORT_SECONDS, EACH_SECONDS = 180.0, 900.0
 """A server that answers each question at the last moment is given up on after so long, for each port."""
-REDIRECTS_MAX = 3
-_GREETERS = frozenset({"ssh", "text"})
 
 
 def _untold(stage: str) -> None:
@@ -74,7 +63,7 @@ def new_report(settings: Settings) -> Report:
 def close(report: Report, settings: Settings) -> None:
     """Sum up what is known: duration, era, findings. Also behind a probe that was interrupted."""
     report.seconds = round(max(time.time() - report.time, 0.0), 3)
-    report.era = _era(report)
+    report.era = era_of(report)
     report.findings = verdict.findings(report, settings)
 
 
@@ -84,22 +73,22 @@ class _Probe:
         self._told = told
         self._report = report
         self._lookup = lookup
-        self._hidden = talk.Hidden(settings.token)
-        self._network = self._make_network(public=False)
+        self._prepare(public=False)
 
-    def _make_network(self, *, public: bool) -> Network:
+    def _prepare(self, *, public: bool) -> None:
         wanted = self._settings
         delay = wanted.delay if wanted.delay is not None else PUBLIC_DELAY if public else 0.0
         budget = wanted.budget if wanted.budget is not None else PUBLIC_BUDGET if public else LOCAL_BUDGET
         jobs = min(wanted.jobs, PUBLIC_JOBS) if public else wanted.jobs
-        return Network(timeout=wanted.timeout, delay=delay, jobs=jobs, budget=budget)
+        self._network = Network(timeout=wanted.timeout, delay=delay, jobs=jobs, budget=budget)
+        self._speaker = Speaker(wanted, self._report, self._network, self._lookup)
 
     async def run(self) -> None:
         settings, report = self._settings, self._report
         self._told(f"looking up {settings.host}")
         report.dns, addresses = await dns.resolve(settings.host, settings.family, 2 * settings.timeout, self._lookup)
         report.public = any(is_public(one.text) for one in addresses)
-        self._network = self._make_network(public=report.public)
+        self._prepare(public=report.public)
         report.budget = self._network.budget
         if not addresses:
             report.complete = True
@@ -162,21 +151,25 @@ class _Probe:
             if facts.tls.handshake is None:
                 facts.note = "what is spoken inside TLS was not asked: this machine's TLS library gets no connection"
                 return
-            await self._inside(facts, address)
+            await self._speak(facts, address)
             return
         if first.outcome == "foreign" and first.flight is not None:
             guess = name_bytes(first.flight.foreign)
-            if guess.kind in _GREETERS:
-                text = self._hidden.text(first.flight.foreign.split(b"\n", 1)[0].strip())
+            if guess.kind in GREETERS:
+                text = self._speaker.hidden.text(first.flight.foreign.split(b"\n", 1)[0].strip())
                 facts.speaks.append(guess.kind)
                 facts.others.append(SpokenFacts(guess.kind, text))
                 return
-        await self._inside(facts, address)
+        await self._speak(facts, address)
         if not facts.speaks:
             facts.note = {
                 "closed": "closes the connection whatever is said", "reset": "resets the connection whatever is said",
                 "timeout": "takes connections and says nothing", "budget": "not asked: no connections are left",
             }.get(first.outcome, "answers nothing that is known")  # fmt: skip
+
+    async def _speak(self, facts: PortFacts, address: Address) -> None:
+        self._told(f"port {facts.port}: Blynk, HTTP or MQTT?")
+        await self._speaker.ask(facts, address)
 
     # --- TLS ---
 
@@ -255,164 +248,3 @@ class _Probe:
                 for store in ([None, settings.ca] if settings.ca is not None else [None])
             ]  # fmt: skip
             held.chains[-1] = trust.trusted(described, told)
-
-    # --- what is spoken ---
-
-    @asynccontextmanager
-    async def _channel(self, facts: PortFacts, address: Address) -> AsyncIterator[Channel]:
-        """A connection to talk on; raises `FailedError`."""
-        async with await self._network.connect(address, facts.port) as line:
-            if facts.tls is None:
-                yield line
-                return
-            host = self._settings.host if hellos.server_name(self._settings.host) else None
-            try:
-                secured = Secured(line, trust.context_of(), host)
-                await secured.handshake()
-            except (ssl.SSLError, ValueError) as error:
-                raise FailedError("failed", str(getattr(error, "reason", None) or error)) from None
-            yield secured
-
-    async def _inside(self, facts: PortFacts, address: Address) -> None:
-        self._told(f"port {facts.port}: Blynk, HTTP or MQTT?")
-        if facts.port in MQTT_PORTS:
-            await self._mqtt(facts, address)
-            if "mqtt" in facts.speaks:
-                return
-        await self._blynk(facts, address)
-        await self._http(facts, address)
-        if not {"blynk", "http", "mqtt"} & set(facts.speaks) and facts.port not in MQTT_PORTS:
-            await self._mqtt(facts, address)
-
-    async def _blynk(self, facts: PortFacts, address: Address) -> None:
-        settings = self._settings
-        if not settings.login:
-            return
-        token = settings.token
-        if token is not None and settings.port is None and facts.tls is None and is_public(address.text):
-            token = None
-            self._report.limits.append(
-                f"the token was not sent in clear over the internet to port {facts.port}: name the port to do so"
-            )
-        try:
-            async with self._channel(facts, address) as channel:
-                found = await talk.login(
-                    channel, token, count=settings.count, timeout=settings.timeout, hidden=self._hidden
-                )
-        except FailedError as error:
-            if error.result != "budget":
-                facts.logins.append(LoginFacts(token is None, _ended(error)))
-            return
-        if found.answer in {"status", "redirect"}:
-            facts.speaks.append("blynk")
-        facts.logins.append(found)
-        if found.answer == "redirect" and settings.follow and found.redirect is not None:
-            await self._follow(facts, token)
-
-    async def _follow(self, facts: PortFacts, token: str | None) -> None:
-        """Go where the redirect leads, as a device does."""
-        for _ in range(REDIRECTS_MAX):
-            last = facts.logins[-1]
-            if last.answer != "redirect" or not last.redirect:
-                return
-            host, _, digits = last.redirect.partition(":")
-            port = int(digits) if digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536 else facts.port
-            found, addresses = await dns.resolve(host, self._settings.family, self._settings.timeout, self._lookup)
-            if not addresses:
-                facts.note = f"the redirect leads to {host}: {found.error}"
-                return
-            facts.logins[-1] = msgspec.structs.replace(last, followed=True)
-            hop = PortFacts(port, tls=facts.tls)
-            try:
-                async with self._channel(hop, addresses[0]) as channel:
-                    facts.logins.append(
-                        await talk.login(
-                            channel, token, count=self._settings.count, timeout=self._settings.timeout,
-                            hidden=self._hidden,
-                        )
-                    )  # fmt: skip
-            except FailedError as error:
-                facts.logins.append(LoginFacts(token is None, _ended(error)))
-
-    async def _http(self, facts: PortFacts, address: Address) -> None:
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        for path in talk.paths(login=self._settings.login):
-            try:
-                async with self._channel(facts, address) as channel:
-                    answer = await talk.http(channel, f"{host}:{facts.port}", path, self._settings.timeout)
-            except FailedError:
-                return
-            found = talk.http_facts(answer, self._hidden)
-            if found is None:
-                if answer and "blynk" not in facts.speaks and not facts.others:
-                    self._foreign(facts, answer)
-                return
-            if "http" not in facts.speaks:
-                facts.speaks.append("http")
-                facts.others.append(found)
-            era = talk.era_of_http(path, answer)
-            if era is not None:
-                facts.others.append(SpokenFacts("http-api", f"the {_WORDS[era]} HTTP API"))
-                return
-
-    def _foreign(self, facts: PortFacts, answer: bytes) -> None:
-        guess = name_bytes(answer[:1024])
-        if guess.kind in _GREETERS:
-            facts.speaks.append(guess.kind)
-            facts.others.append(SpokenFacts(guess.kind, self._hidden.text(answer.split(b"\n", 1)[0].strip())))
-
-    async def _mqtt(self, facts: PortFacts, address: Address) -> None:
-        settings = self._settings
-        clear = facts.tls is None and is_public(address.text) and settings.port is None
-        try:
-            async with self._channel(facts, address) as channel:
-                token = None if clear else settings.token
-                found = await talk.mqtt_answer(channel, token, login=settings.login, timeout=settings.timeout)
-        except FailedError:
-            return
-        if found is not None:
-            facts.speaks.append("mqtt")
-            facts.others.append(found)
-
-
-_WORDS = {"legacy": "legacy server's", "iot": "Blynk IoT"}
-
-
-def _ended(error: FailedError) -> str:
-    return {"timeout": "silent", "reset": "reset"}.get(error.result, "closed")
-
-
-def is_public(address: str) -> bool:
-    """Is it an address of the public internet?"""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return parsed.is_global and not parsed.is_multicast
-
-
-def _era(report: Report) -> EraFacts:
-    """Legacy server or Blynk IoT, and what tells it."""
-    evidence = Evidence()
-    evidence.server(era_of_host(report.host), STRONG, f"the host is {report.host[:100]}")
-    for port in report.ports:
-        for one in port.others:
-            if one.kind == "http-api":
-                era = Era.IOT if one.text.startswith("the Blynk IoT") else Era.LEGACY
-                evidence.server(era, FAIR, f"port {port.port} answers as {one.text} does")
-            elif one.kind == "mqtt":
-                evidence.server(Era.IOT, FAIR, f"port {port.port} speaks MQTT, which legacy servers do not have")
-        if "blynk" not in port.speaks:
-            continue
-        if port.port in {8080, 9443, 8441, 8442, 8443}:
-            evidence.server(Era.LEGACY, WEAK, f"devices are taken on port {port.port}, as a legacy server does")
-        elif port.port in {80, 443}:
-            evidence.server(Era.IOT, WEAK, f"devices are taken on port {port.port}, as Blynk IoT does")
-        for login in port.logins:
-            if login.status == INVALID_TOKEN and (login.closing or "").startswith("stays open, closes at a ping"):
-                evidence.server(
-                    Era.LEGACY, WEAK, "an unknown token leaves the connection open, and a ping closes it, as measured "
-                    "with the legacy server",
-                )  # fmt: skip
-    found = evidence.of_server
-    return EraFacts(found.value if found is not None else None, tuple(evidence.weighed))

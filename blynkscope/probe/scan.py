@@ -195,7 +195,9 @@ class Scanner:
                 if once:
                     return True
                 continue
-            if answer.silent and silences + 1 < SILENCES_MAX and answer.outcome == "timeout":
+            # Servers that find nothing in common say so, or hang up; so do those that get too many connections.
+            again = answer.outcome == "timeout" or (bool(found) and answer.outcome in {"reset", "closed"})
+            if again and silences + 1 < SILENCES_MAX:
                 silences += 1
                 continue
             if first and not found:

@@ -213,7 +213,7 @@ def http_facts(answer: bytes, hidden: Hidden) -> SpokenFacts | None:
         return None
     head = answer.partition(b"\r\n\r\n")[0]
     server = _SERVER.search(head)
-    return SpokenFacts("http", hidden.text(line[0]), hidden.text(server[1], 100) if server else None)
+    return SpokenFacts("http", hidden.text(line[0]), hidden.text(server[1], 100) if server else None, int(line[1]))
 
 
 def era_of_http(path: str, answer: bytes) -> str | None:
@@ -249,4 +249,4 @@ async def mqtt_answer(channel: Channel, token: str | None, *, login: bool, timeo
     if len(held) < 4 or held[0] != mqtt_codes.CONNACK << 4 or held[1] != 2:
         return None
     name = mqtt_codes.RETURN_CODES.get(held[3], "unknown code")
-    return SpokenFacts("mqtt", f"CONNACK {held[3]} ({name})")
+    return SpokenFacts("mqtt", f"CONNACK {held[3]} ({name})", code=held[3], made_up=token is None)

@@ -12,7 +12,7 @@ from blynkscope.analysis.records import FindingRecord
 from blynkscope.probe.model import ChainFacts, LoginFacts, PortFacts, Report, Settings, VersionFacts
 from blynkscope.protocol import tls
 from blynkscope.protocol.model import Era
-from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, SECURE_PORTS
+from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, SECURE_PORTS, TLS_PORTS
 from blynkscope.protocol.statuses import ALREADY_REGISTERED, INVALID_TOKEN, SUCCESS
 
 SHOWN = 4
@@ -96,10 +96,18 @@ def _spoken(port: PortFacts) -> Iterator[FindingRecord]:
         yield _finding("BS106", f"Port {port.port} is one for TLS, but speaks {what} without it.")
     elif port.port in DEVICE_PORTS | {1883} and secure:
         yield _finding("BS107", f"Port {port.port} is usually without TLS, but takes nothing else here.")
-    asked = any(login.answer != "foreign" for login in port.logins)
-    if not blynk and port.port not in MQTT_PORTS and (asked or not port.logins) and port.others:
+    for one in port.others:
+        if one.kind == "mqtt" and one.code and not one.made_up:
+            yield _finding("BS211", f"Port {port.port} answered the MQTT login with {one.text}.")
+    kinds = {one.kind for one in port.others}
+    # Where nobody logged in, nothing is known of Blynk; who greets first as another service has said it all.
+    other = bool(kinds & {"ssh", "text"} or (port.logins and kinds))
+    # MQTT is another way to Blynk IoT: it is out of place only where devices expect their own protocol.
+    if kinds == {"mqtt"}:
+        other = port.port in DEVICE_PORTS | TLS_PORTS
+    if not blynk and other and port.port not in MQTT_PORTS:
         told = "; ".join(f"{one.kind}: {one.text}" for one in port.others[:SHOWN])
-        only_http = {one.kind for one in port.others} == {"http"}
+        only_http = kinds == {"http"}
         yield _finding(
             "BS111", f"Port {port.port} answers as {told}, and not as a Blynk device server.",
             severity="warning" if only_http else None,

@@ -84,7 +84,7 @@ def reach(start: Start) -> list[str]:
     if _is_loopback(start.host):
         said.append(
             "reachable from this computer alone; for devices in the network: --listen "
-            f"{_joined('::' if ':' in start.host else '0.0.0.0', start.port)} (with --allow CIDR)"
+            f"{joined('::' if ':' in start.host else '0.0.0.0', start.port)} (with --allow CIDR)"
         )
     elif _is_any(start.host):
         shown = ", ".join(joined(one, start.port) for one in start.addresses[:_ADDRESSES_SHOWN])

@@ -21,7 +21,7 @@ from blynkscope.protocol.statuses import NOT_ALLOWED, NTF_ECXEPTION, QUOTA_LIMIT
 from blynkscope.server import app_editing, app_login, app_pins, app_sharing
 from blynkscope.server.answering import DONE, Outcome, message, response, settle
 from blynkscope.server.app_documents import Documents
-from blynkscope.server.app_widgets import Refused
+from blynkscope.server.app_widgets import DASH_BYTES, Refused
 from blynkscope.server.quota import Quota, limit_of
 from blynkscope.server.timing import LOGIN_SECONDS
 
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from blynkscope.server.hub import Hub
     from blynkscope.server.model import Link
 
-BODY_MAX = 512 * 1024
-"""Bytes of a body that is read: twice the greatest dashboard. Greater ones, up to the 10 MiB of the real server, pass
-by unread and are refused with 6 before they have come; beyond that the connection is closed."""
+BODY_MAX = DASH_BYTES + 4096
+"""Bytes of a body that is read: the greatest dashboard, and some. Greater ones, up to the 10 MiB of the real server,
+pass by unread and are refused with 6 before they have come; beyond that the connection is closed."""
+WAITING_MAX = 32 * 1024 * 1024
+"""Bytes of unfinished messages of all apps; whose message would go beyond it is closed."""
 FIRST_BODY_MAX = limits.PLAUSIBLE_TEXT_BODY
 """Bytes of a body before the login: e-mail addresses and hashes."""
 IDLE_SECONDS = 600.0
@@ -58,6 +60,7 @@ class AppSession:
     __slots__ = (
         "_due",
         "_handlers",
+        "_held",
         "_joined",
         "_link",
         "_over",
@@ -99,7 +102,7 @@ class AppSession:
         self._quota = Quota(limit, time) if limit > 0 else None
         self._handlers = _BEFORE_LOGIN
         self._rest: bytearray | None = None
-        self._skip = 0
+        self._skip = self._held = 0
         self._over = self._joined = False
         self._due = time + LOGIN_SECONDS
         hub.timetable.enter(self)
@@ -124,11 +127,9 @@ class AppSession:
     def lost(self, time: float) -> None:
         """The connection is gone."""
         self._over = True
-        self._rest = None
+        self._wait(None)
         self.hub.timetable.leave()
-        if self._joined:
-            self._joined = False
-            self.hub.detach_app(self)
+        self._leave()
 
     def due(self) -> float | None:
         """When it has been silent for too long; None once it is over."""
@@ -142,8 +143,14 @@ class AppSession:
         """Hang up behind what was said."""
         if not self._over:
             self._over = True
-            self._rest = None
+            self._wait(None)
             self._link.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._joined:
+            self._joined = False
+            self.hub.detach_app(self)
 
     def send(self, wire: bytes) -> None:
         """Frames for the client."""
@@ -219,8 +226,10 @@ class AppSession:
         if self._rest is not None:
             self._rest += data
             if len(self._rest) < header.size or len(self._rest) < header.size + self._length(self._rest):
+                self._wait(self._rest)
                 return
-            data, self._rest = bytes(self._rest), None
+            data = bytes(self._rest)
+            self._wait(None)
         at, end = 0, len(data)
         while end - at >= header.size:
             cmd, number, word = header.unpack_from(data, at)
@@ -240,7 +249,17 @@ class AppSession:
             if self._over:
                 return
         if at < end:
-            self._rest = bytearray(memoryview(data)[at:])
+            self._wait(bytearray(memoryview(data)[at:]))
+
+    def _wait(self, rest: bytearray | None) -> None:
+        """Keep the beginning of a message, unless all apps together keep too much."""
+        projects = self.hub.projects
+        size = len(rest) if rest is not None else 0
+        projects.waiting += size - self._held
+        self._held = size
+        self._rest = rest
+        if size and projects.waiting > WAITING_MAX:
+            self.close()
 
     def _length(self, rest: bytearray) -> int:
         cmd, _, word = _HEADERS[Dialect.APP].unpack_from(rest)

@@ -71,11 +71,11 @@ def sharing(session: AppSession, number: int, body: bytes, time: float) -> Outco
 
 
 def _close_guests(session: AppSession, dash: int) -> None:
+    from blynkscope.server.app import AppSession  # which imports this module
+
     for other in tuple(session.hub.apps(session.account)):
-        if other.guest and other.sees(dash):
-            close = getattr(other, "close", None)
-            if close is not None:
-                close()
+        if isinstance(other, AppSession) and other.guest and other.sees(dash):
+            other.close()
 
 
 def get_clone_code(session: AppSession, number: int, body: bytes, time: float) -> Outcome:

@@ -7,12 +7,13 @@ pins, and what it said of itself, are the store's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
 from blynkscope.server import app_widgets
 from blynkscope.server.accounts import Account, Accounts, new_token, password_hash
+from blynkscope.server.app_devices import Device, Presence, Seen, described
 from blynkscope.server.app_documents import Documents
 from blynkscope.server.app_widgets import FIRST_TAG, Json, Refused
 from blynkscope.server.model import ServerSettings
@@ -28,57 +29,16 @@ TOKEN_BYTES = 64
 """Bytes of a token that makes a device; real ones have 32."""
 AWAITED_MAX = 256
 """Tokens that were given out for devices that have not logged in yet; beyond it the oldest do not hold any more."""
-TEXT_MAX = 256
-"""Characters of a device's name, and of its other texts."""
-EXTRA_BYTES = 4096
-"""Bytes of what else an app says of a device."""
-_TAKEN = frozenset({"id", "name", "boardType", "connectionType", "token", "status", "hardwareInfo", "lastLoggedIP"})
-
-
-class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A device of a project.
-
-    Attributes:
-        token: What it logs in with.
-        dash: Number of its dashboard.
-        id: Number in its dashboard.
-        account: E-mail address, in lower case, of who owns it.
-        name: Name for people.
-        board: `boardType` of the app: the hardware.
-        connection: `connectionType` of the app: WI_FI, ETHERNET, ….
-        extra: What else the app says of it.
-    """
-
-    token: str
-    dash: int
-    id: int
-    account: str
-    name: str = "Device"
-    board: str = "ESP8266"
-    connection: str = "WI_FI"
-    extra: dict[str, Any] = {}
-
-    @property
-    def target(self) -> bytes:
-        """`dash-device`, as it stands before the bodies of apps."""
-        return b"%d-%d" % (self.dash, self.id)
-
-
-class Seen(msgspec.Struct):
-    """When a device was there; times in seconds since 1970, 0 for never."""
-
-    first: float = 0.0
-    connected: float = 0.0
-    disconnected: float = 0.0
-    address: str = ""
-    online: int = 0
-    """How many connections it has now."""
+DEVICE_BYTES = 1024
+"""Bytes of an app's document of a device; those of the legacy server have some 400."""
+PROFILE_BYTES = 1024 * 1024
+"""Bytes of an account's dashboards; the legacy server takes less."""
+PROFILES_BYTES = 8 * 1024 * 1024
+"""Bytes of all dashboards, since anybody may register: they are kept parsed, which takes fifty times as much."""
 
 
 _PRIVATE = frozenset({"sharedToken", "cloneCode", "tags"})
 """Fields of a dashboard that a copy has not."""
-_SEEN = b"\0seen"
-"""The field of a device's metadata that holds this. Fields that devices name have no NUL."""
 
 
 class Projects:
@@ -95,11 +55,15 @@ class Projects:
         self._settings = settings
         self._clock = clock
         self.accounts = Accounts(store)
+        self.waiting = 0
+        """Bytes of unfinished messages that the sessions of apps keep."""
         self._dashes: dict[str, dict[int, Json]] = {}
         self._devices: dict[str, Device] = {}
-        self._seen: dict[str, Seen] = {}
+        self._presence = Presence(store)
         self._awaited: dict[str, Device] = {}
         self._of_dash: dict[tuple[str, int], dict[int, Device]] = {}
+        self._sizes: dict[str, int] = {}
+        self._size = 0
         self._shares: dict[str, tuple[str, int]] = {}
         self._load()
         self._first_account()
@@ -174,7 +138,7 @@ class Projects:
         number = app_widgets.number(found) if "id" in found else self._free(account, dash)
         if number in there or number >= FIRST_TAG:
             raise Refused(6)
-        device = self._described(Device(token=new_token(), dash=dash, id=number, account=account), found)
+        device = described(Device(token=new_token(), dash=dash, id=number, account=account), found)
         if at_once:
             self._keep_device(device)
         else:
@@ -187,7 +151,7 @@ class Projects:
         old = self.find(account, dash, app_widgets.number(found))
         if old is None:
             raise Refused(2)
-        device = self._described(old, found)
+        device = described(old, found)
         self._keep_device(device)
         return device
 
@@ -208,35 +172,15 @@ class Projects:
 
     def connected(self, device: Device, time: float, address: str = "") -> None:
         """A connection of a device has logged in."""
-        seen = self._seen.setdefault(device.token, self.seen(device))
-        seen.online += 1
-        seen.connected = time
-        seen.first = seen.first or time
-        seen.address = address or seen.address
-        self._keep_seen(device, seen)
+        self._presence.came(device, time, address)
 
     def disconnected(self, device: Device, time: float) -> None:
         """A connection of a device is gone."""
-        seen = self._seen.get(device.token)
-        if seen is None:
-            return
-        seen.online -= 1
-        seen.disconnected = time
-        if device.token in self._devices:
-            self._keep_seen(device, seen)
-        if seen.online <= 0:
-            del self._seen[device.token]
+        self._presence.went(device, time, kept=device.token in self._devices)
 
     def seen(self, device: Device) -> Seen:
         """When a device was there, and whether it is."""
-        seen = self._seen.get(device.token)
-        if seen is not None:
-            return seen
-        kept = self._store.meta(device.token, _SEEN)
-        if kept is None:
-            return Seen()
-        first, connected, disconnected, address = msgspec.json.decode(kept, type=tuple[float, float, float, str])
-        return Seen(first, connected, disconnected, address)
+        return self._presence.seen(device)
 
     # --- dashboards ---------------------------------------------------------------------------------------------------
 
@@ -273,16 +217,20 @@ class Projects:
         Raises:
             Refused: 6, it has become too big; it is what it was before.
         """
-        document = msgspec.json.encode(dash)
         number = dash["id"]
-        if len(document) > app_widgets.DASH_BYTES:
-            old = self._store.document("dash", _key(account, number))
+        key = _key(account, number)
+        dash["updatedAt"] = int(self._clock() * 1000)
+        document = msgspec.json.encode(dash)
+        growth = len(document) - self._sizes.get(key, 0)
+        if growth > 0 and not self._has_room(account, len(document), growth):
+            old = self._store.document("dash", key)
             if old is not None:
                 self._dashes[account][number] = msgspec.json.decode(old)
             raise Refused(6)
-        dash["updatedAt"] = int(self._clock() * 1000)
+        self._sizes[key] = len(document)
+        self._size += growth
         self._dashes.setdefault(account, {})[number] = dash
-        self._store.set_document("dash", _key(account, number), msgspec.json.encode(dash))
+        self._store.set_document("dash", key, document)
 
     def create_dash(self, account: str, document: bytes) -> Json:
         """A dashboard from an app's document, with the devices in it.
@@ -323,7 +271,11 @@ class Projects:
             self._drop_device(device)
         self._shares.pop(dash.get("sharedToken", ""), None)
         del self._dashes[account][number]
-        self._store.set_document("dash", _key(account, number), None)
+        key = _key(account, number)
+        self._size -= self._sizes.pop(key, 0)
+        self._store.set_document("dash", key, None)
+        if "cloneCode" in dash:
+            self._store.set_document("clone", dash["cloneCode"], None)
 
     def tags(self, account: str, dash: int) -> list[Json]:
         """The tags of a dashboard; who changes them calls `keep`."""
@@ -387,6 +339,8 @@ class Projects:
             account, number = key.rsplit("/", 1)
             dash = msgspec.json.decode(document)
             self._dashes.setdefault(account, {})[int(number)] = dash
+            self._sizes[key] = len(document)
+            self._size += len(document)
             if isinstance(dash.get("sharedToken"), str):
                 self._shares[dash["sharedToken"]] = account, int(number)
         for _, document in self._store.documents("device"):
@@ -420,16 +374,19 @@ class Projects:
         settings = {"id": FIRST_DASH, "name": "blynkscope", "isActive": True, "isAppConnectedOn": True}
         self.keep(account, app_widgets.dashboard({**settings, "widgets": list(kinds)}, self._clock()))
 
+    def _has_room(self, account: str, size: int, growth: int) -> bool:
+        """May a dashboard grow by so many bytes?"""
+        if size > app_widgets.DASH_BYTES or self._size + growth > PROFILES_BYTES:
+            return False
+        profile = sum(self._sizes.get(_key(account, number), 0) for number in self._dashes.get(account, {}))
+        return profile + growth <= PROFILE_BYTES
+
     def _free(self, account: str, dash: int) -> int:
         there = self._of_dash.get((account, dash), {})
         number = len(there)
         while number in there:
             number += 1
         return number
-
-    def _keep_seen(self, device: Device, seen: Seen) -> None:
-        kept = (seen.first, seen.connected, seen.disconnected, seen.address)
-        self._store.set_meta(device.token, _SEEN, msgspec.json.encode(kept))
 
     def _hold(self, device: Device) -> None:
         self._devices[device.token] = device
@@ -459,21 +416,11 @@ class Projects:
         self._store.set_document("device", device.token, None)
 
     def _device_document(self, document: bytes) -> Json:
-        return app_widgets.parse(app_widgets.within(document, EXTRA_BYTES))
-
-    def _described(self, device: Device, found: Json) -> Device:
-        texts = [found.get(name, old) for name, old in (
-            ("name", device.name), ("boardType", device.board), ("connectionType", device.connection),
-        )]  # fmt: skip
-        if not all(isinstance(text, str) and len(text) <= TEXT_MAX for text in texts):
-            raise Refused(11)
-        extra = {name: value for name, value in found.items() if name not in _TAKEN and not name.endswith("Time")}
-        extra.pop("dataReceivedAt", None)
-        name, board, connection = texts
-        return msgspec.structs.replace(
-            device, name=name, board=board, connection=connection, extra={**device.extra, **extra}
-        )
+        return app_widgets.parse(app_widgets.within(document, DEVICE_BYTES))
 
 
 def _key(account: str, number: int) -> str:
     return f"{account}/{number}"
+
+
+__all__ = ["Device", "Projects", "Seen"]

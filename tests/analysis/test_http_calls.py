@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import shutil
 import socket
 import subprocess
 import threading
@@ -495,7 +494,7 @@ def test_the_client_and_server_of_python(recorder):
     assert texts == ['GET /t/get/V1 → 200 ["42"]', 'PUT /t/update/V1 ["5"] → 200', "HEAD /a.bin → 200"]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+@pytest.mark.program("curl")
 def test_curl(recorder):
     base = f"http://127.0.0.1:{recorder.port}/t"
     command = [

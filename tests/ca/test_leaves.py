@@ -1,6 +1,5 @@
 """What devices meet: leaves that real TLS stacks accept for the right names and refuse for others."""
 
-import shutil
 import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -217,7 +216,7 @@ def test_a_name_too_long_for_a_common_name_is_still_served(ours, tmp_path):
     assert handshake(client_context(ours.certificate_der), server, name).version()
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is not installed")
+@pytest.mark.program("openssl")
 @KINDS
 @pytest.mark.parametrize("word", ["-verify_hostname=ny3.blynk.cloud", "-verify_ip=192.168.1.10", "-verify_ip=fd00::1"])
 def test_the_openssl_program_agrees(ours, tmp_path, rsa, word):

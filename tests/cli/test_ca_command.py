@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -78,7 +77,7 @@ def test_exports(home, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", ["g++", "gcc"])
-@pytest.mark.skipif(shutil.which("g++") is None or shutil.which("gcc") is None, reason="GCC is not installed")
+@pytest.mark.program("gcc", "g++")
 def test_the_c_block_compiles_to_the_certificate(home, tmp_path, compiler):
     ours = Authority.at()
     (tmp_path / "blynkscope_ca.h").write_text(exports.c_block(ours), encoding="ascii")
@@ -91,7 +90,7 @@ def test_the_c_block_compiles_to_the_certificate(home, tmp_path, compiler):
     assert printed == ours.certificate_pem + b"\n"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is not installed")
+@pytest.mark.program("openssl")
 def test_the_openssl_program_reads_the_same(home, tmp_path):
     ours = Authority.at()
     path = text(blynkscope("path")).strip()

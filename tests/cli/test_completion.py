@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +17,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def needing(shell):
-    there = shutil.which(shell) is not None
-    return pytest.param(shell, marks=pytest.mark.skipif(not there, reason=f"{shell} is not installed"))
+    return pytest.param(shell, marks=pytest.mark.program(shell))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -18,7 +17,7 @@ every_page = pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "bl
 
 
 def needing(program):
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+    return pytest.mark.program(program)
 
 
 def blynkscope(*words, **more):

@@ -102,7 +102,8 @@ def test_a_server_that_repeats_the_token():
 
 def test_the_token_is_not_sent_in_clear_to_ports_that_nobody_named(monkeypatch):
     """On the internet; loopback stands for it here."""
-    import blynkscope.probe.run as module
+    from blynkscope.probe import run as module
+    from blynkscope.probe import speaking
 
     got = []
 
@@ -110,6 +111,7 @@ def test_the_token_is_not_sent_in_clear_to_ports_that_nobody_named(monkeypatch):
         got.append(connection.recv(65536))
 
     monkeypatch.setattr(module, "is_public", lambda address: True)
+    monkeypatch.setattr(speaking, "is_public", lambda address: True)
     with Server(talk) as server:
         monkeypatch.setattr(module, "DEFAULT_PORTS", (server.port,))
         report = run("127.0.0.1", token=TOKEN, timeout=0.3, delay=0.0)

@@ -10,6 +10,7 @@ import time
 import pytest
 from probe_world import (
     DEADLINE,
+    TOKEN,
     Server,
     blynk,
     certificate,
@@ -224,7 +225,8 @@ def test_connections_are_spaced_out_and_counted():
 def test_a_public_server_gets_few_connections():
     report = run("server.example", 80, lookup=found("127.0.0.1"), budget=1)
     assert (report.public, report.budget) == (False, 1)
-    from blynkscope.probe.run import LOCAL_BUDGET, PUBLIC_BUDGET, is_public
+    from blynkscope.probe.net import is_public
+    from blynkscope.probe.run import LOCAL_BUDGET, PUBLIC_BUDGET
 
     assert PUBLIC_BUDGET < LOCAL_BUDGET
     assert is_public("8.8.8.8")
@@ -265,3 +267,18 @@ def test_ssh_and_http_and_mqtt():
         assert talk.NO_TOKEN.encode() in asked.pop()
         run("127.0.0.1", server.port, timeout=0.5, login=False)
         assert b"device" not in asked.pop()
+        report = run("127.0.0.1", server.port, timeout=0.5, token=TOKEN)
+        assert TOKEN.encode() in asked.pop()
+        assert ids(report) == ["BS211"]
+
+
+def test_nothing_is_said_of_blynk_where_nobody_asked():
+    def web(connection):
+        if connection.recv(65536).startswith(b"GET "):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    with Server(web) as server:
+        report = run("127.0.0.1", server.port, timeout=0.5, login=False)
+    assert report.ports[0].speaks == ["http"]
+    assert report.ports[0].others[0].code == 200
+    assert ids(report) == []

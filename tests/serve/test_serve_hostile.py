@@ -17,6 +17,7 @@ from serve_world import (
     HW_LOGIN,
     LOGIN,
     OK,
+    OTHER,
     PING,
     PROPERTY,
     SYNC,
@@ -43,7 +44,7 @@ UNSENT = 4 * 1024 * 1024
 LOGIN_SECONDS = 15.0
 
 OPTIONS = (
-    "--token", TOKEN, "--account", ":".join(ACCOUNT), "--admin", ":".join(ADMIN), "--quota", "0", "--firmware", "firmware",
+    "--token", TOKEN, "--token", OTHER, "--account", ":".join(ACCOUNT), "--admin", ":".join(ADMIN), "--quota", "0", "--firmware", "firmware",
 )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def slow(served):
 @pytest.fixture(scope="module")
 def other(served, slow):
     """A device that minds its own business, and must be served all the time."""
-    with served.client() as device:
+    with served.client(OTHER) as device:
         yield device
 
 
@@ -112,7 +113,7 @@ TEXTS = st.sampled_from([b"", b"vw", b"vr", b"dw", b"pm", b"1", b"256", b"-1", b
                          b"label", b"color", b"#zz", b"\xd9\xa3", b"meta", b"get", b"set", b"ota", b"x" * 3000])  # fmt: skip
 BODIES = st.one_of(st.lists(TEXTS, max_size=5).map(b"\0".join), st.binary(max_size=60))
 FRAMES = st.lists(st.tuples(st.integers(0, 255), st.sampled_from([0, 1, 2, 65535]), BODIES), min_size=1, max_size=12)
-KNOWN = st.lists(st.tuples(st.integers(0, 99), st.sampled_from([0, 1, 2, 65535]), BODIES), min_size=1, max_size=12)
+KNOWN = st.lists(st.tuples(st.integers(1, 99), st.sampled_from([0, 1, 2, 65535]), BODIES), min_size=1, max_size=12)
 CUTS = st.integers(1, 40)
 
 
@@ -226,6 +227,7 @@ def test_any_request(served, method, path, query, headers, body, cut):
     ["../secret", "..%2fsecret", "%2e%2e/secret", "%2e%2e%2fsecret", "..%5csecret", "..\\secret", "./../secret", "below/../../secret",
      "/etc/passwd", "%2fetc%2fpasswd", "link.bin", "below/other.bin", "below", "", ".", "..", "blink.bin%00", "blink.bin/", "..%252fsecret",
      "\N{FULLWIDTH FULL STOP}\N{FULLWIDTH FULL STOP}/secret", "x" * 5000],
+    ids=lambda path: ascii(path)[:40],
 )  # fmt: skip
 def test_no_path_leads_out_of_the_folder(served, path):
     with served.connect() as connection:
@@ -350,9 +352,6 @@ def test_a_thousand_connections_at_once(served, other):
         for client in clients:
             client.reset()
     until(lambda: served.files <= before + 1, "files that were opened for the crowd")
-    # What went to the crowd went here, too.
-    assert other.write_of(9)
-    assert other.write_of(3) == [b"all"]
 
 
 def test_properties_of_one_device_do_not_fill_the_memory(served):

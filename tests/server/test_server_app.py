@@ -178,6 +178,21 @@ def test_a_big_body_is_refused_at_once_and_passes_by(world):
     assert client.heard() == [(0, 9, 6), (0, 10, 200)]
 
 
+def test_unfinished_messages_of_all_apps_are_bounded(world, monkeypatch):
+    monkeypatch.setattr(app, "WAITING_MAX", 100_000)
+    first, second = logged_in(world), logged_in(world)
+    first.session.feed(struct.pack(">BHI", 33, 7, 90_000) + b"x" * 80_000, world.now)
+    second.session.feed(struct.pack(">BHI", 33, 7, 90_000), world.now)
+    second.session.feed(b"x" * 30_000, world.now)
+    assert (first.link.how, second.link.how) == ("open", "closed")
+    first.session.feed(b"x" * 10_000, world.now)
+    assert first.heard() == [(0, 7, 2)]
+    first.session.feed(b"\6", world.now)
+    second.lose()
+    first.lose()
+    assert world.hub.projects.waiting == 0
+
+
 def test_a_page_sends_whole_messages_of_bounded_size(world):
     page = logged_in(world, Dialect.WEB)
     for wire in (b"", b"\x06", b"\x06\0"):
@@ -512,8 +527,11 @@ def test_copies_are_given_to_whoever_has_the_code(world, owner):
 
 
 def test_logout(owner):
+    device = owner.world.device()
+    owner.heard()
     assert owner.say(66, 5, "uid") == [(0, 5, 200)]
     assert owner.link.how == "closed"
+    assert device.heard() == [(17, 7777, b"adis")]
     owner.session.feed(owner.wire(6, 6), 0.0)
     assert owner.heard() == []
 
@@ -534,7 +552,15 @@ def test_a_guest_sees_one_dashboard_and_no_tokens(world):
     assert visitor.say(20, 4, "1-0", "vw", "1", "3") == []
     assert device.heard()[-1] == (20, 4, b"vw\x001\x003")
     assert owner.heard() == [(25, 4, b"1-0\0vw\x001\x003")]
-    for cmd, *parts in ((24, "2"), (20, "2-0", "vw", "1", "1"), (25, "2"), (30, "1"), (23, "1"), (50, "1", "0"), (62, "1")):
+    for cmd, *parts in (
+        (24, "2"),
+        (20, "2-0", "vw", "1", "1"),
+        (25, "2"),
+        (30, "1"),
+        (23, "1"),
+        (50, "1", "0"),
+        (62, "1"),
+    ):
         assert visitor.status(cmd, *parts) == 6
     assert owner.status(26, "1", "off") == 200
     assert visitor.link.how == "closed"
@@ -624,6 +650,12 @@ def test_success_of_each_command_is_answered_as_the_table_has_it(world):
             assert [each[0] for each in answers] == [code]
 
 
+FIELDS = [
+    "id", "type", "pin", "pinType", "deviceId", "value", "label", "tags", "deviceIds", "widgets", "name", "token", "min",
+    "androidTokens", "devices", "isActive", "isShared", "pins", "labels", "color", "boardType",
+]  # fmt: skip
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     said=st.lists(
@@ -636,14 +668,13 @@ def test_success_of_each_command_is_answered_as_the_table_has_it(world):
                     st.sampled_from([b"1", b"1-0", b"1-100000", b"2"]),
                     st.recursive(
                         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-                        lambda inner: st.lists(inner, max_size=3)
-                        | st.dictionaries(
-                            st.sampled_from(
-                                "id type pin pinType deviceId value label tags deviceIds widgets name androidTokens"
-                                " devices isActive isShared pins labels min color token boardType".split()
-                            ),
-                            inner,
-                            max_size=6,
+                        lambda inner: (
+                            st.lists(inner, max_size=3)
+                            | st.dictionaries(
+                                st.sampled_from(FIELDS),
+                                inner,
+                                max_size=6,
+                            )
                         ),
                         max_leaves=12,
                     ),
@@ -673,7 +704,9 @@ def test_whatever_is_said(said):
     owner, device = logged_in(world), world.device()
     for number, (cmd, text) in enumerate(said):
         owner.session.feed(struct.pack(">BHI", cmd, number, len(text)) + text, world.now)
-        device.session.feed(frame(20, number + 1, "vw", "1", "1") + frame(16, 1) + frame(17, 1, "rtc", "sync"), world.now)
+        device.session.feed(
+            frame(20, number + 1, "vw", "1", "1") + frame(16, 1) + frame(17, 1, "rtc", "sync"), world.now
+        )
         world.hub.commit()
     owner.heard()
     if owner.link.how == "open":

@@ -275,6 +275,26 @@ def test_a_dashboard_that_grows_too_big_stays_what_it_was():
     assert found.dash(ACCOUNT, 1) == before
 
 
+def test_accounts_together_have_so_much_room(monkeypatch):
+    monkeypatch.setattr(projects, "PROFILE_BYTES", 100_000)
+    monkeypatch.setattr(projects, "PROFILES_BYTES", 230_000)
+    found = made()
+
+    def fill(account):
+        for number in range(2, 40):
+            found.create_dash(account, b'{"id":%d,"x":"%s"}' % (number, b"y" * 20_000))
+
+    assert status_of(fill, ACCOUNT) == 6
+    assert len(found.dashes(ACCOUNT)) == 5
+    assert status_of(fill, "b@example.com") == status_of(fill, "c@example.com") == 6
+    assert len(found.dashes("b@example.com")) == 4
+    assert len(found.dashes("c@example.com")) == 3
+    for number in (2, 3, 4):
+        found.delete_dash(ACCOUNT, number)
+    found.create_dash("c@example.com", b'{"id":9,"x":"%s"}' % (b"y" * 20_000))
+    assert found._size == sum(len(each) for _, each in found._store.documents("dash"))
+
+
 def test_an_updated_dashboard_keeps_its_state():
     found = made()
     share = found.share_token(ACCOUNT, 1)

@@ -1,0 +1,163 @@
+"""What a port speaks, plain or inside TLS: Blynk, HTTP or MQTT, asked one after the other."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from blynkscope.probe import dns, talk, trust
+from blynkscope.probe import hello as hellos
+from blynkscope.probe.dns import Lookup
+from blynkscope.probe.model import LoginFacts, PortFacts, Report, Settings, SpokenFacts
+from blynkscope.probe.net import Address, Channel, FailedError, Network, Secured, is_public
+from blynkscope.protocol.ports import MQTT_PORTS
+from blynkscope.wire.recognise import name_bytes
+
+REDIRECTS_MAX = 3
+"""Redirects that are followed, one behind the other; a cloud needs one."""
+GREETERS = frozenset({"ssh", "text"})
+"""Services that speak first, and are none of ours."""
+
+
+class Speaker:
+    """Talks to the ports of a server.
+
+    Args:
+        settings: What is wanted.
+        report: Where limits are told.
+        network: Makes the connections.
+        lookup: The resolver, for redirects.
+    """
+
+    def __init__(self, settings: Settings, report: Report, network: Network, lookup: Lookup) -> None:
+        self._settings = settings
+        self._report = report
+        self._network = network
+        self._lookup = lookup
+        self.hidden = talk.Hidden(settings.token)
+
+    @asynccontextmanager
+    async def _channel(self, facts: PortFacts, address: Address) -> AsyncIterator[Channel]:
+        """A connection to talk on; raises `FailedError`."""
+        async with await self._network.connect(address, facts.port) as line:
+            if facts.tls is None:
+                yield line
+                return
+            host = self._settings.host if hellos.server_name(self._settings.host) else None
+            try:
+                secured = Secured(line, trust.context_of(), host)
+                await secured.handshake()
+            except (ssl.SSLError, ValueError) as error:
+                raise FailedError("failed", str(getattr(error, "reason", None) or error)) from None
+            yield secured
+
+    async def ask(self, facts: PortFacts, address: Address) -> None:
+        """Find out what is spoken. Raises nothing."""
+        if facts.port in MQTT_PORTS:
+            await self._mqtt(facts, address)
+            if "mqtt" in facts.speaks:
+                return
+        await self._blynk(facts, address)
+        await self._http(facts, address)
+        if not {"blynk", "http", "mqtt"} & set(facts.speaks) and facts.port not in MQTT_PORTS:
+            await self._mqtt(facts, address)
+
+    async def _blynk(self, facts: PortFacts, address: Address) -> None:
+        settings = self._settings
+        if not settings.login:
+            return
+        token = settings.token
+        if token is not None and settings.port is None and facts.tls is None and is_public(address.text):
+            token = None
+            self._report.limits.append(
+                f"the token was not sent in clear over the internet to port {facts.port}: name the port to do so"
+            )
+        try:
+            async with self._channel(facts, address) as channel:
+                found = await talk.login(
+                    channel, token, count=settings.count, timeout=settings.timeout, hidden=self.hidden
+                )
+        except FailedError as error:
+            if error.result != "budget":
+                facts.logins.append(LoginFacts(token is None, _ended(error)))
+            return
+        if found.answer in {"status", "redirect"}:
+            facts.speaks.append("blynk")
+        facts.logins.append(found)
+        if found.answer == "redirect" and settings.follow and found.redirect is not None:
+            await self._follow(facts, token)
+
+    async def _follow(self, facts: PortFacts, token: str | None) -> None:
+        """Go where the redirect leads, as a device does."""
+        for _ in range(REDIRECTS_MAX):
+            last = facts.logins[-1]
+            if last.answer != "redirect" or not last.redirect:
+                return
+            host, _, digits = last.redirect.partition(":")
+            port = int(digits) if digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536 else facts.port
+            found, addresses = await dns.resolve(host, self._settings.family, self._settings.timeout, self._lookup)
+            if not addresses:
+                facts.note = f"the redirect leads to {host}: {found.error}"
+                return
+            facts.logins[-1] = msgspec.structs.replace(last, followed=True)
+            hop = PortFacts(port, tls=facts.tls)
+            try:
+                async with self._channel(hop, addresses[0]) as channel:
+                    facts.logins.append(
+                        await talk.login(
+                            channel, token, count=self._settings.count, timeout=self._settings.timeout,
+                            hidden=self.hidden,
+                        )
+                    )  # fmt: skip
+            except FailedError as error:
+                facts.logins.append(LoginFacts(token is None, _ended(error)))
+
+    async def _http(self, facts: PortFacts, address: Address) -> None:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        for path in talk.paths(login=self._settings.login):
+            try:
+                async with self._channel(facts, address) as channel:
+                    answer = await talk.http(channel, f"{host}:{facts.port}", path, self._settings.timeout)
+            except FailedError:
+                return
+            found = talk.http_facts(answer, self.hidden)
+            if found is None:
+                if answer and "blynk" not in facts.speaks and not facts.others:
+                    self._foreign(facts, answer)
+                return
+            if "http" not in facts.speaks:
+                facts.speaks.append("http")
+                facts.others.append(found)
+            era = talk.era_of_http(path, answer)
+            if era is not None:
+                facts.others.append(SpokenFacts("http-api", f"the {_WORDS[era]} HTTP API"))
+                return
+
+    def _foreign(self, facts: PortFacts, answer: bytes) -> None:
+        guess = name_bytes(answer[:1024])
+        if guess.kind in GREETERS:
+            facts.speaks.append(guess.kind)
+            facts.others.append(SpokenFacts(guess.kind, self.hidden.text(answer.split(b"\n", 1)[0].strip())))
+
+    async def _mqtt(self, facts: PortFacts, address: Address) -> None:
+        settings = self._settings
+        clear = facts.tls is None and is_public(address.text) and settings.port is None
+        try:
+            async with self._channel(facts, address) as channel:
+                token = None if clear else settings.token
+                found = await talk.mqtt_answer(channel, token, login=settings.login, timeout=settings.timeout)
+        except FailedError:
+            return
+        if found is not None:
+            facts.speaks.append("mqtt")
+            facts.others.append(found)
+
+
+_WORDS = {"legacy": "legacy server's", "iot": "Blynk IoT"}
+
+
+def _ended(error: FailedError) -> str:
+    return {"timeout": "silent", "reset": "reset"}.get(error.result, "closed")
