@@ -78,14 +78,18 @@ USES = """\
 Where the device or program verifies the server it has to trust this certificate, and only while you debug. With a
 proxy on 192.168.1.10:9443:
 
-  Arduino      blynkscope ca export --format c -o blynkscope_ca.h, and #include "blynkscope_ca.h" in the sketch
-    ESP32      Blynk.begin(auth, ssid, pass, "192.168.1.10", 9443, blynkscope_ca);   (BlynkSimpleEsp32_SSL.h)
-    ESP8266    static BearSSL::X509List trusted(blynkscope_ca); client.setTrustAnchors(&trusted);
-  MicroPython  blynkscope ca export --format der -o ca.der, copy it to the board, then
+  Arduino      blynkscope ca export --format c -o blynkscope_ca.h
+               #include "blynkscope_ca.h"   // in the sketch
+    ESP32      #include <BlynkSimpleEsp32_SSL.h>
+               Blynk.begin(auth, ssid, pass, "192.168.1.10", 9443, blynkscope_ca);
+    ESP8266    static BearSSL::X509List trusted(blynkscope_ca);
+               client.setTrustAnchors(&trusted);
+  MicroPython  blynkscope ca export --format der -o ca.der   # copy it to the board
                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                context.load_verify_locations(cadata=open("ca.der", "rb").read())
   Python       SSL_CERT_FILE="$(blynkscope ca path)" python app.py
-  Node.js      NODE_EXTRA_CA_CERTS="$(blynkscope ca path)" node app.js   (where no `ca` option is set)
+  Node.js      NODE_EXTRA_CA_CERTS="$(blynkscope ca path)" node app.js
+               (where the program sets no `ca` option)
 
 The clock of the device must be set (NTP): in 1970 this certificate is not yet valid, and the real server's neither.
 setFingerprint() and verify() of an ESP8266 want the SHA-1 of the server's own certificate, not of this CA; the proxy

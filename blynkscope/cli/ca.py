@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 _SOON_DAYS = 30
 """Days before the end of the CA from which on it is said: time to bring a new one into the firmware."""
+_WIDEST = 120
+"""Columns of sentences, on a terminal that is wider still."""
 OLD_FILE = "authority.old.pem"
 """The CA that was there before the last one, with its key."""
 _FORMS = ("pem", "der", "c", "fingerprint")
@@ -48,6 +52,7 @@ def command() -> None:
 def show(form: str, as_json: bool) -> None:
     """Show the folder, the fingerprints and the validity, and how to use the certificate."""
     from blynkscope.ca import exports
+    from blynkscope.render.console import width_of
 
     authority = _authority()
     if as_json or form == "json":
@@ -55,7 +60,7 @@ def show(form: str, as_json: bool) -> None:
         return
     _print_text(authority)
     click.echo()
-    click.echo(exports.USES, nl=False)
+    click.echo(_fitted(exports.USES, min(width_of(sys.stdout), _WIDEST)), nl=False)
 
 
 @command.command("export")
@@ -199,6 +204,14 @@ def _is_one_of(path: Path, *others: Path) -> bool:
 def _days_left(authority: Authority) -> int:
     """Days until the CA ends, begun ones counted."""
     return -((datetime.now(UTC) - authority.not_after) // timedelta(days=1))
+
+
+def _fitted(text: str, width: int) -> str:
+    """A text whose sentences fit; what stands further in is there to be copied, and stays in one piece."""
+    said: list[str] = []
+    for prose, lines in itertools.groupby(text.splitlines(), lambda line: line[:1].strip() != ""):
+        said += textwrap.wrap(" ".join(lines), width, break_long_words=False) if prose else lines
+    return "\n".join(said) + "\n"
 
 
 def _print_facts(authority: Authority) -> None:

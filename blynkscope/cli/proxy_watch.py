@@ -7,6 +7,7 @@ of the output that is slow, a disk) takes none of the relay's. Where it takes to
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -40,6 +41,9 @@ REFUSALS_TOLD = 20
 OVERLOAD = "proxy overload"
 FAILED = "tls"
 """What the proxy tells of a device leg whose handshake failed."""
+COLLECT_AFTER = 500
+"""Closed connections, or as many as are open where that is more, behind which memory is collected. What is left of one is
+some 10 KiB in cycles, and the collector by itself, which is told to come seldom, would not come for days."""
 QUIT = "quit"
 """How connections ended that were open when the proxy was: no input has ended there."""
 _OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL, _OWN = range(8)
@@ -105,6 +109,7 @@ class Watch:
         self._spoilt: set[int] = set()
         self._refusals = 0
         self._stumbled = False
+        self._gone = 0
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="analysis", daemon=True)
@@ -215,6 +220,9 @@ class Watch:
             self._wake.clear()
             while self._items:
                 self._batch()
+            if self._gone >= max(COLLECT_AFTER, len(self._open)):
+                self._gone = 0
+                gc.collect()
 
     def _batch(self) -> None:
         """Take what waits, within bounds. A mistake in here costs what was taken, and not the thread."""
@@ -280,6 +288,7 @@ class Watch:
             followed = self._unsent.pop(connection, b"") is not None
             events.append(Closed(connection, time, QUIT if how == "end" else how, by, (True, followed)))
             self._secure.pop(connection, None)
+            self._gone += 1
             closed.append(item)
         elif kind == _SKIPPED:
             _, _, direction, time, what, missing = item

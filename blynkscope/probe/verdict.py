@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.era import LEGACY_HOSTS, era_of_host, era_of_token
 from blynkscope.analysis.records import FindingRecord
 from blynkscope.probe.model import ChainFacts, LoginFacts, PortFacts, Report, Settings, VersionFacts
+from blynkscope.probe.net import is_public
 from blynkscope.protocol import tls
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, SECURE_PORTS, TLS_PORTS
@@ -177,7 +177,7 @@ def _weak(port: PortFacts, versions: list[VersionFacts]) -> Iterator[FindingReco
 
 def _login(report: Report, port: PortFacts, login: LoginFacts, settings: Settings) -> Iterator[FindingRecord]:
     where = f"port {port.port}" + (" (TLS)" if "tls" in port.speaks else "")
-    if not login.made_up and "tls" not in port.speaks and _is_public(port.address):
+    if not login.made_up and "tls" not in port.speaks and is_public(port.address or ""):
         yield _finding("BS601", f"The token went to {report.host}, {where}, without TLS, as it does from a device.")
     if login.answer == "redirect":
         name = "BS208" if login.followed else "BS207"
@@ -213,13 +213,6 @@ def _hint(report: Report, settings: Settings) -> str:
     if era == "iot" and token is Era.LEGACY:
         return " The server is Blynk IoT, and the token has the form of a legacy server's."
     return ""
-
-
-def _is_public(address: str | None) -> bool:
-    try:
-        return ip_address((address or "").partition("%")[0]).is_global
-    except ValueError:
-        return False
 
 
 def day(time: float) -> str:

@@ -181,11 +181,11 @@ HARDWARE_COMMANDS: tuple[Command, ...] = (
         Ack.NEVER_ON_SUCCESS,
         bodies.PIN_OPERATION,
         "Reads, writes and sets up pins, both ways; `vw` is a virtual write. A good write is never answered, by nobody:"
-        " only a malformed one gets status 2. So silence proves nothing, and a write counts as unacknowledged until an"
-        " MSG_HW_SYNC of the pin brings the value back. An app sees a device's write at once, and a device gets the"
-        " writes of apps as the same command.",
+        " only a malformed one gets status 2, or 11. So silence proves nothing, and a write counts as unacknowledged"
+        " until an MSG_HW_SYNC of the pin brings the value back. An app sees a device's write at once, and a device"
+        " gets the writes of apps as the same command.",
         _MEASURED,
-        failures=(2,),
+        failures=(2, 11),
     ),
     Command(
         21,

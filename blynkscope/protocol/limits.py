@@ -190,7 +190,7 @@ SERVER_TICK_SECONDS = 0.25
 """How often the reference server stores what nobody waits for, and looks for what is due."""
 
 SERVER_UNSENT_MAX = 4 * 1024 * 1024
-"""Bytes that wait for one client of the reference server: what devices and apps that take nothing are sent by others."""
+"""Bytes that wait for one client of the reference server that takes nothing, while others write to it."""
 
 PROXY_INJECT_MAX = 1024 * 1024
 """Bytes that rules, or a person, may have waiting for one side; what is beyond it is dropped and told."""

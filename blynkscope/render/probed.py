@@ -10,34 +10,18 @@ from typing import IO, Any
 
 import msgspec
 
-from blynkscope.render.console import Palette, cells, colored, fit, is_terminal, padded, width_of, wrapped
+from blynkscope.render.console import cells, colored, fit, is_terminal, padded, width_of
 from blynkscope.render.jsonl import cleaned, escaped
 from blynkscope.render.notices import Notices
 from blynkscope.render.options import Options
 from blynkscope.render.outputs import binary_of, text_of
+from blynkscope.render.probed_page import VALUE_MAX, Page, Row
+from blynkscope.render.probed_tls import write_tls
 from blynkscope.render.safe import safe, safe_line
 
-_LABEL = 14
-_INDENT = 2
-_TEXT_WIDTH = 110
-_WIDE = 100
-"""Columns from which on OpenSSL's names stand beside those of the registry."""
-_IANA, _OPENSSL = 47, 32
-_VALUE_MAX = 400
-_DAY = 86400.0
-_SOON_DAYS = 30
 _TCP = {"not-tried": "not tried", "timeout": "no answer", "open": "open"}
-_FLAWS = {
-    "expired": "has expired", "not-yet-valid": "is not valid yet", "wrong-name": "is for another name",
-    "self-signed": "is signed by itself", "unknown-ca": "its root is not known", "weak-signature": "weak signature",
-    "weak-key": "short key",
-}  # fmt: skip
 _SPEAKS = {"tls": "TLS", "blynk": "Blynk", "http": "HTTP", "mqtt": "MQTT", "ssh": "SSH", "text": "text"}
 _ERAS = {"legacy": "legacy server", "iot": "Blynk IoT"}
-_ORDERS = {"server": "in the server's order", "client": "the client's order decides"}
-
-Row = tuple[str, str, str | None]
-"""Label, text (safe), style."""
 
 
 def write_json(stream: IO[Any], report: Any) -> None:
@@ -64,7 +48,7 @@ def write_table(stream: IO[Any], report: Any, *, color: Any = "auto", verbose: i
 
 def lines(report: Any, options: Options) -> list[str]:
     """All lines of the report, none wider than the options say."""
-    page = _Page(options)
+    page = Page(options)
     page.title(f"probe of {_host(report)}", _when(report.time))
     if report.dns is not None:
         page.rows(_names(report.dns))
@@ -83,7 +67,7 @@ def lines(report: Any, options: Options) -> list[str]:
     if report.era is not None and report.era.evidence and not options.quiet:
         page.section("server")
         found = _ERAS.get(report.era.era or "", "legacy or Blynk IoT: not to be told")
-        page.rows([("generation", found, "strong"), *(("", safe_line(why, _VALUE_MAX), None)
+        page.rows([("generation", found, "strong"), *(("", safe_line(why, VALUE_MAX), None)
                                                       for why in report.era.evidence)])  # fmt: skip
     if report.findings:
         page.section("findings")
@@ -92,42 +76,6 @@ def lines(report: Any, options: Options) -> list[str]:
             page.out += notices.finding(finding)
     page.rows(_closing(report, quiet=options.quiet), blank=True)
     return page.out
-
-
-class _Page:
-    """Collects lines of at most so many columns."""
-
-    def __init__(self, options: Options) -> None:
-        self.out: list[str] = []
-        self.width = options.width
-        self.palette: Palette = options.palette
-        self.verbose = options.verbose
-        self._text = min(options.width, _TEXT_WIDTH)
-
-    def title(self, text: str, when: str) -> None:
-        room = self._text - len(when) - 2
-        self.out.append(self.palette.paint("strong", padded(text, max(room, 10))) + "  " + when)
-
-    def section(self, text: str) -> None:
-        shown = fit(f"── {text} ", self._text)
-        self.out += ["", self.palette.paint("strong", shown + "─" * max(self._text - cells(shown), 0))]
-
-    def rows(self, rows: list[Row], *, blank: bool = False) -> None:
-        """Labels and texts, wrapped beside each other."""
-        if blank and rows:
-            self.out.append("")
-        for label, text, style in rows:
-            first = True
-            for line in wrapped(text, max(self._text - _INDENT - _LABEL, 20)):
-                head = padded(label if first else "", _LABEL)
-                body = self.palette.paint(style, line) if style else line
-                self.out.append(f"{'':{_INDENT}}{self.palette.paint('key', head)}{body}".rstrip())
-                first = False
-
-    def line(self, text: str, style: str | None = None) -> None:
-        """One line, cut where it is too wide."""
-        shown = fit(text, self.width).rstrip()
-        self.out.append(self.palette.paint(style, shown) if style else shown)
 
 
 def _host(report: Any) -> str:
@@ -139,8 +87,8 @@ def _host(report: Any) -> str:
 
 def _names(dns: Any) -> list[Row]:
     if dns.error is not None:
-        rows: list[Row] = [("DNS", safe_line(f"{dns.error}{_ms(dns.ms)}", _VALUE_MAX), "bad")]
-        return [*rows, ("", f"→ {safe_line(dns.advice, _VALUE_MAX)}", "good")] if dns.advice else rows
+        rows: list[Row] = [("DNS", safe_line(f"{dns.error}{_ms(dns.ms)}", VALUE_MAX), "bad")]
+        return [*rows, ("", f"→ {safe_line(dns.advice, VALUE_MAX)}", "good")] if dns.advice else rows
     found = safe_line(", ".join(dns.addresses), 1000)
     return [("address" if dns.literal else "DNS", found + ("" if dns.literal else _ms(dns.ms)), None)]
 
@@ -181,143 +129,17 @@ def _heading(port: Any) -> str:
     return f"port {port.port}: {said}"
 
 
-def _port(page: _Page, port: Any, now: float) -> None:
+def _port(page: Page, port: Any, now: float) -> None:
     if port.tls is not None:
-        _tls(page, port.tls, now)
+        write_tls(page, port.tls, now)
     for login in port.logins:
         page.rows(_login(login))
     for one in port.others:
         label = {"http-api": "", "http": "HTTP", "mqtt": "MQTT"}.get(one.kind, safe_line(one.kind, 12))
         server = f" (server: {safe_line(one.server, 100)})" if one.server else ""
-        page.rows([(label, safe_line(one.text, _VALUE_MAX) + server, None)])
+        page.rows([(label, safe_line(one.text, VALUE_MAX) + server, None)])
     if port.note and port.speaks:
-        page.rows([("note", safe_line(port.note, _VALUE_MAX), "warning")])
-
-
-# --- TLS ---
-
-
-def _tls(page: _Page, tls: Any, now: float) -> None:
-    rows: list[Row] = []
-    if tls.chosen is not None:
-        rows.append(("chosen", f"{tls.chosen} with {tls.cipher}, by a client that can do everything", None))
-    elif tls.alert is not None:
-        rows.append(("refused", f"alert {safe_line(tls.alert, 60)} to a client that can do everything", "bad"))
-    if tls.versions:
-        said = {True: "taken", False: "refused", None: "not found out"}
-        listed = {
-            word: ", ".join(one.version for one in tls.versions if one.accepted is answer)
-            for answer, word in said.items()
-        }
-        rows.append(("versions", "; ".join(f"{word}: {those}" for word, those in listed.items() if those), None))
-    if tls.sni is not None and tls.sni_text:
-        rows.append(("without SNI", safe_line(f"{tls.sni.replace('-', ' ')}: {tls.sni_text}", _VALUE_MAX),
-                     "warning" if tls.sni in {"refused", "other-certificate"} else None))  # fmt: skip
-    page.rows(rows)
-    _suites(page, tls.versions)
-    for place, chain in enumerate(tls.chains):
-        page.rows(_chain(chain, page.verbose, now, several=len(tls.chains) > 1, place=place))
-    if tls.device is not None:
-        _device(page, tls.device)
-
-
-def _suites(page: _Page, versions: list[Any]) -> None:
-    shown: dict[tuple[str, ...], str] = {}
-    for one in reversed(versions):
-        if not one.accepted:
-            if page.verbose and one.why:
-                page.rows([(one.version, f"not taken: {safe_line(one.why, 100)}", "quiet")])
-            continue
-        codes = tuple(suite.suite.code for suite in one.suites)
-        facts = [f"{len(codes)} cipher suite{'' if len(codes) == 1 else 's'}"]
-        facts += [_ORDERS[one.order]] if one.order in _ORDERS else []
-        facts += [] if one.complete else ["there may be more: the search was cut short"]
-        if one.groups:
-            facts.append(f"groups {', '.join(one.groups)}")
-        if codes in shown:
-            page.rows([(one.version, f"the same {len(codes)} as {shown[codes]}", None)])
-            continue
-        shown[codes] = one.version
-        page.rows([(one.version, "; ".join(facts), None)])
-        for suite in one.suites:
-            _suite(page, suite.suite, suite.weak)
-
-
-def _suite(page: _Page, suite: Any, weak: str | None, mark: str = " ") -> None:
-    openssl = f"  {padded(suite.openssl or '', _OPENSSL)}" if page.width >= _WIDE else ""
-    text = f"    {mark} {suite.code}  {padded(suite.iana, _IANA)}{openssl}  {weak or ''}"
-    page.line(text, "warning" if weak else None)
-    if page.verbose:
-        names = {"OpenSSL": suite.openssl if not openssl else None, "mbedTLS": suite.mbedtls, "axTLS": suite.axtls}
-        told = ", ".join(f"{library} {name}" for library, name in names.items() if name)
-        if told:
-            for line in wrapped(told, max(page.width - 14, 20)):
-                page.line(f"{'':14}{line}", "quiet")
-
-
-def _chain(chain: Any, verbose: int, now: float, *, several: bool, place: int) -> list[Row]:
-    leaf, *others = chain.certificates
-    label = "certificate" + (f" {place + 1}" if several else "")
-    if leaf.error is not None:
-        return [(label, f"cannot be read: {safe_line(leaf.error, 200)}", "bad")]
-    rows: list[Row] = [(label, safe_line(leaf.subject or "(no subject)", _VALUE_MAX), None)]
-    if leaf.names:
-        more = f" and {len(leaf.names) - 8} more" if len(leaf.names) > 8 and not verbose else ""
-        rows.append(("  for", safe_line(", ".join(leaf.names if verbose else leaf.names[:8]), 2000) + more, None))
-    rows.append(("  issuer", safe_line(leaf.issuer or "", _VALUE_MAX), None))
-    rows.append(("  valid", _validity(leaf, now), None))
-    rows.append(("  key", safe_line(f"{leaf.key}, signed with {leaf.signature}", 100), None))
-    # Without colons it fits beside its label in 80 columns, in one piece.
-    rows.append(("  SHA-256", safe_line((leaf.sha256 or "").replace(":", ""), 100), None))
-    if verbose:
-        rows.append(("  SHA-1", safe_line((leaf.sha1 or "").replace(":", ""), 100), None))
-        rows.append(("  serial", safe_line(leaf.serial or "", 60), None))
-    for one in others:
-        more = f" ({_validity(one, now)}, {safe_line(one.key or '', 40)})" if verbose else ""
-        rows.append(("  sends too", safe_line(one.subject or one.error or "", _VALUE_MAX) + more, None))
-    for one in chain.trust:
-        store = "this computer" if one.store == "system" else safe_line(one.store, 200)
-        said = {True: "trusted", False: "NOT trusted", None: "not tried"}[one.trusted]
-        reason = safe_line(_FLAWS.get(one.reason or "", one.reason or ""), 200)
-        rows.append(("  roots of", f"{store}: {said}{f' ({reason})' if reason else ''}",
-                     {True: "good", False: "bad", None: "warning"}[one.trusted]))  # fmt: skip
-    if chain.flaws:
-        told = ", ".join(safe_line(_FLAWS.get(flaw, flaw), 100) for flaw in chain.flaws)
-        rows.append(("  flaws", told, "bad"))
-    if chain.root:
-        rows.append(("  root", f"{safe_line(chain.root, _VALUE_MAX)} is what a device that verifies must carry", None))
-    return rows
-
-
-def _validity(one: Any, now: float) -> str:
-    left = ""
-    if one.not_after is not None:
-        days = (one.not_after - now) / _DAY
-        left = f", {days:.0f} days left" if days >= 0 else f", ended {-days:.0f} days ago"
-        left += " (soon)" if 0 <= days < _SOON_DAYS else ""
-    return f"{_day(one.not_before)} to {_day(one.not_after)}{left}"
-
-
-def _device(page: _Page, device: Any) -> None:
-    style = "good" if device.agreed is not None else "bad"
-    page.rows([("device's list", safe(device.verdict or ""), style)])
-    if device.agreed is not None:
-        group = f", {device.group}" if device.group else ""
-        names = [name for name in (device.agreed.openssl, device.agreed.mbedtls, device.agreed.axtls) if name]
-        page.rows([("  agreed", f"{device.version}, {device.agreed.iana} ({device.agreed.code}){group}", "strong"),
-                   ("", f"also written {', '.join(names)}" if names else "", None)])  # fmt: skip
-        if device.handshake is not None:
-            page.rows([("  handshake", safe_line(device.handshake, 100), None)])
-        if device.without_sni is None:
-            page.rows([("  without SNI", "the server refuses the same list", "warning")])
-        elif device.without_sni.code != device.agreed.code:
-            page.rows([("  without SNI", f"{device.without_sni.iana}", None)])
-    elif device.advice:
-        page.rows([("", f"→ {safe(device.advice)}", "good")])
-    taken = {one.code for one in device.accepted}
-    for one in device.offered:
-        if one.code in taken or page.verbose:
-            _suite(page, one, None if one.code in taken else "not accepted", "●" if one.code in taken else "○")
+        page.rows([("note", safe_line(port.note, VALUE_MAX), "warning")])
 
 
 # --- Blynk ---
@@ -350,7 +172,7 @@ def _login(login: Any) -> list[Row]:
 
 
 def _closing(report: Any, *, quiet: bool) -> list[Row]:
-    rows: list[Row] = [("limit", safe_line(text, _VALUE_MAX), "warning") for text in report.limits]
+    rows: list[Row] = [("limit", safe_line(text, VALUE_MAX), "warning") for text in report.limits]
     if not report.complete and not report.limits:
         rows.append(("interrupted", "what is missing was not asked any more", "warning"))
     if not quiet:
@@ -365,15 +187,6 @@ def _ms(ms: float | None) -> str:
 
 def _when(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _day(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
-    except (ValueError, OverflowError, OSError):
-        return "a date out of all range"
 
 
 class Stages:

@@ -222,3 +222,12 @@ def test_help_and_mistakes(home):
     assert blynkscope("nonsense").returncode == 2
     assert blynkscope("export", "--format", "key").returncode == 2
     assert not authority.default_folder().exists()
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_how_to_use_it_fits_the_terminal(home, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = text(blynkscope("show")).partition("\n\n")[2].splitlines()
+    longest = max(len(line) for line in shown)
+    assert longest <= 82 if width == 80 else 100 < longest <= 120
+    assert '  Python       SSL_CERT_FILE="$(blynkscope ca path)" python app.py' in shown

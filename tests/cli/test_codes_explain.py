@@ -53,7 +53,7 @@ def test_csv():
     rows = list(csv.DictReader(io.StringIO(run(codes.command, "--format", "csv").stdout)))
     assert len(rows) == len(COMMANDS) + len(STATUSES)
     hw = next(row for row in rows if row["name"] == "MSG_HW")
-    assert (hw["record"], hw["code"], hw["ack"], hw["failures"]) == ("command", "20", "never-on-success", "2")
+    assert (hw["record"], hw["code"], hw["ack"], hw["failures"]) == ("command", "20", "never-on-success", "2 11")
 
 
 def names(*args):

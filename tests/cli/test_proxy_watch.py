@@ -106,6 +106,18 @@ def test_a_write_is_delivered_where_it_was_sent_on_as_it_was(sent, states):
     assert list(final.values()) == states
 
 
+def test_memory_of_closed_connections_is_collected(monkeypatch):
+    collected = []
+    monkeypatch.setattr(proxy_watch.gc, "collect", lambda: collected.append(True))
+    monkeypatch.setattr(proxy_watch, "COLLECT_AFTER", 10)
+    for connections, times in ((9, 0), (10, 1)):
+        with Looked() as watch:
+            for number in range(1, connections + 1):
+                watch.opened(number, 100.0, CLIENT, SERVER, None)
+                watch.closed(number, 101.0, "fin", 0)
+        assert len(collected) == times
+
+
 def test_connections_that_the_end_of_the_proxy_closes():
     looked = Looked()
     with looked as watch:

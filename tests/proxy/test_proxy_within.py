@@ -210,17 +210,16 @@ def test_what_is_made_piece_by_piece_arrives_whole():
 
 def test_a_client_that_does_not_read_is_not_listened_to_until_it_does():
     async def work():
-        async with hosted() as (port, _seen, server):
-            async with client(port, room=4096) as (reader, writer):
-                writer.write(b"big")
-                link = None
-                async with asyncio.timeout(PATIENCE):
-                    while link is None or not link.stuck:
-                        await asyncio.sleep(0)
-                        link = server.sessions[0].link if server.sessions else None
-                writer.write(b"later")
-                assert await reader.readexactly(3 << 20) == bytes(3 << 20)
-                assert await reader.readexactly(5) == b"later"
+        async with hosted() as (port, _seen, server), client(port, room=4096) as (reader, writer):
+            writer.write(b"big")
+            link = None
+            async with asyncio.timeout(PATIENCE):
+                while link is None or not link.stuck:
+                    await asyncio.sleep(0)
+                    link = server.sessions[0].link if server.sessions else None
+            writer.write(b"later")
+            assert await reader.readexactly(3 << 20) == bytes(3 << 20)
+            assert await reader.readexactly(5) == b"later"
 
     world(work)
 
@@ -303,11 +302,10 @@ def test_rules_stand_in_front_of_the_server(tmp_path):
     login = struct.pack(">BHH", 29, 1, 32) + b"0123456789abcdef" * 2
 
     async def work():
-        async with hosted(rules=rules) as (port, _seen, _server):
-            async with client(port) as (reader, writer):
-                writer.write(login)
-                assert await reader.readexactly(len(login)) == login
-                writer.write(PING)
-                assert await reader.readexactly(2 * len(PING)) == PING * 2
+        async with hosted(rules=rules) as (port, _seen, _server), client(port) as (reader, writer):
+            writer.write(login)
+            assert await reader.readexactly(len(login)) == login
+            writer.write(PING)
+            assert await reader.readexactly(2 * len(PING)) == PING * 2
 
     world(work)

@@ -98,7 +98,7 @@ async def together(script, authority=None, *, recorded=None, target=None, **play
         options = {"timeout": 2.0, "context": trusting(authority) if authority else None} | playing
         player = Player(script, Playing(targets=[(target or Target)(host, port)], **options), here.append)
         report = await asyncio.wait_for(player.run(), DEADLINE)
-        done, _ = await asyncio.wait({serving}, timeout=0.0 if report.departs else DEADLINE)
+        await asyncio.wait({serving}, timeout=0.0 if report.departs else DEADLINE)
     finally:
         if not serving.done():
             serving.cancel()
@@ -114,12 +114,17 @@ class Server:
         self.port = 0
 
     async def __aenter__(self):
+        self._tasks = set()
+
         async def serve(reader, writer):
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                await self._talk(reader, writer)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            self._tasks.add(asyncio.current_task())
+            try:
+                with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                    await self._talk(reader, writer)
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError, asyncio.CancelledError):
+                    await writer.wait_closed()
 
         self._server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self._context)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -127,6 +132,9 @@ class Server:
 
     async def __aexit__(self, *_):
         self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def frames_from(reader):
