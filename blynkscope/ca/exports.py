@@ -84,7 +84,7 @@ proxy on 192.168.1.10:9443:
                Blynk.begin(auth, ssid, pass, "192.168.1.10", 9443, blynkscope_ca);
     ESP8266    static BearSSL::X509List trusted(blynkscope_ca);
                client.setTrustAnchors(&trusted);
-  MicroPython  blynkscope ca export --format der -o ca.der   # copy it to the board
+  MicroPython  blynkscope ca export --format der -o ca.der   # onto the board
                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                context.load_verify_locations(cadata=open("ca.der", "rb").read())
   Python       SSL_CERT_FILE="$(blynkscope ca path)" python app.py

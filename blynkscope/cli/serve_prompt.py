@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 HISTORY_MAX = 100
 """Orders that are remembered."""
 _HELP = (
-    "vw V1 42                write a pin: it is stored, and sent to the devices and apps",
-    "dw D2 1, aw A0 512      the same for digital and analog pins",
-    "prop V1 color #ff0000   set a property",
-    "internal ota URL        any frame, by its command's name; also hex 06 00 01 00 00, ping, vr V1",
-    "@TOKEN order            to one device; without it, to all that are known (its first letters are enough)",
-    "devices                 which devices there are",
-    "quit                    end",
+    "vw V1 42               write a pin: stored, and sent to devices and apps",
+    "dw D2 1, aw A0 512     the same for digital and analog pins",
+    "prop V1 color #ff0000  set a property",
+    "internal ota URL       any frame by its command's name; also ping, vr V1, hex …",
+    "@TOKEN order           for one device, by the first letters of its token",
+    "devices                which devices there are",
+    "quit                   end",
 )
 _WRITES = frozenset({b"vw", b"dw", b"aw"})
 _SHOWN = 4
@@ -109,7 +109,7 @@ class Ordering:
         if not devices:
             raise NotationError("there is no device yet", 1, 1)
         reached = sum(self._carry_out(made, device) for device in devices)
-        told = f"{reached} connection{'s' if reached != 1 else ''}"
+        told = _counted(reached, "connection")
         if _operation(made) in _WRITES or made.cmd == commands.PROPERTY:
             self._screen.say(f"stored, and sent on {told}" if reached else "stored; no device is online to hear it")
         else:
@@ -139,9 +139,9 @@ class Ordering:
             self._screen.say("  no device is known")
         for device in devices:
             online = len(self._hub.online(device.token))
-            pins = len(self._hub.store.pins(device.token))
+            pins = _counted(len(self._hub.store.pins(device.token)), "pin")
             state = f"online ({online})" if online else "offline"
-            self._screen.say(f"  @{device.token[:_SHOWN]}…  device {device.dash}-{device.id}  {state}  {pins} pins")
+            self._screen.say(f"  @{device.token[:_SHOWN]}…  device {device.dash}-{device.id}  {state}  {pins}")
 
     # --- the prompt ---
 
@@ -159,3 +159,7 @@ class Ordering:
 def _operation(made: Typed) -> bytes | None:
     """Of a hardware message, what it does to pins; None for other messages."""
     return made.data[5:].split(b"\0", 1)[0] if made.cmd == commands.HW else None
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"

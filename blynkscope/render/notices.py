@@ -25,7 +25,7 @@ ENDINGS = {
     "refused": "refused",
     "unanswered": "never answered",
     "end": "still open when the input ended",
-    "quit": "still open when the proxy ended",
+    "quit": "still open at the end",
 }
 _ERAS = {"legacy": "legacy server", "iot": "Blynk IoT"}
 _FRAMES_SHOWN = 6

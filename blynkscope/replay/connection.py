@@ -211,7 +211,8 @@ async def dialled(
                     server_hostname=target.host.partition("%")[0] if way.tls else None,
                 )  # fmt: skip
         except TimeoutError:
-            failed = failed or ConnectError("timeout", f"{way}: no answer within {timeout:g} s")
+            hint = " (does it speak TLS there?)" if way.tls else ""
+            failed = failed or ConnectError("timeout", f"{way}: no answer within {timeout:g} s{hint}")
         except ssl.SSLCertVerificationError as error:
             # Every address of a server shows the same certificate.
             raise ConnectError("tls", f"{way}: {_certificate(error)}") from None

@@ -8,7 +8,6 @@ what was not asked for is looked for among everything that was not asked for the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from blynkscope.replay.comparing import EQUAL, Compared, Heard, compare, subject
 from blynkscope.replay.model import Line, Said
 from blynkscope.replay.outcome import Outcome, Verdict
 from blynkscope.replay.spelling import Speller
+from blynkscope.replay.swaps import replaced
 
 EXTRAS_MAX = 10_000
 """Frames of one connection that nothing in the recording stands for, and that are kept until its end."""
@@ -182,7 +182,7 @@ class Matching:
 
     def _compare(self, one: Expected, frame: Heard) -> Compared:
         said = one.said
-        if self.renewed and said.body != frame.body and (body := renewed(said.body, self.renewed)) != said.body:
+        if self.renewed and said.body != frame.body and (body := replaced(said.body, self.renewed)) != said.body:
             said = msgspec.structs.replace(said, body=body, word=len(body))
         return compare(said, frame, self.line.answers, self._era)
 
@@ -234,14 +234,6 @@ class Matching:
     def _extra(self, frame: Heard, number: int | None) -> Outcome:
         spelled = self._spell.now(frame, client=False)
         return Outcome(Verdict.EXTRA, "frame", self.line.number, None, number, None, spelled)
-
-
-def renewed(body: bytes, tokens: Mapping[bytes, bytes]) -> bytes:
-    """A body with the tokens of now."""
-    for old, new in tokens.items():
-        if old in body:
-            body = body.replace(old, new)
-    return body
 
 
 def _pins_of(body: bytes) -> set[bytes] | None:

@@ -14,10 +14,11 @@ from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.replay import calls
 from blynkscope.replay.comparing import Heard
 from blynkscope.replay.connection import Connection
-from blynkscope.replay.matching import Expected, Matching, renewed
+from blynkscope.replay.matching import Expected, Matching
 from blynkscope.replay.model import Line, Said, Script, Step
 from blynkscope.replay.outcome import Outcome, Report, Trouble, Verdict
 from blynkscope.replay.spelling import Speller
+from blynkscope.replay.swaps import replaced
 from blynkscope.replay.tally import Tally
 from blynkscope.replay.targets import ConnectError, Target, Way, way_of
 
@@ -207,7 +208,7 @@ class Player:
         if played.gone:
             played.unsent.append(said)
             return
-        if self.renewed and (body := renewed(said.body, self.renewed)) != said.body:
+        if self.renewed and (body := replaced(said.body, self.renewed)) != said.body:
             said = msgspec.structs.replace(said, body=body, word=len(body))
         played.matching.sent(said, asyncio.get_running_loop().time())
         played.left -= 1

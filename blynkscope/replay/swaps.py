@@ -65,11 +65,10 @@ def swapped(script: Script, swaps: Swaps) -> Script:
         body = said.body
         if _is_device(script, said) and said.client and said.cmd in commands.LOGINS:
             body = exact.get(body, swaps.token.encode() if swaps.token is not None else body)
-        elif not _is_device(script, said) and said.client and swaps.account is not None:
+            return said if body is said.body else msgspec.structs.replace(said, body=body, word=len(body))
+        if not _is_device(script, said) and said.client and swaps.account is not None:
             body = _account(said, swaps.account, mails)
-        for old, new in words.items():
-            if old in body:
-                body = body.replace(old, new)
+        body = replaced(body, words)
         if body is said.body:
             return said
         return msgspec.structs.replace(said, body=body, word=len(body) if said.cmd else said.word)
@@ -84,12 +83,18 @@ def swapped(script: Script, swaps: Swaps) -> Script:
         if step.said is not None:
             step = msgspec.structs.replace(step, said=by_number[step.said.n])
         elif step.call is not None:
-            target = step.call.target
-            for old, new in words.items():
-                target = target.replace(old.decode("latin-1"), new.decode("latin-1"))
+            target = replaced(step.call.target.encode(), words).decode("latin-1")
             step = msgspec.structs.replace(step, call=msgspec.structs.replace(step.call, target=target))
         steps.append(step)
     return msgspec.structs.replace(script, lines=lines, steps=tuple(steps))
+
+
+def replaced(body: bytes, words: Mapping[bytes, bytes]) -> bytes:
+    """A body with new words in place of old ones, each place once: a new word may hold an old one."""
+    if not any(old in body for old in words):
+        return body
+    longest = sorted(words, key=len, reverse=True)
+    return re.sub(b"|".join(map(re.escape, longest)), lambda match: words[match[0]], body)
 
 
 def tokens(script: Script) -> list[bytes]:

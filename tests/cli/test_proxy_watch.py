@@ -126,7 +126,7 @@ def test_connections_that_the_end_of_the_proxy_closes():
         watch.closed(1, 101.0, "end", None)
     (closed,) = [one for one in looked.of(StreamRecord) if one.kind == "closed"]
     lines = Notices(Options(width=80)).stream(closed, "0.000")
-    assert "still open when the proxy ended" in " ".join(lines)
+    assert "still open at the end" in " ".join(lines)
     assert "…" not in "".join(lines)
     assert all(len(line) <= 80 for line in lines)
 

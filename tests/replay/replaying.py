@@ -145,11 +145,11 @@ async def frames_from(reader):
         yield cmd, number, (await reader.readexactly(word)) if cmd else word
 
 
-async def played(script, talk, context=None, **playing):
+async def played(script, talk, secure=None, **playing):
     """Play a script to a server of one's own."""
     outcomes = []
-    async with Server(talk, context) as server:
-        target = Target("127.0.0.1", server.port, **({"tls": True, "websocket": False} if context else {}))
+    async with Server(talk, secure) as server:
+        target = Target("127.0.0.1", server.port, **({"tls": True, "websocket": False} if secure else {}))
         options = {"timeout": 1.0} | playing
         player = Player(script, Playing(targets=[target], **options), outcomes.append)
         return outcomes, await asyncio.wait_for(player.run(), DEADLINE)

@@ -241,10 +241,13 @@ def test_no_tls_where_it_is_expected_ends_it():
     async def play():
         async with Server(answering) as server:
             target = Target("127.0.0.1", server.port, tls=True, websocket=False)
-            return await Player(healthy(), Playing(targets=[target], context=ssl.create_default_context())).run()
+            return await Player(
+                healthy(), Playing(targets=[target], context=ssl.create_default_context(), connect=0.5)
+            ).run()
 
     report = asyncio.run(play())
-    assert report.trouble.stage in {"tls", "connect"}
+    assert report.trouble.stage == "timeout"
+    assert "does it speak TLS there?" in report.trouble.text
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", b"", b"\0\1\2\3\r\n\r\n"])
