@@ -114,7 +114,7 @@ class Conversation(Unwrapping):
         self._finish_talk(event.time)
         ended = event.how not in {"end", "evicted"} and not self.log
         heard = event.heard if self.client is self.lanes[CLIENT] else event.heard[::-1]
-        self.pins.end(event.time, ended=ended, heard=heard)
+        self.pins.end(event.time, ended=ended and event.followed, heard=heard)
         self.run.devices.closed(self, event.time, event.how)
         for tell in self.hooks.ended:
             tell(self, event)

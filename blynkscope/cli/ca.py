@@ -209,7 +209,8 @@ def _days_left(authority: Authority) -> int:
 def _fitted(text: str, width: int) -> str:
     """A text whose sentences fit; what stands further in is there to be copied, and stays in one piece."""
     said: list[str] = []
-    for prose, lines in itertools.groupby(text.splitlines(), lambda line: line[:1].strip() != ""):
+    for prose, group in itertools.groupby(text.splitlines(), lambda line: line[:1].strip() != ""):
+        lines = list(group)
         said += textwrap.wrap(" ".join(lines), width, break_long_words=False) if prose else lines
     return "\n".join(said) + "\n"
 

@@ -42,8 +42,8 @@ OVERLOAD = "proxy overload"
 FAILED = "tls"
 """What the proxy tells of a device leg whose handshake failed."""
 COLLECT_AFTER = 500
-"""Closed connections, or as many as are open where that is more, behind which memory is collected. What is left of one is
-some 10 KiB in cycles, and the collector by itself, which is told to come seldom, would not come for days."""
+"""Closed connections, or as many as are open where that is more, behind which memory is collected. What is left of one
+is some 10 KiB in cycles, and the collector by itself, which is told to come seldom, would not come for days."""
 QUIT = "quit"
 """How connections ended that were open when the proxy was: no input has ended there."""
 _OPEN, _DATA, _SENT, _CLOSE, _TOLD, _SKIPPED, _CALL, _OWN = range(8)
@@ -286,7 +286,7 @@ class Watch:
                 self._sent.pop((connection, direction), None)
             # Behind an edit nobody knows how far the device's bytes got: then none of them are called lost.
             followed = self._unsent.pop(connection, b"") is not None
-            events.append(Closed(connection, time, QUIT if how == "end" else how, by, (True, followed)))
+            events.append(Closed(connection, time, QUIT if how == "end" else how, by, (True, True), followed))
             self._secure.pop(connection, None)
             self._gone += 1
             closed.append(item)

@@ -82,9 +82,9 @@ def reach(start: Start) -> list[str]:
     said = []
     allowed = f"clients from {', '.join(start.allowed)} alone" if start.allowed else ""
     if _is_loopback(start.host):
+        every = f"[::]:{start.port}" if ":" in start.host else f"0.0.0.0:{start.port}"
         said.append(
-            "reachable from this computer alone; for devices in the network: --listen "
-            f"{joined('::' if ':' in start.host else '0.0.0.0', start.port)} (with --allow CIDR)"
+            f"reachable from this computer alone; for devices in the network: --listen {every} (with --allow CIDR)"
         )
     elif _is_any(start.host):
         shown = ", ".join(joined(one, start.port) for one in start.addresses[:_ADDRESSES_SHOWN])

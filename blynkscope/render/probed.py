@@ -177,7 +177,13 @@ def _closing(report: Any, *, quiet: bool) -> list[Row]:
         rows.append(("interrupted", "what is missing was not asked any more", "warning"))
     if not quiet:
         of = f" of at most {report.budget}" if report.public else ""
-        rows.append(("in all", f"{report.connections} connections{of}, {report.seconds:.1f} s", "quiet"))
+        rows.append(
+            (
+                "in all",
+                f"{report.connections} connection{'' if report.connections == 1 else 's'}{of}, {report.seconds:.1f} s",
+                "quiet",
+            )
+        )
     return rows
 
 

@@ -33,7 +33,7 @@ _LIMITS = {
 _DONE = {
     "pass": "passed",
     "delay": "delayed",
-    "stall": "stalled behind",
+    "stall": "stalled from",
     "duplicate": "sent more often",
     "split": "split",
     "merge": "merged",
@@ -139,6 +139,7 @@ def _rule(detail: dict[str, Any]) -> Told:
         )
     if action == "limit":
         return Told(f"proxy: {by}: {said}{_left(detail)}", calm=False)
+    about += " on" if action == "stall" and about else ""
     words = f"could not {done}{about}" if failed else f"{_DONE.get(done, done)}{about}"
     return Told(f"proxy: {by}: {words}{f' ({said})' if said else ''}{_left(detail)}", calm=False)
 

@@ -26,7 +26,8 @@ EXTRAS_MAX = 10_000
 RENEWED_MAX = 256
 """Tokens of a server that are followed."""
 _TRIED_MAX = 16
-"""Frames of one subject that are compared by rule: their values depend on the time, and are seldom many."""
+"""Requests of one id, and frames of one subject, that are compared. Ids are used again long after the answer, and
+values that depend on the time are seldom many."""
 _ASKS_FOR_DATA = frozenset({b"rtc", b"utc", b"meta"})
 """INTERNAL requests that an INTERNAL answers."""
 _SYNC_WRITES = {b"vr": b"vw", b"dr": b"dw", b"ar": b"aw"}
@@ -127,7 +128,7 @@ class Matching:
             for, where it was found.
         """
         request = self._answered(frame)
-        for asked in self._open.get(frame.id, ()):
+        for asked in self._open.get(frame.id, [])[:_TRIED_MAX]:
             for one in self._answers[asked]:
                 if not one.met and not (compared := self._compare(one, frame)).differences:
                     return self._meets(one, frame, compared), one.said

@@ -31,6 +31,8 @@ UNPROMPTED_SECONDS = 0.5
 MISSES_MAX = 3
 """Unprompted messages in a row that did not come, after which a connection is no longer held up by them: who caused
 them is not in the recording."""
+PENDING_KEPT = 1024
+"""Expected frames that wait before those whose time has passed are looked for among them."""
 SETTLE_SECONDS = 0.2
 """Behind the last step of a connection that the recording does not close: time for what is extra."""
 END_FACTOR = 1.5
@@ -123,6 +125,7 @@ class Player:
         self.interrupted = False
         self._open: dict[int, _Played] = {}
         self._pending: list[tuple[_Played, Expected, float]] = []
+        self._room = PENDING_KEPT
         self.renewed: dict[bytes, bytes] = {}
         """Tokens that the server made, then and now."""
         self._ends: dict[int, float] = {}
@@ -213,8 +216,6 @@ class Player:
         played.matching.sent(said, asyncio.get_running_loop().time())
         played.left -= 1
         await played.connection.send(said.cmd, said.id, said.word, said.body)
-        if len(self._pending) > 1 and self.playing.speed is not None:
-            self._pending = [entry for entry in self._pending if not entry[1].met]
 
     def _expect(self, played: _Played, said: Said) -> None:
         """From here on what follows waits for this frame."""
@@ -227,8 +228,12 @@ class Player:
                 return
             patience = self.playing.timeout + (said.rtt_ms or 0.0) / 1000.0
             self._pending.append((played, one, max(now, one.sent_at) + patience))
-        elif played.misses < MISSES_MAX:
+        elif played.misses < MISSES_MAX or self.playing.speed is not None:
             self._pending.append((played, one, now + min(UNPROMPTED_SECONDS, self.playing.timeout)))
+
+        if len(self._pending) > self._room:
+            self._pending = [entry for entry in self._pending if not entry[1].met and entry[2] > now]
+            self._room = max(PENDING_KEPT, 2 * len(self._pending))
 
     async def _before(self, step: Step) -> None:
         """Wait until the turn of a step has come: for its time, or for the answers that came before it."""

@@ -15,6 +15,7 @@ from blynkscope.analysis.records import MessageRecord, Observed, Record, StreamR
 from blynkscope.protocol import commands
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.paths import DASHBOARD_PATH, DEVICE_PATH
+from blynkscope.replay.legs import second_legs
 from blynkscope.replay.model import Call, Kind, Line, Said, Script, Step
 
 FRAMES_MAX = 100_000
@@ -34,10 +35,13 @@ class _Stream:
 
     __slots__ = (
         "client", "closed", "ended", "frames", "joined", "key", "log", "number", "opened", "path", "sealed", "senders",
-        "via",
+        "server", "via",
     )  # fmt: skip
 
-    def __init__(self, number: int, opened: float | None, client: str | None, joined: bool, log: bool) -> None:
+    def __init__(
+        self, number: int, opened: float | None, client: str | None, server: str | None, joined: bool, log: bool
+    ) -> None:
+        self.server = server
         self.number, self.opened, self.client, self.joined, self.log = number, opened, client, joined, log
         self.frames: list[Said] = []
         self.senders: dict[bool, str] = {}
@@ -96,8 +100,10 @@ class ScriptMaker:
             if len(self._streams) >= LINES_MAX:
                 self._passed["connections beyond the limit"] += 1
                 return
-            client, joined = detail.get("client"), not detail.get("handshake")
-            self._streams[record.stream] = _Stream(record.stream, record.time, client, joined, bool(detail.get("log")))
+            client, server, joined = detail.get("client"), detail.get("server"), not detail.get("handshake")
+            self._streams[record.stream] = _Stream(
+                record.stream, record.time, client, server, joined, bool(detail.get("log"))
+            )
             return
         stream = self._of(record.stream)
         if stream is None:
@@ -186,8 +192,11 @@ class ScriptMaker:
         """The script of all that was taken."""
         lines: dict[int, Line] = {}
         called = {step.line for _, step in self._steps if step.kind == "call"}
+        twins = second_legs(stream for stream in self._streams.values() if not stream.log)
         for number, stream in self._streams.items():
-            if any(said.client for said in stream.frames):
+            if number in twins:
+                self._passed["connections on which a relay passes on what another one has"] += 1
+            elif any(said.client for said in stream.frames):
                 lines[number] = _line(stream)
             elif stream.frames:
                 self._passed["connections on which the recording heard the server alone"] += 1

@@ -80,7 +80,8 @@ class Closed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     "reused" (its ports, or the device that a log is about, began a new connection), "evicted" (limit of open streams),
     "end" (the input ended first) or "quit" (the proxy did). `by` is the direction that began to close, where one did.
     `heard` tells for each direction whether any packet of it was seen: where the peer was never heard, missing
-    acknowledgements prove nothing.
+    acknowledgements prove nothing. Nor do they where `followed` is False: a proxy that edits what passes cannot always
+    say how far it got.
     """
 
     stream: int
@@ -88,6 +89,7 @@ class Closed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     how: str
     by: int | None
     heard: tuple[bool, bool]
+    followed: bool = True
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):

@@ -161,7 +161,9 @@ def test_only_addresses_that_are_listened_on_are_named(host, addresses, monkeypa
 
 
 def test_who_listens_on_the_loopback_of_ipv6_is_told_of_all_of_ipv6():
-    (text,) = [line for line in lines(Start(host="::1", port=9, upstream="tcp://x:1"), width=200) if "reachable" in line]
+    (text,) = [
+        line for line in lines(Start(host="::1", port=9, upstream="tcp://x:1"), width=200) if "reachable" in line
+    ]
     assert "--listen [::]:9 " in text
 
 

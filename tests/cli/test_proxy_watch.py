@@ -6,7 +6,7 @@ import pytest
 from talk import TOKEN, frame, status, write
 
 from blynkscope.analysis.analyser import Analyser
-from blynkscope.analysis.records import FrameRecord, StreamRecord, WriteRecord, spelled_out
+from blynkscope.analysis.records import FindingRecord, FrameRecord, StreamRecord, WriteRecord, spelled_out
 from blynkscope.cli import proxy_watch
 from blynkscope.cli.proxy_watch import Watch, address_text
 from blynkscope.render.notices import Notices, said
@@ -104,6 +104,9 @@ def test_a_write_is_delivered_where_it_was_sent_on_as_it_was(sent, states):
         watch.closed(1, 101.0, "fin", 0)
     final = {one.frame: one.state for one in looked.of(WriteRecord)}
     assert list(final.values()) == states
+    found = {one.id for one in looked.of(FindingRecord)}
+    assert ("BS322" in found) is ("lost" in states)
+    assert "BS903" not in found
 
 
 def test_memory_of_closed_connections_is_collected(monkeypatch):

@@ -1,6 +1,7 @@
 """Versions, cipher suites, groups and order that a probe finds, against what OpenSSL was configured to accept."""
 
 import shutil
+import socket
 import ssl
 import subprocess
 
@@ -222,3 +223,30 @@ def test_a_server_that_needs_a_name(files, tmp_path):
     with Server(closing, settings) as server:
         assert run(port=server.port, login=False, timeout=1.0, scan=False).ports[0].tls.sni == "same"
         assert run("127.0.0.1", server.port, login=False, timeout=1.0, scan=False).ports[0].tls.sni is None
+
+
+def test_a_server_that_chokes_on_a_long_hello(files):
+    settings = context(files["RSA"], versions=("TLSv1_2", "TLSv1_2"), ciphers="ECDHE+AESGCM:kRSA:@SECLEVEL=0")
+
+    def talk(connection):
+        head = connection.recv(5, socket.MSG_PEEK | socket.MSG_WAITALL)
+        if len(head) == 5 and int.from_bytes(head[3:], "big") <= 400:
+            settings.wrap_socket(connection, server_side=True).recv(1)
+
+    with Server(talk) as server:
+        report = run(port=server.port, login=False, timeout=1.0)
+    assert suites_of(report) == allowed(settings, "TLS 1.2", {"auth-rsa"})
+    (facts,) = (one for one in report.ports[0].tls.versions if one.accepted)
+    assert (facts.order, facts.complete) == ("server", True)
+
+
+def test_a_search_that_is_cut_short_says_so(files):
+    settings = context(files["RSA"], versions=("TLSv1_2", "TLSv1_2"), ciphers="kRSA:@SECLEVEL=0")
+    with Server(closing, settings) as server:
+        report = run(port=server.port, login=False, timeout=1.0, budget=6)
+    facts = next(one for one in report.ports[0].tls.versions if one.version == "TLS 1.2")
+    assert facts.accepted
+    assert not facts.complete
+    assert len(facts.suites) < len(allowed(settings, "TLS 1.2", {"auth-rsa"}))
+    others = [one.accepted for one in report.ports[0].tls.versions if one.version != "TLS 1.2"]
+    assert others == [None] * 4

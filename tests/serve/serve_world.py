@@ -355,7 +355,7 @@ class Messages:
         self.protocol = ClientProtocol(parse_uri(f"ws://localhost{path}"))
         self.protocol.send_request(self.protocol.connect())
         self._send()
-        while self.protocol.state.name == "CONNECTING":
+        while self.protocol.state.name == "CONNECTING" and self.protocol.handshake_exc is None:
             self._take()
         assert self.protocol.handshake_exc is None, self.protocol.handshake_exc
         self.held = []

@@ -123,7 +123,7 @@ RULES: tuple[Rule, ...] = (
         "Blynk, so the token plays no part in it.",
         "Act by the name of the alert: unknown_ca and bad_certificate need the right root certificate in the "
         "firmware, certificate_expired the right time on the device, protocol_version a newer TLS library, "
-        "unrecognized_name the right host name. `openssl s_client -connect HOST:PORT` shows what the server takes.",
+        "unrecognized_name the right host name. `blynkscope probe HOST:PORT` shows what the server takes.",
         "TLS alerts",
     ),
     Rule(
@@ -135,7 +135,7 @@ RULES: tuple[Rule, ...] = (
         "The ClientHello lists the cipher suites, curves and versions that the client can use. The server took none "
         "of them: it answered with handshake_failure or closed without a ServerHello. Modems and old board packages "
         "often have only RSA key exchange, 3DES or TLS 1.0.",
-        "Compare with what the server takes (`openssl s_client -connect HOST:PORT`): usually TLS 1.2 with "
+        "Compare with what the server takes (`blynkscope probe HOST:PORT --suites LIST`): usually TLS 1.2 with "
         "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256. Update the board package or the firmware of the modem, choose the "
         'suites there (AT+QSSLCFG="ciphersuite",1,0xFFFF), or use the plain port.',
         "TLS alerts",
