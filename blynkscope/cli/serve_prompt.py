@@ -122,10 +122,14 @@ class Ordering:
         number = made.id or commands.REST_WRITE_ID
         if operation in _WRITES:
             _, pin, *values = body.split(b"\0")
+            if pin_number(pin) is None:
+                raise NotationError("not sent: pins have the numbers 0 to 255", 1, 1)
             return hub.write(device, operation, pin, values, id=number, origin=None, to_devices=True, to_apps=True)
         if made.cmd == commands.PROPERTY:
             pin, name, *values = body.split(b"\0")
             status = hub.set_property(device, pin, name, values, id=number, origin=None)
+            if status is None:
+                raise NotationError("not sent: the dashboard of the device is not active", 1, 1)
             if status != 200:
                 raise NotationError(f"refused with status {status}", 1, 1)
         online = hub.online(device.token)

@@ -108,10 +108,15 @@ def way_of(line: Line, targets: Sequence[Target]) -> Way:
     """How a recorded connection is made anew: as the target says, and where that leaves it open, as it was.
 
     Apps speak inside TLS unless `tcp://` was asked for, or the recording has them without it; the web dashboard always
-    inside a WebSocket. Of several targets the first takes it that is of its kind.
+    inside a WebSocket. Of several targets the first takes it that is of its kind, else the first that may be.
     """
     recorded = line.tls if line.tls is not None else line.dialect is Dialect.APP
-    target = next((one for one in targets if one.tls is None or one.tls == recorded), targets[0])
+    fitting = [
+        *(one for one in targets if one.tls == recorded),
+        *(one for one in targets if one.tls is None),
+        targets[0],
+    ]
+    target = fitting[0]
     tls = recorded if target.tls is None else target.tls
     if line.dialect is Dialect.APP and not target.forced and line.tls is not False:
         tls = True

@@ -172,6 +172,8 @@ def open_input(path: str | os.PathLike[str]) -> Source:
         if is_capture(first):
             return CaptureSource(stream, name, reader=CaptureReader(source, first, name))
         if not first:
+            if stream is not sys.stdin.buffer:
+                stream.close()
             raise CaptureError(f"{name}: empty: there is neither a capture nor a log in it")
         from blynkscope.sources.misplaced import what_it_is
         from blynkscope.sources.text import INPUT_MAX, TextSource
