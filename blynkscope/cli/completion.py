@@ -98,7 +98,9 @@ def _topics(incomplete: str) -> Iterable[CompletionItem]:
 def _scenarios(incomplete: str) -> Iterable[CompletionItem]:
     from blynkscope.faults.shipped import SCENARIOS
 
-    return _matching({**SCENARIOS, "list": "Name them all."}, incomplete)
+    more = {"list": "Name them all.", "help": "What rules may say."}
+    shown = {f"show:{name}": f"Print {name}." for name in SCENARIOS} if incomplete.startswith("s") else {}
+    return _matching({**SCENARIOS, **more, **shown}, incomplete)
 
 
 def _commands(incomplete: str) -> Iterable[CompletionItem]:

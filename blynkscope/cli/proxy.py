@@ -58,7 +58,7 @@ _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
 )  # fmt: skip
 @click.option(
     "--scenario", metavar="NAME",
-    help="Rules that are there already; `list` names them, and `show:NAME` prints one, to be changed.",
+    help="Rules that are there already; list names them, show:NAME prints one, help tells what a file may say.",
 )  # fmt: skip
 @click.option("--seed", type=int, metavar="N", help="Chance in rules falls the same way in every run with this number.")
 @click.option(

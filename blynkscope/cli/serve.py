@@ -16,7 +16,7 @@ import click
 from blynkscope.cli import options
 from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network
 from blynkscope.cli.notes import say
-from blynkscope.cli.onlooking import Asked, Onlooker, apart, list_scenarios, rule_set
+from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, rule_set
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.render.formats import FORMATS
 
@@ -109,7 +109,10 @@ class _Target(click.ParamType):  # type: ignore[type-arg]
 @click.option("--key", type=_READ, metavar="FILE", help="Its key (PEM, without a password).")
 @click.option("--legacy-tls", is_flag=True, help="Take TLS 1.0, TLS 1.1 and weak ciphers.")
 @click.option("--faults", "rules", type=_READ, metavar="FILE.toml", help="What to do to which frames: see --scenario.")
-@click.option("--scenario", metavar="NAME", help="Faults that are there already; `list` names them.")
+@click.option(
+    "--scenario", metavar="NAME",
+    help="Faults that are there already; list names them, show:NAME prints one, help tells what a file may say.",
+)  # fmt: skip
 @click.option(
     "--seed", type=int, metavar="N", help="Chance in faults falls the same way in every run with this number."
 )
@@ -177,8 +180,7 @@ def command(
     On a terminal it takes orders: vw V1 42 writes to the devices, help lists the others. Without --token and
     --any-token a token is made and printed. Ctrl-C ends it with the summary.
     """
-    if scenario == "list":
-        list_scenarios()
+    if about_rules(scenario):
         return
     _check(
         tokens, like, quirks, no_quirks, tls_listen, no_tls, cert, key, legacy_tls, keylog_out, rules, scenario, seed,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from blynkscope.cli.intercept_line import Line
 from blynkscope.errors import NotationError
 from blynkscope.protocol import commands
+from blynkscope.server.ordering import pin_number
 from blynkscope.wire.typed import LINE_MAX, Typed, typed
 
 if TYPE_CHECKING:
@@ -121,10 +122,10 @@ class Ordering:
         operation = _operation(made)
         number = made.id or commands.REST_WRITE_ID
         if operation in _WRITES:
-            _, pin, *values = body.split(b"\0")
-            if pin_number(pin) is None:
+            _, named, *values = body.split(b"\0")
+            if (kept := pin_number(named)) is None:
                 raise NotationError("not sent: pins have the numbers 0 to 255", 1, 1)
-            return hub.write(device, operation, pin, values, id=number, origin=None, to_devices=True, to_apps=True)
+            return hub.write(device, operation, kept, values, id=number, origin=None, to_devices=True, to_apps=True)
         if made.cmd == commands.PROPERTY:
             pin, name, *values = body.split(b"\0")
             status = hub.set_property(device, pin, name, values, id=number, origin=None)

@@ -27,19 +27,20 @@ class Sessions:
         records: Of the recordings of the server, decoded.
     """
 
-    def __init__(self, folder, clients, *, wrong=False, told=True):
+    def __init__(self, folder, clients, *, wrong=False, told=True, options=()):
         """
         Args:
             folder: For files.
             clients: By name, the command that runs the client up to its name, and whether it speaks TLS.
             wrong: They log in with tokens that the server does not know.
             told: Devices are told when an app comes and goes.
+            options: More of the server's.
         """
         self.folder = folder
         self.tokens = tokens(clients)
         self.told = {}
         unknown = tokens(clients, 0x81)
-        options = [part for token in self.tokens.values() for part in ("--token", token)]
+        options = [*options, *(part for token in self.tokens.values() for part in ("--token", token))]
         options += ["--store", str(folder / "store"), "--account", ":".join(ACCOUNT)]
         recordings = [folder / "first.pcapng", folder / "second.pcapng"]
         with contextlib.ExitStack() as stack:

@@ -98,7 +98,7 @@ def test_orders_reach_a_device(seat):
     ("order", "answer"),
     [
         ("vw V1", "! "), ("fly", "! "), ("vw Vx 1", "! "), ("@zz vw V1 1", "no device has a token"), ("@", "! "), ("internal", "! "),
-        ("prop V1 nothing 1", "status 11"), ("vw V1 '", "! "), ("hex 06 00", "! "), ("20 00", "! "),
+        ("prop V1 nothing 1", "status 11"), ("vw V1 '", "! "), ("vw V300 1", "numbers 0 to 255"), ("20 00", "! "),
     ],
 )  # fmt: skip
 def test_a_wrong_order_is_told_and_nothing_else(seat, order, answer):
