@@ -97,6 +97,7 @@ CASES = [
     ("blynkscope completion ", ["bash", "zsh", "fish"]),
     ("blynkscope man hex", ["hexdump"]),
     ("blynkscope proxy --scenario xyzzy", []),
+    ("blynkscope serve --scenario show:lost", ["show:lost-acks"]),
 ]
 
 
@@ -107,7 +108,9 @@ def test_what_is_offered(line, offered, place):
 
 def test_every_command_and_scenario(place):
     assert [one.partition(",")[2] for one in asked(place, "blynkscope ")] == list(COMMANDS)
-    assert [one.partition(",")[2] for one in asked(place, "blynkscope proxy --scenario ")] == [*SCENARIOS, "list"]
+    assert [one.partition(",")[2] for one in asked(place, "blynkscope proxy --scenario ")] == [
+        *SCENARIOS, "list", "help",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

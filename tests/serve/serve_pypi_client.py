@@ -4,7 +4,7 @@ A program of its own for each, as they keep state in their classes: `python serv
 [CA]`. It prints, as JSON, what the client was told, repetitions left out.
 
 The other side answers a write of V2 with a write of V1: `first` with `rest`, `second` with `app`, `back` with `bye`; and
-it leaves, for a while, after V9 was written.
+it leaves, for a while, after V9 was written, or says `bye` at once.
 """
 
 import contextlib
@@ -107,10 +107,10 @@ def library_python(port, token, ca, events):
 def talk(blynk, events, *, sync, clock, again=lambda: None):
     """What both do, call by call, as either takes one message out of what it reads."""
 
-    def until(*wanted, ask=lambda: None):
-        """Ask, until an event comes that begins so."""
+    def until(*wanted, ask=lambda: None, other=("never",)):
+        """Ask, until an event comes that begins so, or is the other one; tells whether it was that."""
         begin, asked, end = len(events), 0.0, time.monotonic() + PATIENCE
-        while not any(event[: len(wanted)] == list(wanted) for event in events[begin:]):
+        while not any(event[: len(wanted)] == list(wanted) or event == list(other) for event in events[begin:]):
             now = time.monotonic()
             assert now < end, (wanted, events)
             try:
@@ -121,7 +121,9 @@ def talk(blynk, events, *, sync, clock, again=lambda: None):
                 blynk.run()
             except OSError:  # blynk-library-python leaves it to its user that nobody is there any more
                 blynk.disconnect()
+        bye = list(other) in events[begin:]
         events.told("-")
+        return bye
 
     until("heard", "rest", ask=lambda: blynk.virtual_write(2, f"first {NAME} é"))
     until("heard", "app", ask=lambda: blynk.virtual_write(2, f"second {NAME} é"))
@@ -130,7 +132,8 @@ def talk(blynk, events, *, sync, clock, again=lambda: None):
     until("time", ask=clock)
     until("heard", "app", ask=lambda: sync(1))
     until("ping")
-    until("connected", ask=lambda: blynk.virtual_write(9, f"leave {NAME}"))
+    if until("connected", ask=lambda: blynk.virtual_write(9, f"leave {NAME}"), other=("heard", "bye")):
+        return
     until("heard", "app", ask=lambda: sync(1))
     until("heard", "bye", ask=lambda: blynk.virtual_write(2, f"back {NAME} é"))
 

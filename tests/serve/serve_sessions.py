@@ -27,13 +27,14 @@ class Sessions:
         records: Of the recordings of the server, decoded.
     """
 
-    def __init__(self, folder, clients, *, wrong=False, told=True, options=()):
+    def __init__(self, folder, clients, *, wrong=False, told=True, again=True, options=()):
         """
         Args:
             folder: For files.
             clients: By name, the command that runs the client up to its name, and whether it speaks TLS.
             wrong: They log in with tokens that the server does not know.
             told: Devices are told when an app comes and goes.
+            again: The server is started anew in the midst of it.
             options: More of the server's.
         """
         self.folder = folder
@@ -65,6 +66,12 @@ class Sessions:
                 settings = json.dumps({"name": "sessions", "isAppConnectedOn": told})
                 assert app.ask(PROJECT_SETTINGS, words("1", settings)) == OK
                 self.first(app, served, programs)
+                if not again:
+                    for token in self.tokens.values():
+                        served.write("V1", "bye", token)
+                    self.hear(programs)
+                    del recordings[1]
+            if app is not None and again:
                 assert served.end() == 0
                 served = stack.enter_context(Served(folder, *options, "--record", str(recordings[1]), ports=ports))
                 self.second(stack.enter_context(served.app()), served, programs)
