@@ -60,6 +60,7 @@ def needed_by(item):
     named = [name for marker in item.iter_markers("program") for name in marker.args]
     return [*(name for name in PROGRAMS if name.isidentifier() and item.get_closest_marker(name)), *named]
 
+
 left_out = pytest.StashKey[dict[str, Counter]]()
 
 

@@ -327,7 +327,8 @@ def _plays(
     era: Era | None, told: Any, context: ssl.SSLContext, yes: bool,
 ) -> tuple[Report, bool]:  # fmt: skip
     from blynkscope.replay.player import TIMEOUT_SECONDS, Player, Playing
-    from blynkscope.replay.targets import ConnectError, Target, is_public, resolved
+    from blynkscope.replay.targets import ConnectError, Target, resolved
+    from blynkscope.wire.addresses import is_public
 
     parsed = [Target.parse(text) for text in targets]
 

@@ -8,7 +8,6 @@ import os
 import socket
 import ssl
 from contextlib import suppress
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -38,15 +37,6 @@ class Address(msgspec.Struct, frozen=True):
     def at(self, port: int) -> tuple[Any, ...]:
         """The socket address of a port."""
         return (self.sockaddr[0], port, *self.sockaddr[2:])
-
-
-def is_public(address: str) -> bool:
-    """Is it an address of the public internet?"""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return parsed.is_global and not parsed.is_multicast
 
 
 class FailedError(Exception):

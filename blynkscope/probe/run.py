@@ -20,11 +20,12 @@ from blynkscope.probe.model import (
     TlsFacts,
     VersionFacts,
 )
-from blynkscope.probe.net import Address, FailedError, Network, is_public
+from blynkscope.probe.net import Address, FailedError, Network
 from blynkscope.probe.scan import Answer, Scanner
 from blynkscope.probe.speaking import GREETERS, Speaker
 from blynkscope.protocol import tls
 from blynkscope.protocol.tls_suites import suite_name
+from blynkscope.wire.addresses import is_public
 from blynkscope.wire.recognise import name_bytes
 
 PUBLIC_BUDGET, LOCAL_BUDGET = 250, 4000

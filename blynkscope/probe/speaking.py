@@ -12,8 +12,9 @@ from blynkscope.probe import dns, talk, trust
 from blynkscope.probe import hello as hellos
 from blynkscope.probe.dns import Lookup
 from blynkscope.probe.model import LoginFacts, PortFacts, Report, Settings, SpokenFacts
-from blynkscope.probe.net import Address, Channel, FailedError, Network, Secured, is_public
+from blynkscope.probe.net import Address, Channel, FailedError, Network, Secured
 from blynkscope.protocol.ports import MQTT_PORTS
+from blynkscope.wire.addresses import is_public
 from blynkscope.wire.recognise import name_bytes
 
 REDIRECTS_MAX = 3

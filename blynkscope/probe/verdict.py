@@ -9,11 +9,11 @@ from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.era import LEGACY_HOSTS, era_of_host, era_of_token
 from blynkscope.analysis.records import FindingRecord
 from blynkscope.probe.model import ChainFacts, LoginFacts, PortFacts, Report, Settings, VersionFacts
-from blynkscope.probe.net import is_public
 from blynkscope.protocol import tls
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, SECURE_PORTS, TLS_PORTS
 from blynkscope.protocol.statuses import ALREADY_REGISTERED, INVALID_TOKEN, SUCCESS
+from blynkscope.wire.addresses import is_public
 
 SHOWN = 4
 _TCP = {"refused": "BS101", "timeout": "BS102", "unreachable": "BS102", "reset": "BS103"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,11 +10,10 @@ from typing import Any
 
 from blynkscope.protocol import limits
 from blynkscope.proxy.failures import upstream_failure
+from blynkscope.wire.addresses import is_public, plain
 
 Found = tuple[int, tuple[Any, ...]]
 """Address family and socket address."""
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 addresses behind a NAT64 (RFC 6052): the last 32 bits are the address."""
 
 
 class UnreachedError(Exception):
@@ -32,23 +30,6 @@ def address_text(address: tuple[str, int] | None) -> str:
         return ""
     host = address[0].partition("%")[0]
     return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
-
-
-def plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address without zone, as IPv4 where it is an IPv4 address in IPv6 notation."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return parsed.ipv4_mapped
-        if parsed in _TRANSLATED:
-            return ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
-    return parsed
-
-
-def is_public(address: str) -> bool:
-    """Is it an address of the public internet? Loopback, private, link-local (the metadata of clouds) are not."""
-    parsed = plain(address)
-    return parsed.is_global and not parsed.is_multicast
 
 
 def is_own(address: str) -> bool:

@@ -19,10 +19,11 @@ from blynkscope.protocol import limits
 from blynkscope.proxy.connection import Connection
 from blynkscope.proxy.contexts import Contexts
 from blynkscope.proxy.leg import Leg
-from blynkscope.proxy.reaching import address_text, plain
+from blynkscope.proxy.reaching import address_text
 from blynkscope.proxy.settings import Authority, ConnectionInfo, Gate, Settings, Tap
 from blynkscope.proxy.state import Plan
 from blynkscope.proxy.within import Within
+from blynkscope.wire.addresses import plain
 from blynkscope.wire.hellos import ClientHello
 
 _BACKLOG = 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import socket
 from collections.abc import Sequence
@@ -26,8 +25,6 @@ _TARGET = re.compile(
 _SCHEMES = {
     "tcp": (False, False), "tls": (True, False), "ssl": (True, False), "ws": (False, True), "wss": (True, True),
 }  # fmt: skip
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 addresses behind a NAT64 (RFC 6052): the last 32 bits are the address."""
 
 
 class ReplayUsageError(BlynkscopeError):
@@ -126,17 +123,6 @@ def way_of(line: Line, targets: Sequence[Target]) -> Way:
     elif line.dialect is Dialect.WEB:
         path = line.path or DASHBOARD_PATH
     return Way(target, tls, path if line.dialect is not Dialect.APP else None)
-
-
-def is_public(address: str) -> bool:
-    """Is it an address that is neither loopback, nor of a private network, nor link-local?"""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        elif parsed in _TRANSLATED:
-            parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
-    return not (parsed.is_loopback or parsed.is_private or parsed.is_link_local)
 
 
 async def resolved(target: Target) -> Target:

@@ -225,8 +225,8 @@ def test_connections_are_spaced_out_and_counted():
 def test_a_public_server_gets_few_connections():
     report = run("server.example", 80, lookup=found("127.0.0.1"), budget=1)
     assert (report.public, report.budget) == (False, 1)
-    from blynkscope.probe.net import is_public
     from blynkscope.probe.run import LOCAL_BUDGET, PUBLIC_BUDGET
+    from blynkscope.wire.addresses import is_public
 
     assert PUBLIC_BUDGET < LOCAL_BUDGET
     assert is_public("8.8.8.8")

@@ -25,7 +25,8 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.replay.listener import Listener, ListenSettings
 from blynkscope.replay.player import Player, Playing
 from blynkscope.replay.swaps import Swaps, swapped
-from blynkscope.replay.targets import ConnectError, ReplayUsageError, Target, is_public, resolved, way_of
+from blynkscope.replay.targets import ConnectError, ReplayUsageError, Target, resolved, way_of
+from blynkscope.wire.addresses import is_public
 
 RECORDINGS = [
     "01a_hw_plain_pyBlynkLib020", "03_hw_plain_js054", "04_hw_plain_cpp140", "05_hw_invalid_token",

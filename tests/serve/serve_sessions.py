@@ -47,7 +47,13 @@ class Sessions:
         with contextlib.ExitStack() as stack:
             served = stack.enter_context(Served(folder, *options, "--record", str(recordings[0])))
             ports = served.plain, served.tls
-            app = stack.enter_context(served.app()) if not wrong else None
+            app = None
+            if not wrong:
+                app = stack.enter_context(served.app())
+                json_of = json.dumps(NOTIFICATION, separators=(",", ":"))
+                assert app.ask(CREATE_WIDGET, words("1", json_of)) == OK
+                settings = json.dumps({"name": "sessions", "isAppConnectedOn": told})
+                assert app.ask(PROJECT_SETTINGS, words("1", settings)) == OK
             programs = {}
             for name, (command, secure) in clients.items():
                 token = unknown[name] if wrong else self.tokens[name]
@@ -57,25 +63,18 @@ class Sessions:
                     text=True,
                 )  # fmt: skip
                 stack.callback(ended, programs[name])
-            if app is None:
-                self.hear(programs)
-                del recordings[1]
-            else:
-                json_of = json.dumps(NOTIFICATION, separators=(",", ":"))
-                assert app.ask(CREATE_WIDGET, words("1", json_of)) == OK
-                settings = json.dumps({"name": "sessions", "isAppConnectedOn": told})
-                assert app.ask(PROJECT_SETTINGS, words("1", settings)) == OK
-                self.first(app, served, programs)
-                if not again:
-                    for token in self.tokens.values():
-                        served.write("V1", "bye", token)
-                    self.hear(programs)
-                    del recordings[1]
+            if app is not None:
+                self.first(app, served)
             if app is not None and again:
                 assert served.end() == 0
                 served = stack.enter_context(Served(folder, *options, "--record", str(recordings[1]), ports=ports))
-                self.second(stack.enter_context(served.app()), served, programs)
-                self.hear(programs)
+                stack.enter_context(served.app())
+                self.second(served)
+            else:
+                del recordings[1]
+                for token in self.tokens.values():
+                    served.write("V1", "bye", token)
+            self.hear(programs)
             assert served.end() == 0
         self.records = decoded(folder, *recordings)
 
@@ -93,7 +92,7 @@ class Sessions:
         assert all(isinstance(told, list) for told in self.told.values()), self.told
         assert set(self.told) == set(programs)
 
-    def first(self, app, served, programs):
+    def first(self, app, served):
         """Until all clients want the server to leave."""
         leave = set()
         while leave < set(self.tokens):
@@ -108,7 +107,7 @@ class Sessions:
                 assert word == "second"
                 app.say(HW, b"\0".join((place, b"vw", b"1", b"app")))
 
-    def second(self, app, served, programs):
+    def second(self, served):
         """Until all clients came back to a server that knows what it knew."""
         # A client may have written before the app was there again, so this asks.
         for name, token in self.tokens.items():

@@ -25,7 +25,10 @@ CLIENTS = {
 def sniffing(path):
     """While the body runs every packet of the loopback is written, whatever its end."""
     program = subprocess.Popen(
-        ["dumpcap", "-q", "-i", "lo", "-w", str(path), "-f", "tcp"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ["dumpcap", "-q", "-i", "lo", "-w", str(path), "-f", "tcp"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         # It says so when it has begun.
@@ -52,7 +55,9 @@ def main():
     capture, keys = folder / "sniffed.pcapng", folder / "keys"
     with sniffing(capture):
         # Of a server that is away for a while a real capture shows the resets.
-        sessions = Sessions(folder, CLIENTS, wrong=what == "wrong", told=False, again=False, options=("--keylog-out", str(keys)))
+        sessions = Sessions(
+            folder, CLIENTS, wrong=what == "wrong", told=False, again=False, options=("--keylog-out", str(keys))
+        )
     found = {}
     for name, options in (("alone", ()), ("keys", ("--keylog", keys))):
         records = decoded(folder, capture, *options)

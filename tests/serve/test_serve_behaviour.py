@@ -401,7 +401,12 @@ def test_a_page_speaks_the_dialect_of_the_web(legacy):
 
 def test_any_device_dialect_by_any_way(legacy):
     """The same device on all four ways at once."""
-    ways = [legacy.connect(), legacy.connect(secure=True), Messages(legacy.connect()), Messages(legacy.connect(secure=True))]
+    ways = [
+        legacy.connect(),
+        legacy.connect(secure=True),
+        Messages(legacy.connect()),
+        Messages(legacy.connect(secure=True)),
+    ]
     clients = [Client(way) for way in ways]
     for client in clients:
         client.login()
@@ -417,7 +422,18 @@ def test_any_device_dialect_by_any_way(legacy):
 
 
 def test_frames_are_shown_as_decode_shows_them_and_the_end_is_a_summary(tmp_path):
-    arguments = ("--token", TOKEN, "--format", "jsonl", "--log", "run.jsonl", "--record", "run.pcapng", "--keylog-out", "keys")
+    arguments = (
+        "--token",
+        TOKEN,
+        "--format",
+        "jsonl",
+        "--log",
+        "run.jsonl",
+        "--record",
+        "run.pcapng",
+        "--keylog-out",
+        "keys",
+    )
     with (tmp_path / "out").open("w") as out, Served(tmp_path, *arguments, show=out) as served:
         with served.client() as device:
             device.say(HW, words("vw", "1", "a"))
@@ -438,7 +454,9 @@ def test_frames_are_shown_as_decode_shows_them_and_the_end_is_a_summary(tmp_path
 
     def frames(records):
         return sorted(
-            (one["stream"], one["time"], one["sender"], one["cmd"], one["id"], one["body"]) for one in records if one["record"] == "frame"
+            (one["stream"], one["time"], one["sender"], one["cmd"], one["id"], one["body"])
+            for one in records
+            if one["record"] == "frame"
         )
 
     assert [one[2:] for one in frames(shown)] == [one[2:] for one in frames(again)]
@@ -451,7 +469,9 @@ def test_frames_are_shown_as_decode_shows_them_and_the_end_is_a_summary(tmp_path
 def test_the_bind_address_is_that_of_this_machine_unless_asked(tmp_path):
     with Served(tmp_path, "--token", TOKEN) as served:
         served.wait("reachable from this computer alone")
-        listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"]
+        listening = [
+            line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"
+        ]
         for port in (served.plain, served.tls):
             assert [one for one in listening if one.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
         assert served.end() == 0

@@ -174,7 +174,12 @@ def test_any_bytes_in_the_place_of_tls(served, data):
 
 
 @settings(FEW, max_examples=25)
-@given(st.lists(st.binary(max_size=80), max_size=5), st.sampled_from(["/websockets", "/dashws"]), st.booleans(), st.binary(max_size=40))
+@given(
+    st.lists(st.binary(max_size=80), max_size=5),
+    st.sampled_from(["/websockets", "/dashws"]),
+    st.booleans(),
+    st.binary(max_size=40),
+)
 def test_any_messages_of_a_websocket(served, messages, path, logged_in, raw):
     connection = served.connect()
     inside = Messages(connection, path)
@@ -216,7 +221,9 @@ def test_any_request(served, method, path, query, headers, body, cut):
     data = f"{method} {path}{query} HTTP/1.1\r\n".encode() + b"\r\n".join(headers) + b"\r\n\r\n" + body
     got = heard(served.connect(), data, len(data) // cut + 1)
     assert got[:9] in {b"", b"HTTP/1.1 "}
-    assert b" 500 Internal" not in got or b"body" in got or b"multipart" in got.lower() or b"form" in got.lower(), got[:300]
+    assert b" 500 Internal" not in got or b"body" in got or b"multipart" in got.lower() or b"form" in got.lower(), got[
+        :300
+    ]
 
 
 # --- HTTP that wants what it shall not have ---------------------------------------------------------------------------
@@ -358,7 +365,9 @@ def test_properties_of_one_device_do_not_fill_the_memory(served):
     before = served.memory
     with served.client() as device:
         for name in range(0, 2000, 100):
-            data = b"".join(frame(PROPERTY, 9, words(str(n % 256), "label", f"{n}" * 1000)) for n in range(name, name + 100))
+            data = b"".join(
+                frame(PROPERTY, 9, words(str(n % 256), "label", f"{n}" * 1000)) for n in range(name, name + 100)
+            )
             device.connection.sendall(data)
             device.ping()
         assert served.memory - before < 32 * 1024 * 1024

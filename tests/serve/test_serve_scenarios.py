@@ -4,7 +4,23 @@ import contextlib
 import time
 
 import pytest
-from serve_world import HW, HW_LOGIN, INTERNAL, OK, PING, REDIRECT, REFUSED, RSP, SYNC, TOKEN, Served, decoded, frame, raised, words
+from serve_world import (
+    HW,
+    HW_LOGIN,
+    INTERNAL,
+    OK,
+    PING,
+    REDIRECT,
+    REFUSED,
+    RSP,
+    SYNC,
+    TOKEN,
+    Served,
+    decoded,
+    frame,
+    raised,
+    words,
+)
 
 from blynkscope.faults import SCENARIOS
 
@@ -136,7 +152,19 @@ def test_every_scenario_is_tried():
 
 @pytest.mark.parametrize("name", MADE)
 def test_a_scenario_does_what_it_says(name, tmp_path):
-    options = ("--token", TOKEN, "--no-tls", "--scenario", name, "--seed", "7", "--record", "run.pcapng", "--quota", "0")
+    options = (
+        "--token",
+        TOKEN,
+        "--no-tls",
+        "--scenario",
+        name,
+        "--seed",
+        "7",
+        "--record",
+        "run.pcapng",
+        "--quota",
+        "0",
+    )
     with Served(tmp_path, *options) as served:
         served.wait(f"faults: {name}")
         expected = MADE[name](served)

@@ -15,7 +15,11 @@ PROGRAM = Path(__file__).with_name("serve_sniffed.py")
 
 def sniffed(folder, what):
     done = subprocess.run(
-        ["unshare", "-n", sys.executable, str(PROGRAM), str(folder), what], capture_output=True, check=False, timeout=100, text=True
+        ["unshare", "-n", sys.executable, str(PROGRAM), str(folder), what],
+        capture_output=True,
+        check=False,
+        timeout=100,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

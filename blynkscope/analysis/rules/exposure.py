@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from blynkscope.analysis.era import era_of_host
@@ -17,6 +16,7 @@ from blynkscope.protocol import commands
 from blynkscope.protocol.commands import LOGINS
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.schema import readable
+from blynkscope.wire import addresses
 from blynkscope.wire.events import CLIENT, SERVER
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ _BEARSSL_EXPIRED = 54
 
 def is_public(end: str | None) -> bool:
     """Is this `ip:port` an address of the internet?"""
-    try:
-        return ip_address(address_of(end or "")).is_global
-    except ValueError:
-        return False
+    return addresses.is_public(address_of(end or ""))
 
 
 def _in_clear(stream: Conversation) -> bool:
