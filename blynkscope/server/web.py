@@ -113,7 +113,10 @@ class WebSession:
         self._ended = True
         if self._inner is not None:
             self._inner.ended(time)
-        elif not self._over and self._stream is None:
+        elif self._over:
+            # One that is never answered ends all the same when its client has gone.
+            self.link.close()
+        elif self._stream is None:
             self._close()
 
     def lost(self, time: float) -> None:

@@ -432,7 +432,9 @@ def test_the_dissector(home, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("now", "said"), [(0.0, "it is behind"), (4e9, "it may be ahead"), (time.time(), None)], ids=str
+    ("now", "said"),
+    [(0.0, "it is behind"), (4e9, "it may be ahead"), (time.time(), None)],
+    ids=["behind", "ahead", "right"],
 )
 def test_clock(now, said, home):
     one = doctor_machine.clock(now)

@@ -19,6 +19,8 @@ CLIENTS = {
     "blynklib": ([sys.executable, PROGRAM, "blynklib"], True),
     "library-python": ([sys.executable, PROGRAM, "library-python"], False),
 }
+SETTLED = 0.7
+"""Seconds without a new packet in the file, after which there comes none."""
 
 
 @contextlib.contextmanager
@@ -38,11 +40,11 @@ def sniffing(path):
             assert line, said
             said += line
         yield
-        # What it has sniffed it writes within a second at the latest.
+        # What it has sniffed it writes some tenths of a second later.
         size, end = -1, time.monotonic() + DEADLINE
         while size != path.stat().st_size and time.monotonic() < end:
             size = path.stat().st_size
-            time.sleep(1.1)
+            time.sleep(SETTLED)
         program.terminate()
         program.communicate(timeout=DEADLINE)
     finally:

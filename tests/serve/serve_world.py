@@ -174,7 +174,7 @@ class Served:
             if body:
                 lines.append(f"Content-Length: {len(body)}")
             connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-            return answer_of(read_all(connection))
+            return read_answer(connection)
 
     def write(self, pin, value, token=TOKEN):
         """Write a pin over REST."""
@@ -316,6 +316,19 @@ def read_all(connection):
         while more := connection.recv(65536):
             data += more
     return data
+
+
+def read_answer(connection):
+    """Status, headers and body of an answer, which need not be the end of the connection where it tells its length."""
+    data = b""
+    while (found := re.search(rb"(?i)\r\ncontent-length: (\d+)\r\n", data)) is None or b"\r\n\r\n" not in data:
+        if not (more := connection.recv(65536)):
+            return answer_of(data)
+        data += more
+    whole = data.index(b"\r\n\r\n") + 4 + int(found[1])
+    while len(data) < whole and (more := connection.recv(65536)):
+        data += more
+    return answer_of(data)
 
 
 def answer_of(data):

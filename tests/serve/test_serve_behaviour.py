@@ -1,6 +1,8 @@
 """What options of `serve` change: who is taken, redirects, silence, floods, firmware, what is shown and kept at the end."""
 
+import contextlib
 import json
+import socket
 import time
 import zlib
 from pathlib import Path
@@ -121,26 +123,23 @@ def test_a_silent_device_is_closed_by_its_heartbeat(tmp_path):
         assert served.end() == 0
 
 
-def test_blynk_iot_bears_one_and_a_half_heartbeats(tmp_path):
-    with Served(tmp_path, "--token", TOKEN, "--like", "iot", "--no-tls") as served:
-        with served.client() as device:
-            assert device.ask(INTERNAL, words("mcu", "x", "ver", "1", "h-beat", "1")) == OK
-            began = time.monotonic()
-            assert device.ended()
-            assert 1.2 < time.monotonic() - began < 10
-        assert served.end() == 0
-
-
 # --- floods -----------------------------------------------------------------------------------------------------------
 
 
-def flood(device, count, size=1):
-    """So many writes in the first second, with a login before and a ping behind them."""
-    began = time.monotonic()
-    device.connection.sendall(b"".join(frame(HW, 9, words("vw", "1", "x" * size)) for _ in range(count)))
-    device.ping()
-    assert time.monotonic() - began < 1
-    return began
+@contextlib.contextmanager
+def flooding(served, count):
+    """A device that has sent so many writes in its first second, with a login before and a ping behind; and since when."""
+    for _ in range(5):
+        with served.client() as device:
+            began = time.monotonic()
+            device.connection.sendall(frame(HW, 9, words("vw", "1", "x")) * count)
+            device.ping()
+            # On a machine that is too busy it was no flood.
+            if time.monotonic() - began < 0.9:
+                until(lambda began=began: time.monotonic() - began > 1.1)
+                yield device, began
+                return
+    raise AssertionError("it never took less than a second")
 
 
 def pings(device, began, seconds, enough=lambda told: False):
@@ -165,10 +164,8 @@ def pings(device, began, seconds, enough=lambda told: False):
 
 def test_a_flood_of_the_legacy_era_is_told_once_and_the_stream_goes_on(tmp_path):
     with Served(tmp_path, "--token", TOKEN, "--no-tls", "--record", "run.pcapng") as served:
-        with served.client() as device:
-            # 101 messages; the average is below 100 again a second later.
-            began = flood(device, 99)
-            until(lambda: time.monotonic() - began > 1.1)
+        # 101 messages; the average is below 100 again a second later.
+        with flooding(served, 99) as (device, began):
             assert pings(device, began, 10, lambda told: OK in told) == [QUOTA, OK]
             # Frames that were not taken were lost as a whole.
             device.connection.settimeout(30)
@@ -181,9 +178,7 @@ def test_a_flood_of_the_legacy_era_is_told_once_and_the_stream_goes_on(tmp_path)
 def test_a_flood_makes_the_legacy_server_lose_its_place_on_request(tmp_path):
     options = ("--token", TOKEN, "--no-tls", "--quirk", "quota-desync")
     with Served(tmp_path, *options) as served:
-        with served.client() as device:
-            began = flood(device, 99)
-            until(lambda: time.monotonic() - began > 1.1)
+        with flooding(served, 99) as (device, began):
             # Its header is taken away, its body is read as headers: 5 bytes each, and one is left over.
             device.say(HW, words("vw", "1", "y" * 41))
             told = pings(device, began, 3.5)
@@ -191,24 +186,6 @@ def test_a_flood_makes_the_legacy_server_lose_its_place_on_request(tmp_path):
         with served.client() as device:
             device.ping()
             assert device.sync(1) == [b"x"]
-        assert served.end() == 0
-
-
-def test_blynk_iot_closes_on_a_flood(tmp_path):
-    with Served(tmp_path, "--token", TOKEN, "--like", "iot", "--no-tls") as served:
-        with served.client() as device, served.client() as other:
-            began = flood(device, 60)
-            assert pings(device, began, 5) is None
-            assert QUOTA not in [what for cmd, _, what in device.heard if cmd == RSP]
-            other.ping()
-        assert served.end() == 0
-
-
-def test_a_quota_of_ones_own_or_none(tmp_path):
-    with Served(tmp_path, "--token", TOKEN, "--quota", "0", "--like", "iot", "--no-tls") as served:
-        with served.client() as device:
-            began = flood(device, 500)
-            assert set(pings(device, began, 1.5)) == {OK}
         assert served.end() == 0
 
 
@@ -221,6 +198,21 @@ def iot(tmp_path_factory):
     with Served(tmp_path_factory.mktemp("iot"), *options, "--store", "store") as served:
         yield served
         assert served.end() == 0
+
+
+def test_blynk_iot_bears_one_and_a_half_heartbeats(iot):
+    with iot.client() as device:
+        assert device.ask(INTERNAL, words("mcu", "x", "ver", "1", "h-beat", "1")) == OK
+        began = time.monotonic()
+        assert device.ended()
+        assert 1.2 < time.monotonic() - began < 10
+
+
+def test_blynk_iot_closes_on_a_flood(iot):
+    with flooding(iot, 60) as (device, began), iot.client() as other:
+        assert pings(device, began, 5) is None
+        assert QUOTA not in [what for cmd, _, what in device.heard if cmd == RSP]
+        other.ping()
 
 
 def test_events_of_devices_and_calls_are_kept(tmp_path):
@@ -352,11 +344,12 @@ def test_firmware_that_is_ordered_arrives_byte_for_byte(legacy):
     kind = "Content-Type: multipart/form-data; boundary=x"
     target = f"/admin/ota/start?token={TOKEN}"
     with legacy.client() as device:
-        assert legacy.http(target, method="POST", body=form, headers=[kind], secure=True)[0] == 401
-        assert legacy.http(target, method="POST", body=form, headers=[kind, basic("admin", "admin")])[0] == 401
+        # Who is refused is not listened to: a long body may see a reset before it sees the answer.
+        assert legacy.http(target, method="POST", headers=[kind], secure=True)[0] == 401
+        assert legacy.http(target, method="POST", headers=[kind, basic("admin", "admin")])[0] == 401
         done = legacy.http(target, method="POST", body=form, headers=[kind, basic(*ADMIN)], secure=True)
         assert done[0] == 200
-        cmd, number, body = device.until(lambda cmd, *_: cmd == INTERNAL)
+        _, number, body = device.until(lambda cmd, *_: cmd == INTERNAL)
         assert (number, body[:4]) == (7777, b"ota\0")
         url = body[4:].decode()
         # Devices seldom speak TLS for it: the URL leads to the plain port.
@@ -386,6 +379,10 @@ def test_an_upgrade_to_a_wrong_path_is_never_answered(legacy):
         connection.settimeout(0.5)
         with pytest.raises(TimeoutError):
             Messages(connection, "/websocket")
+        # Nothing is kept of it when the client has had enough.
+        connection.settimeout(30)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
 
 
 def test_a_page_speaks_the_dialect_of_the_web(legacy):
@@ -416,6 +413,18 @@ def test_any_device_dialect_by_any_way(legacy):
         assert client.sync(40) == [b"all"]
         assert client.ask(HW_LOGIN, TOKEN.encode()) == 4
         client.close()
+
+
+def test_a_quota_of_none(legacy):
+    with flooding(legacy, 500) as (device, began):
+        assert set(pings(device, began, 1.5)) == {OK}
+
+
+def test_the_bind_address_is_that_of_this_machine_unless_asked(legacy):
+    legacy.wait("reachable from this computer alone")
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"]
+    for port in (legacy.plain, legacy.tls):
+        assert [one for one in listening if one.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
 
 
 # --- what is shown and kept -------------------------------------------------------------------------------------------
@@ -464,14 +473,3 @@ def test_frames_are_shown_as_decode_shows_them_and_the_end_is_a_summary(tmp_path
         ("tcp",), ("tcp", "tls1.3"), ("tcp", "websocket"),
     }  # fmt: skip
     assert raised(shown) == raised(again) == []
-
-
-def test_the_bind_address_is_that_of_this_machine_unless_asked(tmp_path):
-    with Served(tmp_path, "--token", TOKEN) as served:
-        served.wait("reachable from this computer alone")
-        listening = [
-            line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"
-        ]
-        for port in (served.plain, served.tls):
-            assert [one for one in listening if one.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
-        assert served.end() == 0

@@ -164,7 +164,7 @@ def test_a_store_that_another_server_has_is_refused(tmp_path):
 def test_the_store_of_another_kind_is_left_alone(tmp_path):
     other = tmp_path / "notes.txt"
     other.write_text("notes of mine\n" * 100)
-    with pytest.raises(AssertionError, match="notes.txt"):
+    with pytest.raises(AssertionError, match=r"notes\.txt"):
         Served(tmp_path, "--store", str(other), "--no-tls")
     assert other.read_text() == "notes of mine\n" * 100
 

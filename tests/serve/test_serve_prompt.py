@@ -71,6 +71,14 @@ def seat(tmp_path):
     made.program.close(force=True)
 
 
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    """One that sees all the mistakes."""
+    made = Seat(tmp_path_factory.mktemp("patient"))
+    yield made
+    made.program.close(force=True)
+
+
 def test_orders_reach_a_device(seat):
     seat.order("vw V1 42", "stored; no device is online to hear it")
     with seat.client() as device:
@@ -101,10 +109,10 @@ def test_orders_reach_a_device(seat):
         ("prop V1 nothing 1", "status 11"), ("vw V1 '", "! "), ("vw V300 1", "numbers 0 to 255"), ("20 00", "! "),
     ],
 )  # fmt: skip
-def test_a_wrong_order_is_told_and_nothing_else(seat, order, answer):
-    seat.order(order, re.escape(answer))
-    seat.order("vw V9 1", "stored; no device")
-    assert "Traceback" not in "".join(seat.all)
+def test_a_wrong_order_is_told_and_nothing_else(patient, order, answer):
+    patient.order(order, re.escape(answer))
+    patient.order("vw V9 1", "stored; no device")
+    assert "Traceback" not in "".join(patient.all)
 
 
 def test_help_and_the_history(seat):
