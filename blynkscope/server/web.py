@@ -30,6 +30,9 @@ HELD_MAX = 128 * 1024
 """Bytes of further requests that wait while an answer is on its way; no client sends so many before it was heard."""
 PATIENCE_SECONDS = 60.0
 """For a request to be whole, and between two requests; an upload or a download may last as long as it moves."""
+LINGER_SECONDS = 2.0
+"""How long the rest of a body that was refused is passed over: who closes while it comes makes the client see a reset
+in place of the answer."""
 _ANYONE = (b"access-control-allow-origin", b"*")
 
 
@@ -52,6 +55,7 @@ class WebSession:
         "_held",
         "_http",
         "_inner",
+        "_lingers",
         "_over",
         "_peer",
         "_pumping",
@@ -86,6 +90,7 @@ class WebSession:
         self._waiting = False
         self._ended = False
         self._over = False
+        self._lingers = False
         self._time = time
         self._due = time + PATIENCE_SECONDS
         self._timed = True
@@ -127,7 +132,7 @@ class WebSession:
 
     def due(self) -> float | None:
         """When the client must have done something; None where this is no matter of HTTP any more."""
-        return self._due if self._http is not None and not self._over else None
+        return self._due if self._lingers or (self._http is not None and not self._over) else None
 
     def expire(self, now: float) -> None:
         """The client has not done it. Who takes nothing of an answer is cut off, so that no bytes wait for it."""
@@ -258,6 +263,7 @@ class WebSession:
         if answer.close and self._upload is not None:
             self._upload.drop()
             self._upload = None
+        unasked = http.they_are_waiting_for_100_continue
         headers = [(b"connection", b"close" if answer.close else b"keep-alive")]
         if answer.kind is not None:
             headers.append((b"content-type", answer.kind.encode("ascii")))
@@ -275,7 +281,7 @@ class WebSession:
         if answer.body and not head:
             sent += http.send(h11.Data(data=answer.body)) or b""
         self.link.send(sent + (http.send(h11.EndOfMessage()) or b""))
-        self._next()
+        self._next(unasked=unasked)
 
     def _pump(self) -> None:
         """Send the next pieces of a long answer, each when the client has taken the one before."""
@@ -319,14 +325,20 @@ class WebSession:
         finally:
             self._pumping = False
 
-    def _next(self) -> None:
-        """An answer is out."""
+    def _next(self, *, unasked: bool = False) -> None:
+        """An answer is out; `unasked` where the client waits to be asked for its body, so that none comes."""
         self._due = self._time + PATIENCE_SECONDS
         http = self._http
         if http is not None and http.our_state is h11.DONE and http.their_state is h11.DONE:
             http.start_next_cycle()
-        else:
+        elif http is None or http.their_state is not h11.SEND_BODY or unasked or self._ended:
             self._close()
+        else:
+            # What comes of the body is heard no more, and can do nothing.
+            self._drop()
+            self._lingers = True
+            self._due = self._time + LINGER_SECONDS
+            self.hub.timetable.sooner(self)
 
     def _close(self) -> None:
         if not self._over:
@@ -342,8 +354,13 @@ class WebSession:
 
     def _stop(self) -> None:
         """Nothing more is read or sent."""
-        self._over = True
+        self._lingers = False
         self._leave()
+        self._drop()
+
+    def _drop(self) -> None:
+        """Nothing more is read."""
+        self._over = True
         self._held = bytearray()
         self._body = bytearray()
         if self._upload is not None:

@@ -97,10 +97,26 @@ def test_a_body_that_is_too_long_is_refused_before_it_comes(caller):
     assert caller.raw(wire[200:]) == b""
 
 
-def test_a_body_of_chunks_that_is_too_long_is_refused_as_it_comes(caller):
+def test_a_body_of_chunks_that_is_too_long_is_refused_as_it_comes(world, caller):
     head = f"PUT /{TOKEN}/update/V1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     said = caller.raw(head, *[b"1000\r\n" + b"x" * 4096 + b"\r\n"] * 16, b"1\r\nx\r\n")
     assert answers(said)[0].status == 413
+    passed_over(world, caller)
+
+
+def passed_over(world, caller):
+    """The rest of a refused body is taken for a while, so that its client comes to read the answer, and does nothing."""
+    assert caller.how == "open"
+    assert caller.raw(b"x", SMUGGLED) == b""
+    world.wind(web.LINGER_SECONDS + 0.1)
+    assert caller.how == "closed"
+    assert world.store.pins(TOKEN) == {}
+
+
+def test_a_client_that_has_read_its_refusal_and_leaves_is_closed(caller):
+    head = f"PUT /{TOKEN}/update/V1 HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n".encode()
+    assert answers(caller.raw(head, b"x"))[0].status == 413
+    caller.finish()
     assert caller.how == "closed"
 
 
@@ -133,6 +149,8 @@ def test_requests_whose_end_can_be_read_in_two_ways_are_refused(world, caller, h
     wire = f"PUT /{TOKEN}/update/V1 HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode("latin-1")
     (found,) = answers(caller.raw(wire + b"0\r\n\r\n" + SMUGGLED))
     assert found.status == status
+    if caller.how == "open":
+        passed_over(world, caller)
     assert caller.how == "closed"
     assert world.store.pins(TOKEN) == {}
 
