@@ -192,5 +192,17 @@ SERVER_TICK_SECONDS = 0.25
 SERVER_UNSENT_MAX = 4 * 1024 * 1024
 """Bytes that wait for one client of the reference server that takes nothing, while others write to it."""
 
+SERVER_UNSENT_TOTAL = 64 * 1024 * 1024
+"""Bytes that wait for all of them together; beyond it the client goes for which most wait."""
+
+SERVER_BITE = 512
+"""Bytes of one client that the server works off before it looks at the clock: a hundred requests at most."""
+
+SERVER_TURN_SECONDS = 0.005
+"""How long the server works for one client before others have their turn."""
+
+SERVER_IDLE_SECONDS = 3 * 86400.0
+"""Silence on a connection that only the reference server ends: devices may have a heartbeat of a day, times 2.3."""
+
 PROXY_INJECT_MAX = 1024 * 1024
 """Bytes that rules, or a person, may have waiting for one side; what is beyond it is dropped and told."""

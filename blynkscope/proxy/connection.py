@@ -137,6 +137,9 @@ class Connection:
                 upstream = proxy.settings.upstream
                 server = self.server or (upstream.host or "auto", upstream.port)
                 proxy.tapped("opened", number, self.opened, self.client, server, order.secure)
+                inner = self._legs[UPSTREAM]
+                if self.core.state == "relay" and isinstance(inner, InnerLeg):
+                    inner.begin()
             case do.Closed():
                 proxy.tapped("closed", number, order.time, order.how, order.by)
                 self._over()

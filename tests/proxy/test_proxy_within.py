@@ -48,6 +48,8 @@ class Session:
 
     def feed(self, data, time):
         self.server.did.append(("feed", data))
+        if data == b"fail":
+            raise ValueError(data)
         if data == b"quit":
             self.link.send(b"bye")
             self.link.close()
@@ -79,10 +81,10 @@ class Session:
 
 
 @contextlib.asynccontextmanager
-async def hosted(server=None, failed=lambda error: None, tls="never", **settings):
+async def hosted(server=None, failed=lambda error: None, troubled=lambda number, error: None, tls="never", **settings):
     """A server within a proxy; gives its port, the tap and the server."""
     server, seen = server or Server(), Seen()
-    within = Within(server, failed)
+    within = Within(server, failed, troubled)
     within.start()
     proxy = Proxy(
         Settings(upstream=Upstream("127.0.0.1", 8080, False), tls=tls, deadlines=quick(), **settings),
@@ -307,5 +309,96 @@ def test_rules_stand_in_front_of_the_server(tmp_path):
             assert await reader.readexactly(len(login)) == login
             writer.write(PING)
             assert await reader.readexactly(2 * len(PING)) == PING * 2
+
+    world(work)
+
+
+def test_a_client_that_asks_much_at_once_does_not_keep_others_waiting(monkeypatch):
+    monkeypatch.setattr(limits, "SERVER_TURN_SECONDS", 0.0)
+    much = bytes(40_000)
+
+    async def work():
+        async with hosted() as (port, _seen, server):
+            async with client(port) as (reader, writer), client(port) as (other, asking):
+                writer.write(much)
+                async with asyncio.timeout(PATIENCE):
+                    while not server.did.count(("feed", bytes(limits.SERVER_BITE))):
+                        await asyncio.sleep(0)
+                asking.write(b"hello")
+                assert await other.readexactly(5) == b"hello"
+                assert await reader.readexactly(len(much)) == much
+                writer.write(b"later")
+                writer.write_eof()
+                assert await reader.read() == b"later"
+            fed = [one[1] for one in server.did if one[0] == "feed"]
+            assert fed.index(b"hello") < len(fed) - 2
+            assert b"".join(one for one in fed if one != b"hello") == much + b"later"
+            assert max(map(len, fed)) <= limits.SERVER_BITE
+
+    world(work)
+
+
+def test_what_a_client_said_before_it_left_is_worked_off(monkeypatch):
+    monkeypatch.setattr(limits, "SERVER_TURN_SECONDS", 0.0)
+
+    async def work():
+        async with hosted() as (port, seen, server):
+            async with client(port) as (reader, writer):
+                writer.write(bytes(5000))
+                writer.write_eof()
+                assert await reader.read() == bytes(5000)
+            await seen.until(until_closed())
+            assert server.did.index(("ended",)) > max(at for at, one in enumerate(server.did) if one[0] == "feed")
+
+    world(work)
+
+
+def test_a_mistake_of_a_session_ends_its_connection_alone():
+    async def work():
+        troubles = []
+        async with hosted(troubled=lambda number, error: troubles.append((number, str(error)))) as (port, seen, _):
+            async with client(port) as (_, writer), client(port) as (other, asking):
+                writer.write(b"fail")
+                await seen.until(until_closed())
+                asking.write(b"hello")
+                assert await other.readexactly(5) == b"hello"
+            assert troubles == [(7, "b'fail'")]
+            assert seen.ends()[0] == ("reset", 1)
+
+    world(work)
+
+
+def test_the_server_hears_of_a_client_of_tls_that_says_nothing():
+    async def work():
+        async with hosted(tls="always") as (port, _seen, server), client(port, client_tls()):
+            async with asyncio.timeout(PATIENCE):
+                while not server.sessions:
+                    await asyncio.sleep(0)
+
+    world(work)
+
+
+def test_what_waits_for_all_clients_together_has_a_limit(monkeypatch):
+    monkeypatch.setattr(limits, "SERVER_UNSENT_TOTAL", 5 << 20)
+
+    async def work():
+        async with (
+            hosted() as (port, seen, server),
+            client(port, room=4096) as (_, one),
+            client(port, room=4096) as (_, two),
+        ):
+            one.write(b"hello")
+            two.write(b"hello")
+            async with asyncio.timeout(PATIENCE):
+                while len(server.sessions) < 2:
+                    await asyncio.sleep(0)
+            first, second = (session.link for session in server.sessions)
+            # What is sent before the loop turns waits here.
+            first.send(bytes(2 << 20))
+            second.send(bytes(3 << 20))
+            first.send(bytes(1 << 19))
+            await seen.until(until_closed())
+            assert (first.over, second.over) == (False, True)
+            assert seen.ends() == [("reset", 1)]
 
     world(work)
