@@ -14,6 +14,8 @@ LEGACY_HOSTS = ("blynk-cloud.com", "cloud.blynk.cc")
 """The cloud that was shut down, and its older name."""
 IOT_DOMAIN = "blynk.cloud"
 STRONG, FAIR, WEAK = 4, 2, 1
+GIVEN = 1000
+"""Who runs the analysis has said it."""
 _ITEMS_MAX = 12
 _HEX_TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 _IOT_KEYS = {"tmpl": "a template id", "blynk": "the library's version under `blynk`"}

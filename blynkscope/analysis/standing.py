@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from blynkscope.analysis.era import FAIR, STRONG, WEAK, Evidence, era_of_host, era_of_token
+from blynkscope.analysis.era import FAIR, GIVEN, STRONG, WEAK, Evidence, era_of_host, era_of_token
 from blynkscope.analysis.lane import Lane
 from blynkscope.analysis.pins import Pins
 from blynkscope.analysis.session import Happening, Session
@@ -81,6 +81,8 @@ class Standing:
         """Told of the acknowledgements of TCP."""
         self.session = Session()
         self.evidence = Evidence()
+        if run.era is not None:
+            self.evidence.server(run.era, GIVEN, "it was said so")
         self.heartbeat = Heartbeat()
         self.latency: dict[int, Latency] = {}
         self.slowest: float | None = None

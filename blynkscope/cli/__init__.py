@@ -13,6 +13,7 @@ import click
 from blynkscope import __version__
 from blynkscope.cli import config
 from blynkscope.errors import BlynkscopeError, EnvironmentProblem, FilterError
+from blynkscope.render.glyphs import suit
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -156,6 +157,9 @@ def _complete_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
+    # Whatever writes to them, notes and `--help` too: what the encoding of the terminal lacks must not end the program.
+    for stream in (sys.stdout, sys.stderr):
+        suit(stream)
 
 
 def _explain(error: BlynkscopeError) -> str:

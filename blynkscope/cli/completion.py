@@ -38,6 +38,47 @@ _HOW = {
 }
 """How to install the script, by shell."""
 
+_JOINED: dict[str, tuple[tuple[str, str], ...]] = {
+    "bash": (
+        ("    local response\n", """    local response
+    local words=() at count=0 cword=0
+
+    # bash makes three words of --option=value.
+    for at in "${!COMP_WORDS[@]}"; do
+        if (( count )) && [[ ${words[count-1]} == --*= && ${COMP_WORDS[at-1]} == "=" ]] ||
+           (( count )) && [[ ${words[count-1]} == --* && ${words[count-1]} != *=* && ${COMP_WORDS[at]} == "=" ]]; then
+            words[count-1]+=${COMP_WORDS[at]}
+        else
+            words[count]=${COMP_WORDS[at]}
+            count=$(( count + 1 ))
+        fi
+        (( at == COMP_CWORD )) && cword=$(( count - 1 ))
+    done
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$cword
+"""),
+    ),
+    "zsh": (
+        ("    local -a response\n", """    local -a response
+
+    # What is completed of --option=value is the value.
+    [[ $PREFIX == --*=* ]] && compset -P 1 '*='
+"""),
+    ),
+    "fish": (
+        ("    for completion in $response;\n", """    # What is offered for --option=value is the whole of it.
+    set -l before (string match --regex -- '^--[^=]+=' (commandline -t));
+
+    for completion in $response;
+"""),
+        ("__fish_complete_directories $metadata[2];", "__fish_complete_directories $metadata[2] | "
+         "string replace --regex -- '^' \"$before\";"),
+        ("__fish_complete_path $metadata[2];", "__fish_complete_path $metadata[2] | "
+         "string replace --regex -- '^' \"$before\";"),
+        ("echo $metadata[2];", "echo \"$before$metadata[2]\";"),
+    ),
+}  # fmt: skip
+"""By shell, what click's script has and what is to be there, so that `--option=value` is completed like two words."""
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(list(_HOW)))
@@ -60,6 +101,9 @@ def script(shell: str) -> str:
     assert kind is not None
     # The class for bash asks the bash of this machine for its version; the script may be for another one.
     text = ShellComplete.source(kind(cli, {}, PROGRAM, VARIABLE))
+    for usual, ours in _JOINED[shell]:
+        assert text.count(usual) == 1, f"the script of click for {shell} is another one"
+        text = text.replace(usual, ours)
     comment = "".join(f"# {line}\n" for line in (f"Completion of {PROGRAM}, made by itself.", *_HOW[shell]))
     first, _, rest = text.partition("\n")
     # zsh knows a file of completions by its first line.
@@ -139,6 +183,7 @@ _VALUES: dict[tuple[str, str], Callable[[str], Iterable[CompletionItem]]] = {
     ("hexdump", "source"): _files,
     ("live", "wanted"): _interfaces,
     ("man", "name"): _commands,
+    ("probe", "suites"): _files,
     ("redact", "source"): _files,
     ("replay", "capture"): _files,
 }

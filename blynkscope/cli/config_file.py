@@ -23,7 +23,15 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from blynkscope.cli.config_values import WrongTypeError, every_command, leaves, plain, settable, value_of
+from blynkscope.cli.config_values import (
+    WrongTypeError,
+    every_command,
+    is_confirmation,
+    leaves,
+    plain,
+    settable,
+    value_of,
+)
 from blynkscope.errors import BlynkscopeError
 
 FILE_MAX = 64 * 1024
@@ -264,6 +272,7 @@ class Configuration:
         self._fail(f'no command "{_short(section)}"{hint}', (section,))
 
     def _not_common(self, key: str) -> NoReturn:
+        self._no_confirmation((EVERYWHERE, key))
         known = {name for _, command in every_command() for _, one in leaves((), command) for name in settable(one)}
         if plain(key) in known:
             said = f'"{plain(key)}" cannot be set for all commands: put it under the command that it is for'
@@ -273,7 +282,22 @@ class Configuration:
             )
         self._fail(said, (EVERYWHERE, key))
 
+    def _no_confirmation(self, place: Path) -> None:
+        """Say why a guard is not to be turned off here.
+
+        Raises:
+            ConfigError: The key would do so.
+        """
+        key = plain(str(place[-1]))
+        if is_confirmation(key):
+            self._fail(
+                f"{_short(key)} cannot be set here: it confirms one run, and set for good it would turn a guard off "
+                f"without anyone being asked; give --{_short(key)} on the command line where it is meant",
+                place,
+            )
+
     def _no_option(self, names: tuple[str, ...], key: str, options: dict[str, click.Option]) -> NoReturn:
+        self._no_confirmation((*names, key))
         about = f'unknown option "{_short(key)}" in [{".".join(names)}]'
         positive = plain(key).removeprefix("no-")
         if positive != plain(key) and positive in options:

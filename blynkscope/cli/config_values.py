@@ -36,13 +36,25 @@ def plain(key: str) -> str:
     return key.replace("_", "-")
 
 
+CONFIRMATIONS = frozenset({"yes", "force", "insecure"})
+"""Options by which somebody says that a guard is to be passed over, this one time: no file says it for good."""
+
+
+def is_confirmation(key: str) -> bool:
+    """Is a key, with or without `no-`, one of `CONFIRMATIONS`?"""
+    return plain(key).removeprefix("no-") in CONFIRMATIONS
+
+
 def settable(command: click.Command) -> dict[str, click.Option]:
-    """The options of a command that a file may set, by their keys: long names without dashes, else short ones."""
+    """The options of a command that a file may set, by their keys: long names without dashes, else short ones.
+
+    Confirmations are none of them.
+    """
     found: dict[str, click.Option] = {}
     for param in command.params:
         if isinstance(param, click.Option) and param.expose_value and not param.is_eager:
             names = [name for name in param.opts if name.startswith("--")] or param.opts
-            found.update((name.lstrip("-"), param) for name in names)
+            found.update((key, param) for name in names if (key := name.lstrip("-")) not in CONFIRMATIONS)
     return found
 
 

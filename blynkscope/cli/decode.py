@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import click
 
@@ -44,6 +44,7 @@ from blynkscope.render.formats import FORMATS
     help="Also write the Blynk frames as a capture: decrypted, reassembled, with the findings as comments. It holds "
     "tokens and passwords as the input does; blynkscope redact cleans it.",
 )
+@click.option("--force", is_flag=True, help="Let --record write over a file that exists.")
 @engine.options
 @options.common
 def command(
@@ -53,6 +54,7 @@ def command(
     log: str | None,
     findings: bool,
     record: Path | None,
+    force: bool,
     engine_: str,
     wpa: tuple[str, ...],
     decode_as: tuple[str, ...],
@@ -81,7 +83,10 @@ def command(
     inputs = (*files, *([log] if log else []))
     if record is not None and str(record) == "-":
         raise click.UsageError("--record needs the name of a file: standard output is for the records")
+    if force and record is None:
+        raise click.UsageError("--force goes with --record")
     options.spare_inputs((output, record), (*inputs, *keylog))
+    options.spare_existing(record, force)
     opener = engine.opener(engine_, wpa, decode_as, keylog)
     if log and (len(files) > 1 or files == ("-",)):
         raise click.UsageError("--log goes with one capture in a file: it is read twice")
@@ -101,7 +106,7 @@ def command(
     merge = merged(log, files[0], Analyser(spoken, generation, findings=False, keys=key_log(keylog))) if log else None
     collect_seldom()
     status = 0
-    with options.opened(output) as stream, recorded(record, files) as recorder:
+    with options.opened(output) as stream, recorded(record, files, force) as recorder:
         redactor = Redactor(show_secrets)
         out = make(
             format_, stream, color=color, redactor=redactor, verbose=verbose, quiet=quiet, background=read.shared,
@@ -143,15 +148,15 @@ def command(
 
 
 @contextmanager
-def recorded(path: Path | None, files: tuple[str, ...]) -> Iterator[Any]:
+def recorded(path: Path | None, files: tuple[str, ...], force: bool) -> Iterator[Any]:
     """What writes the conversation as a capture; None where nobody asked for it."""
     if path is None:
         yield None
         return
     from blynkscope.export.recorder import Recorder
 
-    with options.opened(path) as stream:
-        recorder = Recorder(cast(BinaryIO, stream), name=files[0] if len(files) == 1 else f"{len(files)} files")
+    with options.opened_new(path, force=force) as stream:
+        recorder = Recorder(stream, name=files[0] if len(files) == 1 else f"{len(files)} files")
         yield recorder
         recorder.close()
     without = f"; {recorder.left_out} messages of HTTP and MQTT are left out" if recorder.left_out else ""

@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import re
+import shlex
 import socket
 import stat
 import sys
@@ -236,8 +237,18 @@ MACHINE: dict[str, Callable[[], Check | None]] = {
 """The checks by their ids."""
 
 
+def _mode(path: str) -> int:
+    """Who may do what with a file, where that is to be told by its mode; else nobody."""
+    if os.name != "posix":
+        return 0
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return 0
+
+
 def configuration(path: str | None) -> Check:
-    """The configuration file: where it is, and whether every command would take it."""
+    """The configuration file: where it is, whether every command would take it, and who else may change it."""
     from blynkscope.cli.config_file import ConfigError, Configuration
 
     state = State.OK
@@ -248,18 +259,23 @@ def configuration(path: str | None) -> Check:
     elif not facts["exists"]:
         found = f"none: {path} is not there, and not needed"
     else:
+        mode = _mode(path)
         try:
             read = Configuration.read(path)
             facts["options"] = read.check()
             count = facts["options"]
             found = f"{path}: {count} option{'s are' if count != 1 else ' is'} set"
-            mode = os.stat(path).st_mode
-            if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH) and (secret := read.secrets()):
-                state, mend = State.WARN, (f"$ chmod 600 {path}",)
+            if mode & (stat.S_IRGRP | stat.S_IROTH) and (secret := read.secrets()):
+                state, mend = State.WARN, (f"$ chmod 600 {shlex.quote(path)}",)
                 found += f", and others may read it: {', '.join(secret)}"
         except ConfigError as error:
             state, found = State.MISSING, str(error)
             mend = ("correct it there; until then --no-config, in front of the command, leaves the file out",)
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            state = State.WARN if state is State.OK else state
+            found += "; others may write it, and so set the options of your commands"
+            mend = (*mend, f"$ chmod go-w {shlex.quote(path)}") if not any("chmod 600" in one for one in mend) else mend
+        facts["others_may_write"] = bool(mode & (stat.S_IWGRP | stat.S_IWOTH))
     return Check(
         id="configuration", group=_MACHINE, title="configuration", state=state, found=found,
         essential=state is State.MISSING, enables="options that are set for good", mend=mend, facts=facts,

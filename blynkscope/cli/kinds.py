@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from typing import Any
 
 import click
@@ -27,6 +28,17 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         if not seconds:
             self.fail("it must be more than nothing.", param, ctx)
         return seconds
+
+
+class Number(click.FloatRange):
+    """A number within bounds. Infinity and what is none (nan), which every comparison lets through, are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A finite number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
 
 
 class Network(click.ParamType):  # type: ignore[type-arg]

@@ -132,6 +132,15 @@ class Onlooker:
 
         self.watch.call(files)
 
+    def discard(self) -> None:
+        """It never began: the files that were made for it hold nothing, and would be in the way of the next start."""
+        made = [one for one in (self.recorder, self._logged) if one is not None]
+        for one in made:
+            one.close()
+        for path in (self._asked.record, self._asked.log):
+            if path is not None:
+                path.unlink(missing_ok=True)
+
     def finish(self) -> None:
         """Everything was told and shown: show the findings and the summary that are due now."""
         last = self.analyser.finish(self.watch.lost)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, BinaryIO, TypeVar
 
 import click
 
@@ -20,6 +20,7 @@ COLORS = ("auto", "always", "never")
 SEVERITIES = ("note", "warning", "error")
 DIALECTS = ("hardware", "app")
 ERAS = ("legacy", "iot")
+_EXISTS = "{} exists: choose another name, or --force to write over it"
 
 output = click.option(
     "-o",
@@ -85,6 +86,38 @@ def spare_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path]) -
                 raise click.UsageError(f"{name} is an input: choose another file for the output")
 
 
+def spare_existing(path: Path | None, force: bool) -> None:
+    """Refuse, before anything is read, to write a capture over a file that is there.
+
+    Raises:
+        UsageError: It is there, and nobody has said `--force`.
+    """
+    from blynkscope.sources.files import spared
+
+    if path is not None and not force and spared(path):
+        raise click.UsageError(_EXISTS.format(path))
+
+
+@contextmanager
+def opened_new(path: Path, *, force: bool = False, mode: int | None = None) -> Iterator[BinaryIO]:
+    """A file for a capture: a new one, for its owner alone unless a mode says else.
+
+    Raises:
+        UsageError: There is one, and nobody has said `--force`.
+        EnvironmentProblem: It cannot be written.
+    """
+    from blynkscope.sources.files import MODE, begin_file
+
+    try:
+        descriptor = begin_file(path, force=force, mode=MODE if mode is None else mode)
+    except FileExistsError:
+        raise click.UsageError(_EXISTS.format(path)) from None
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}") from error
+    with os.fdopen(descriptor, "wb") as stream:
+        yield stream
+
+
 class TextOutput(click.File):
     """A file for text, `-` for standard output; one that cannot be written is a fault of the environment."""
 
@@ -93,6 +126,9 @@ class TextOutput(click.File):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> IO[Any]:
         """Open the file that a name stands for."""
+        if value == "-":
+            # click would write UTF-8 where the terminal says that it is ASCII.
+            return sys.stdout
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blynkscope.cli import FOUND, INTERRUPTED, options
+from blynkscope.cli.kinds import Number
 from blynkscope.cli.notes import say
 from blynkscope.errors import CaptureError
 
@@ -41,10 +42,8 @@ _HOST_MAX = 253
 @click.option("--each", is_flag=True, help="Ask for each cipher suite on its own: some 350 connections a version.")
 @click.option("--follow", is_flag=True, help="Follow redirects, with the token, as a device does.")
 @click.option("--count", type=click.IntRange(0, 100), default=4, show_default=True, help="Pings behind a login.")
-@click.option(
-    "--timeout", type=click.FloatRange(0.05, 60), default=5.0, show_default=True, help="Seconds to wait for an answer."
-)
-@click.option("--delay", type=click.FloatRange(0, 60), metavar="SECONDS", help="Between connections.")
+@click.option("--timeout", type=Number(0.05, 60), default=5.0, show_default=True, help="Seconds to wait for an answer.")
+@click.option("--delay", type=Number(0, 60), metavar="SECONDS", help="Between connections.")
 @click.option("--jobs", type=click.IntRange(1, 16), default=4, show_default=True, help="Connections at a time.")
 @click.option("--max-connections", type=click.IntRange(1, 100_000), help="In all; a public server gets 250 at most.")
 @click.option(
@@ -84,7 +83,13 @@ def command(
     a device's cipher suites are accepted, and which one the two would use.
 
     Nothing is changed on the server. Without --token the login is made with a token that nobody has
-    (blynkscope-probe-no-real-token-0); a server that knows no such token refuses it, which is answer enough.
+    (blynkscope-probe-no-real-token-0); a server that knows no such token refuses it, which is answer enough. With
+    --follow a token does not go in clear to a public address to which a server of one's own redirects.
+
+    The JSON is one object: host, port, time, seconds, complete (false where a limit or Ctrl-C ended it), connections,
+    limits, dns {addresses, ms, error}, ports, era {era, evidence}, findings as elsewhere. A port has tcp (an entry for
+    each address), speaks (["tls", "blynk", …]), tls {chosen, versions, sni, chains, device, …}, logins, others, note.
+    What was not found out is null.
     """
     host, port = parse_target(target)
     options.spare_inputs((output,), [str(one) for one in (suites, ca) if one is not None])

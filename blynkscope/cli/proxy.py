@@ -186,12 +186,12 @@ def command(
                 _look_up(target, alert)
 
         def rotate(proxies: Sequence[Proxy]) -> None:
-            onlooker.rotate()
             try:
                 for proxy in proxies:
                     proxy.rotate_keylog()
             except EnvironmentProblem as error:
                 alert(f"no more keys are logged: {error}")
+            onlooker.rotate()
 
         def make_proxy(port: int) -> Proxy:
             return Proxy(_with_port(settings, port), authority, watch, interception)
@@ -200,7 +200,12 @@ def command(
             [(make_proxy, _ports(target, listen))], watch, began=lambda addresses: began(addresses[0]), rotate=rotate,
             duration=duration, interception=interception, alert=alert,
         )  # fmt: skip
-        life.run()
+        try:
+            life.run()
+        except EnvironmentProblem:
+            if not life.began:
+                onlooker.discard()
+            raise
         onlooker.finish()
     sys.exit(onlooker.settle(life))
 

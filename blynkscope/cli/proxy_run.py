@@ -74,6 +74,8 @@ class Life:
         """Ctrl-C ended it, as opposed to a service manager or a terminal that was closed."""
         self.refused = 0
         """Connections that were not taken."""
+        self.began = False
+        """It listens, or has."""
         self.failed: Exception | None = None
         """What the server in this process failed with."""
         self._over: asyncio.Event | None = None
@@ -146,6 +148,7 @@ class Life:
             for proxy in listening:
                 await proxy.close(0.0)
             raise
+        self.began = True
         self._began(addresses)
 
     async def _listening(self, make: Callable[[int], Proxy], ports: Sequence[int]) -> tuple[Proxy, tuple[str, int]]:

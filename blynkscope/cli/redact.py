@@ -27,6 +27,8 @@ LEFT_OVER = 1
 _SPOOL = 64 * 1024 * 1024
 """Bytes of an unpacked input that are kept in memory; more go to a file without a name."""
 _GZIP_LEVEL = 6
+_SHARED = 0o666
+"""Of what is written, less the umask: it is made to be passed on."""
 
 
 @click.command("redact")
@@ -35,13 +37,14 @@ _GZIP_LEVEL = 6
     "-o", "--output", required=True, type=click.Path(dir_okay=False, allow_dash=True), metavar="OUT",
     help="What to write, gzip where it ends in .gz; - is standard output.",
 )  # fmt: skip
+@click.option("--force", is_flag=True, help="Write over OUT where it exists.")
 @click.option("--hosts", is_flag=True, help="Replace host names, IP and MAC addresses, IMEI and ICCID numbers too.")
 @click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="The count as text on stderr, or also as JSON on stdout.",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Leave out the notes.")
-def command(source: str, output: str, hosts: bool, format_: str, quiet: bool) -> None:
+def command(source: str, output: str, force: bool, hosts: bool, format_: str, quiet: bool) -> None:
     """Write a capture or log for sharing: secrets out, everything else as it was.
 
     Tokens, e-mail addresses, passwords and names of Wi-Fi networks become placeholders of the same length, the same for
@@ -51,9 +54,9 @@ def command(source: str, output: str, hosts: bool, format_: str, quiet: bool) ->
     """
     from blynkscope.scrub.vault import Vault
 
-    _refuse(source, output, format_)
+    _refuse(source, output, force, format_)
     vault = Vault(hosts)
-    with _input(source) as (stream, name), _output(output) as target:
+    with _input(source) as (stream, name), _output(output, force) as target:
         report, left = _scrubbed(stream, name, target, vault)
         if left:
             raise click.exceptions.Exit(_fault(left, report.remaining_lines))
@@ -61,17 +64,22 @@ def command(source: str, output: str, hosts: bool, format_: str, quiet: bool) ->
     if format_ == "json":
         import json
 
-        click.echo(json.dumps(report.as_fields(vault.counts(), left), ensure_ascii=False))
+        from blynkscope.render.streams import binary_of
+
+        binary = binary_of(sys.stdout)
+        told = json.dumps(report.as_fields(vault.counts(), left), ensure_ascii=False)
+        binary.write(told.encode("utf-8", "backslashreplace") + b"\n")
+        binary.flush()
     _tell(report, vault, quiet=quiet)
     if report.damaged:
         sys.exit(CaptureError.exit_code)
 
 
-def _refuse(source: str, output: str, format_: str) -> None:
+def _refuse(source: str, output: str, force: bool, format_: str) -> None:
     """Outputs that must not be written to.
 
     Raises:
-        UsageError: It is the input, a terminal, or standard output twice.
+        UsageError: It is the input, a terminal, standard output twice, or a file that is there.
     """
     if output == "-":
         if sys.stdout.isatty():
@@ -84,6 +92,7 @@ def _refuse(source: str, output: str, format_: str) -> None:
     with suppress(OSError):
         if stat.S_ISCHR(path.stat().st_mode) and path.resolve() != Path(os.devnull).resolve():
             raise click.UsageError(f"{output} is a terminal or another device: name a file")
+    options.spare_existing(path, force)
 
 
 def _scrubbed(stream: BinaryIO, name: str, target: _Target, vault: Vault) -> tuple[Report, dict[str, int]]:
@@ -173,8 +182,9 @@ def _input(source: str) -> Iterator[tuple[BinaryIO, str]]:
 class _Target:
     """What is written, beside the place where it belongs until it has proved good."""
 
-    def __init__(self, output: str, plain: BinaryIO) -> None:
+    def __init__(self, output: str, plain: BinaryIO, force: bool) -> None:
         self._output = output
+        self._force = force
         self.plain = plain
         """Takes the output, not compressed yet; can be read again."""
 
@@ -183,13 +193,14 @@ class _Target:
 
         Raises:
             EnvironmentProblem: It cannot be written there.
+            UsageError: A file is there meanwhile.
         """
         self.plain.seek(0)
         if self._output == "-":
             shutil.copyfileobj(self.plain, sys.stdout.buffer)
             return
         try:
-            with open(self._output, "wb") as file:
+            with options.opened_new(Path(self._output), force=self._force, mode=_SHARED) as file:
                 if self._output.endswith(".gz"):
                     with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
                         shutil.copyfileobj(self.plain, cast(IO[bytes], packed))
@@ -203,7 +214,7 @@ class _Target:
 
 
 @contextmanager
-def _output(output: str) -> Iterator[_Target]:
+def _output(output: str, force: bool) -> Iterator[_Target]:
     """A file without a name takes the output first: a secret that was left never has one.
 
     Raises:
@@ -211,6 +222,6 @@ def _output(output: str) -> Iterator[_Target]:
     """
     try:
         with tempfile.SpooledTemporaryFile(_SPOOL) as spool:
-            yield _Target(output, cast(BinaryIO, spool))
+            yield _Target(output, cast(BinaryIO, spool), force)
     except OSError as error:
         raise EnvironmentProblem(f"cannot write {output}: {error.strerror or error}") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blynkscope.cli import options
-from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network
+from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network, Number
 from blynkscope.cli.notes import say
 from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, rule_set
 from blynkscope.errors import EnvironmentProblem
@@ -30,7 +30,7 @@ _USUAL = frozenset(QUIRKS) - {"quota-desync"}
 """What `--like legacy` does unasked: all that a client can live with."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
-_TOKEN = re.compile(r"[!-~]{1,64}")
+_TOKEN = re.compile(r"[A-Za-z0-9_.~*-]{1,64}")
 _TOKEN_BYTES = 24
 """Random bytes of a token: 32 characters, as Blynk's are."""
 
@@ -72,6 +72,25 @@ class _Target(click.ParamType):  # type: ignore[type-arg]
         return found.host, found.port
 
 
+class _Public(click.ParamType):  # type: ignore[type-arg]
+    """A host, with or without a port."""
+
+    name = "host[:port]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it was written, where URLs can begin so."""
+        from blynkscope.proxy.settings import ProxyUsageError, Upstream
+
+        text = str(value)
+        try:
+            found = Upstream.parse(text)
+        except ProxyUsageError:
+            found = None
+        if found is None or found.host is None or "/" in text:
+            self.fail(f"{text!r} is no host; write it like 192.168.1.10:8080.", param, ctx)
+        return text
+
+
 @click.command()
 @click.option(
     "--listen", type=Listen(), default=LOCAL, metavar="[HOST:]PORT",
@@ -98,9 +117,9 @@ class _Target(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--admin", type=_Pair("USER", "PASSWORD"), help="Who may order firmware.  [default: made for the run]")
 @click.option("--redirect", type=_Target(), help="Send every device that logs in there.")
-@click.option("--heartbeat", type=click.FloatRange(1), metavar="SECONDS", help="Of devices that announce none.")
-@click.option("--quota", type=click.FloatRange(0), metavar="N", help="Messages a second of a device; 0 for no limit.")
-@click.option("--public", metavar="HOST[:PORT]", help="What URLs of firmware begin with.")
+@click.option("--heartbeat", type=Number(1), metavar="SECONDS", help="Of devices that announce none.")
+@click.option("--quota", type=Number(0), metavar="N", help="Messages a second of a device; 0 for no limit.")
+@click.option("--public", type=_Public(), help="What URLs of firmware begin with.")
 @click.option(
     "--firmware", type=click.Path(file_okay=False, exists=True, path_type=Path), metavar="FOLDER",
     help="Offer the files in it as firmware.",
@@ -188,8 +207,9 @@ def command(
     )  # fmt: skip
     apart(output, record, log, keylog_out, store)
     from blynkscope.cli.proxy_run import Life
+    from blynkscope.protocol import limits
     from blynkscope.protocol.model import Era
-    from blynkscope.proxy import Proxy, Settings, Upstream
+    from blynkscope.proxy import Deadlines, Proxy, Settings, Upstream
     from blynkscope.proxy.reaching import address_text
     from blynkscope.proxy.within import Within
     from blynkscope.server.hub import Hub
@@ -197,11 +217,14 @@ def command(
     from blynkscope.server.store import Store
 
     tls_at = tls_listen or (listen[0], None)
+    if redirect is not None and redirect in _own_places(listen, None if no_tls else tls_at):
+        raise click.UsageError("--redirect leads devices back to this server: name another one")
     ruleset = rule_set(rules, scenario)
     settings = Settings(
         upstream=Upstream(listen[0], listen[1] or PLAIN_PORT, False), listen_host=listen[0], tls="never",
         certificate=(cert, key) if cert is not None and key is not None else None, legacy_tls=legacy_tls,
-        allow=tuple(allow), keylog=keylog_out, rules=ruleset, seed=seed, per_address=_all_connections(),
+        allow=tuple(allow), keylog=keylog_out, rules=ruleset, seed=seed, per_address=limits.PROXY_CONNECTIONS_MAX,
+        deadlines=Deadlines(idle=limits.SERVER_IDLE_SECONDS),
     )  # fmt: skip
     asked = Asked(
         format_, findings, output, filter_, streams, dialect, era or like, keylog, show_secrets, fail_on, color, quiet,
@@ -245,7 +268,9 @@ def command(
             authority = Authority.at()
             authority.prepare()
         life: Life
-        within = Within(hub, lambda error: _store_failed(error, alert, life))
+        within = Within(
+            hub, lambda error: _store_failed(error, alert, life), lambda number, error: _mistaken(number, error, alert)
+        )
         if screen is not None:
             ordering = Ordering(hub, screen)
         numbers = itertools.count(1)
@@ -267,18 +292,23 @@ def command(
                 alert(f"faults: {ruleset.name}{f': {ruleset.description}' if ruleset.description else ''}")
 
         def rotate(proxies: Sequence[Proxy]) -> None:
-            onlooker.rotate()
             try:
                 for proxy in proxies:
                     proxy.rotate_keylog()
             except EnvironmentProblem as error:
                 alert(f"no more keys are logged: {error}")
+            onlooker.rotate()
 
         life = Life(
             listeners, onlooker.watch, began=began, rotate=rotate, duration=duration, within=within, prompt=ordering,
             alert=alert,
         )  # fmt: skip
-        life.run()
+        try:
+            life.run()
+        except EnvironmentProblem:
+            if not life.began:
+                onlooker.discard()
+            raise
         onlooker.finish()
     status = onlooker.settle(life, relayed="answered")
     if life.failed is not None:
@@ -318,7 +348,7 @@ def _check(
     for token in tokens:
         if _TOKEN.fullmatch(token) is None:
             raise click.UsageError(
-                "--token: a token has no blanks and at most 64 characters; Blynk's own have 32 letters and digits"
+                "--token: a token has letters, digits, - and _, at most 64 of them; Blynk's own have 32"
             )
     if (quirks or no_quirks) and like != "legacy":
         raise click.UsageError(f"{'--quirk' if quirks else '--no-quirks'} goes with --like legacy")
@@ -345,6 +375,15 @@ def _prompts(prompt: bool | None, format_: str) -> bool:
     return terminal if prompt is None else prompt
 
 
+def _own_places(plain: tuple[str, int | None], tls: tuple[str, int | None] | None) -> set[tuple[str, int]]:
+    """Where this server listens, as a device on this computer would name it."""
+    places = set()
+    for listen, usual in ((plain, PLAIN_PORT), (tls, TLS_PORT)):
+        if listen is not None:
+            places |= {(host, _port(listen, usual)) for host in (listen[0], "localhost", LOCAL, "::1")}
+    return places
+
+
 def _port(listen: tuple[str, int | None], usual: int) -> int:
     return usual if listen[1] is None else listen[1]
 
@@ -353,12 +392,6 @@ def _with(struct: Any, **changes: Any) -> Any:
     import msgspec
 
     return msgspec.structs.replace(struct, **changes)
-
-
-def _all_connections() -> int:
-    from blynkscope.protocol import limits
-
-    return limits.PROXY_CONNECTIONS_MAX
 
 
 # --- the start --------------------------------------------------------------------------------------------------------
@@ -370,6 +403,7 @@ def _banner(
 ) -> list[str]:  # fmt: skip
     """Where it listens, who can reach it, with what to log in, and what to change in a sketch."""
     from blynkscope.cli.onlooking import own_addresses
+    from blynkscope.protocol import limits
     from blynkscope.render.serving import Serving, lines
 
     plain = addresses[0]
@@ -378,6 +412,7 @@ def _banner(
             like=server.like.value, plain=plain, tls=addresses[1] if len(addresses) > 1 else None,
             addresses=own_addresses(plain[0]), allowed=[str(one) for one in settings.allow],
             token=made_token, tokens=len(server.tokens), any_token=server.any_token,
+            odd_tokens=sum(len(one) != limits.TOKEN_LENGTH for one in server.tokens),
             account=None if account else server.account, admin=None if admin else server.admin,
             fingerprint=authority.fingerprint if authority is not None else None,
             until=authority.not_after if authority is not None else None,
@@ -386,6 +421,13 @@ def _banner(
         ),
         short=short,
     )  # fmt: skip
+
+
+def _mistaken(number: int, error: Exception, alert: Callable[[str], None]) -> None:
+    """The server has failed on one connection."""
+    # Its text may hold what was on the wire.
+    where = f"on stream {number}, which is reset" if number else "in what it does by the clock"
+    alert(f"the server failed ({type(error).__name__}) {where}. Please report this.")
 
 
 def _store_failed(error: Exception, alert: Callable[[str], None], life: Any) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from blynkscope.cli.intercept_line import Line
 from blynkscope.errors import NotationError
-from blynkscope.protocol import commands
+from blynkscope.protocol import bodies, commands
+from blynkscope.protocol.frames import HEADER_SIZE
+from blynkscope.protocol.model import Dialect
 from blynkscope.server.ordering import pin_number
 from blynkscope.wire.typed import LINE_MAX, Typed, typed
 
@@ -27,6 +29,7 @@ _HELP = (
     "quit                   end",
 )
 _WRITES = frozenset({b"vw", b"dw", b"aw"})
+_MAY_BE_EMPTY = frozenset({commands.RESPONSE, commands.HW_SYNC})
 _SHOWN = 4
 """Characters of a token that are shown: enough to choose by, too few to log in with."""
 
@@ -92,6 +95,9 @@ class Ordering:
                 self._write(text)
             except NotationError as error:
                 self._screen.say(f"! {error.message}")
+            except Exception as error:
+                # Nobody but the loop is above this call, and it would print over the prompt.
+                self._screen.say(f"! the order failed ({type(error).__name__}). Please report this.")
 
     # --- orders ---
 
@@ -107,6 +113,8 @@ class Ordering:
         made = typed(text, to_device=True, id=commands.REST_WRITE_ID)
         if made.problem:
             raise NotationError(f"not sent: {made.problem}", 1, 1)
+        if _lacks_body(made):
+            raise NotationError("not sent: write what it is to say behind the command's name", 1, 1)
         if not devices:
             raise NotationError("there is no device yet", 1, 1)
         reached = sum(self._carry_out(made, device) for device in devices)
@@ -164,6 +172,14 @@ class Ordering:
 def _operation(made: Typed) -> bytes | None:
     """Of a hardware message, what it does to pins; None for other messages."""
     return made.data[5:].split(b"\0", 1)[0] if made.cmd == commands.HW else None
+
+
+def _lacks_body(made: Typed) -> bool:
+    """A command alone, where it says nothing without a body."""
+    if made.cmd is None or len(made.data) > HEADER_SIZE[Dialect.HARDWARE] or made.cmd in _MAY_BE_EMPTY:
+        return False
+    row = commands.find(made.cmd, Dialect.HARDWARE)
+    return row is not None and row.body is not bodies.EMPTY
 
 
 def _counted(number: int, what: str) -> str:

@@ -6,14 +6,13 @@ import ssl
 from collections.abc import Sequence
 
 from blynkscope.probe import suites as names
-from blynkscope.probe.model import ChainFacts, DeviceSuites, TlsFacts
+from blynkscope.probe.model import DeviceSuites, TlsFacts
 from blynkscope.probe.net import Address, Network
 from blynkscope.probe.scan import Answer, Scanner
 from blynkscope.probe.trust import context_of, handshake
 from blynkscope.protocol import tls
-from blynkscope.protocol.tls_suites import suite_name
+from blynkscope.protocol.tls_suites import NEW, suite_name
 
-_NEW = range(0x1301, 0x1306)
 _USUAL = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 _SHOWN = 4
 
@@ -23,21 +22,24 @@ async def compare(
     facts: TlsFacts,
 ) -> DeviceSuites:  # fmt: skip
     """Say the device's hello to the server, and what comes of it. Raises nothing."""
-    new = any(number in _NEW for number in suites)
-    older = any(number not in _NEW for number in suites)
+    new = any(number in NEW for number in suites)
+    older = any(number not in NEW for number in suites)
     version = tls.TLS_1_3 if new else tls.TLS_1_2
     answer = await scanner.ask(version, suites, older=older and new)
     offered = tuple(names.named(number) for number in suites)
     bare = await scanner.ask(version, suites, older=older and new, sni=False)
     without = names.named(bare.cipher) if bare.cipher is not None else None
     if answer.cipher is None or answer.cipher not in suites:
-        verdict, advice = _why(answer, suites, facts)
+        known = not answer.silent and (not answer.dropped or await scanner.lives())
+        verdict, advice = await _why(scanner, answer, suites, facts, known=known)
         if without is not None:
             verdict = f"only without a server name (SNI): {without.iana}"
         return DeviceSuites(offered, without_sni=without, verdict=verdict, advice=advice)
     taken, is_all = await _taken(scanner, version, suites, answer.cipher, facts, older=older and new)
     group = answer.flight.group if answer.flight is not None else None
     done = await _complete(network, address, port, name, answer.cipher, answer.version or version)
+    if done not in {None, "completed"} and not await scanner.lives():
+        done = None
     agreed = names.named(answer.cipher)
     verdict = f"{len(taken)} of {len(suites)} are accepted; they would use {agreed.iana}"
     return DeviceSuites(
@@ -57,7 +59,8 @@ async def _taken(
     while left:
         answer = await scanner.ask(version, left, older=older)
         if answer.cipher not in left:
-            return [number for number in suites if number in found], not answer.silent
+            sure = not answer.silent and (not answer.dropped or await scanner.lives())
+            return [number for number in suites if number in found], sure
         left.remove(answer.cipher)
         found.add(answer.cipher)
     return [number for number in suites if number in found], True
@@ -83,30 +86,38 @@ async def _complete(
     return "completed" if session.text is not None else session.error
 
 
-def _why(answer: Answer, suites: Sequence[int], facts: TlsFacts) -> tuple[str, str]:
-    """Why there is nothing in common, and what to do, as far as what is known of the server tells."""
-    known = [int(one.suite.code, 16) for version in facts.versions for one in version.suites]
-    if answer.outcome not in {"alert", "closed", "reset", "hello"}:
-        return f"not found out: the server gave {answer.why()}", "Try again with a longer --timeout."
-    said = f"the server refuses the list: {answer.why()}"
+async def _why(
+    scanner: Scanner, answer: Answer, suites: Sequence[int], facts: TlsFacts, *, known: bool
+) -> tuple[str, str]:
+    """Why there is nothing in common, and what to do, as far as what is known of the server tells.
+
+    `known` says that the answer is one to the list.
+    """
     if not known:
-        return said, "Offer what servers take today: TLS 1.2 with " + _USUAL + "."
+        return f"not found out: the server gave {answer.why()}", "Try again, more slowly: --delay, a longer --timeout."
+    takes_suites = [int(one.suite.code, 16) for version in facts.versions for one in version.suites]
+    said = f"the server refuses the list: {answer.why()}"
+    mismatch = await _certificate_mismatch(scanner, suites, takes_suites, facts)
+    if not takes_suites:
+        return mismatch or (said, "Offer what servers take today: TLS 1.2 with " + _USUAL + ".")
     takes = [version.version for version in facts.versions if version.accepted]
-    shown = ", ".join(dict.fromkeys(suite_name(number) for number in known[:_SHOWN]))
-    if takes == ["TLS 1.3"] and not any(number in _NEW for number in suites):
+    shown = ", ".join(dict.fromkeys(suite_name(number) for number in takes_suites[:_SHOWN]))
+    if takes == ["TLS 1.3"] and not any(number in NEW for number in suites):
         return (
             "the server takes TLS 1.3 only, and the list has no suite of it",
             "Let the server take TLS 1.2 as well, or update the TLS library of the device to one with TLS 1.3.",
         )
-    overlap = [number for number in suites if number in known]
+    overlap = [number for number in suites if number in takes_suites]
     if overlap:
         return (
             f"the server takes {suite_name(overlap[0])}, but not of a client with this list ({answer.why()})",
             "It is a matter of the version or the groups: look at which versions take it.",
         )
-    if (mismatch := _certificate_mismatch(suites, known, facts.chains)) is not None:
+    if mismatch is not None:
         return mismatch
-    if all(names.exchange_of(number) == "RSA" for number in suites) and "RSA" not in map(names.exchange_of, known):
+    if {names.exchange_of(number) for number in suites} == {"RSA"} and "RSA" not in map(
+        names.exchange_of, takes_suites
+    ):
         return (
             "the list has RSA key exchange only, and the server wants ECDHE or DHE",
             f"Update the TLS library or the firmware of the modem to one with ECDHE ({_USUAL}), or let the server take "
@@ -119,18 +130,29 @@ def _why(answer: Answer, suites: Sequence[int], facts: TlsFacts) -> tuple[str, s
     )
 
 
-def _certificate_mismatch(
-    suites: Sequence[int], known: Sequence[int], chains: Sequence[ChainFacts]
+async def _certificate_mismatch(
+    scanner: Scanner, suites: Sequence[int], taken: Sequence[int], facts: TlsFacts
 ) -> tuple[str, str] | None:
-    """Does the server have another kind of key in its certificate than the list can use?"""
-    wants = {names.certificate_of(number) for number in suites} - {"any"}
-    has = {names.certificate_of(number) for number in known} - {"any"}
+    """Does the server have another kind of key in its certificate than the list can use?
+
+    Where nobody searched for what the server takes, its certificates tell, those that were shown: one of the other
+    kind is asked for, with all suites that there are.
+    """
+    wants = {names.certificate_of(number) for number in suites} - {"any", "none"}
+    has = {names.certificate_of(number) for number in taken} if taken else {chain.kind for chain in facts.chains}
+    has -= {"any", "none"}
     if not wants or not has or wants & has:
         return None
+    if not taken:
+        fitting = [number for number in names.numbers() if names.certificate_of(number) in wants]
+        other = await scanner.ask(tls.TLS_1_2, fitting)
+        if other.outcome == "hello" or other.silent or (other.dropped and not await scanner.lives()):
+            return None
     wanted, held = " or ".join(sorted(wants)), " or ".join(sorted(has))
-    what = f" ({chains[0].certificates[0].key})" if chains else ""
+    key = next((chain.certificates[0].key for chain in facts.chains if chain.kind in has), None)
     return (
-        f"the list is for servers with a certificate of {wanted}, and this server has one of {held}{what}",
+        f"the list is for servers with a certificate of {wanted}, and this server has one of {held}"
+        + (f" ({key})" if key else ""),
         f"Give the server a certificate with a key of {wanted} (it may have both kinds), or the device suites for "
         f"{held}.",
     )

@@ -42,6 +42,8 @@ _ADVICE = {
     "failed": "Ask another DNS server, or probe the server by its address.",
     "timeout": "The resolver is slow or unreachable: check the DNS server of this computer, or probe the server by its "
     "address.",
+    "system": "It is this computer that could not ask, whatever the name: mend that (too many open files: ulimit -n), "
+    "try again, or probe the server by its address.",
     "no-name": "Give a host name or an address, like blynk.cloud or 192.168.1.10.",
 }
 
@@ -77,8 +79,14 @@ async def resolve(
         kind, text = _MEANS.get(error.errno or 0, ("failed", "the resolver failed"))
         said = f"{text} ({error.strerror})" if error.strerror else text
         return _failed(host, kind, said[:TEXT_MAX], begun), []
-    except (OSError, UnicodeError, ValueError) as error:
+    except OSError as error:
+        said = (error.strerror or str(error) or type(error).__name__).lower()[:TEXT_MAX]
+        return _failed(host, "system", f"this computer could not ask for it ({said})", begun), []
+    except ValueError as error:  # names that cannot be encoded are such
         return _failed(host, "no-name", f"this is no host name ({str(error)[:TEXT_MAX]})", begun), []
+    except Exception as error:
+        said = f"the resolver failed ({type(error).__name__}: {error})"
+        return _failed(host, "failed", said[:TEXT_MAX], begun), []
     addresses = _addresses(found)
     if not addresses:
         return _failed(host, "no-address", "the name has no address", begun), []
@@ -88,7 +96,7 @@ async def resolve(
 
 def _failed(host: str, kind: str, said: str, begun: float) -> Names:
     advice = _ADVICE[kind]
-    near = suggestion(host)
+    near = suggestion(host) if kind != "system" else None
     if near:
         advice = f"Did you mean {near}? {advice}"
     return Names(host, ms=round((time.perf_counter() - begun) * 1000, 3), error=said, advice=advice)
@@ -135,10 +143,11 @@ async def _in_thread(lookup: Lookup, host: str, family: int) -> list[tuple[Any, 
             answer.set_result(result or [])
 
     def ask() -> None:
-        result, problem = None, None
+        result: list[tuple[Any, ...]] | None = None
+        problem: Exception | None = None
         try:
             result = lookup(host, family)
-        except (OSError, UnicodeError, ValueError) as error:
+        except Exception as error:  # whoever waits for the answer judges it; here it would only be printed
             problem = error
         try:
             loop.call_soon_threadsafe(settle, result, problem)

@@ -1,6 +1,26 @@
 """What a probe is told, and what it finds: the keys of its JSON, in this order.
 
-The facts are filled in as they become known, so that an interrupted probe has what it learned until then; `None`, an
+    Report        host port schema time seconds complete connections budget public limits dns ports era findings
+    dns           host addresses ms literal error advice
+    ports[]       port tcp[] address speaks[] tls logins[] others[] note
+      tcp[]       address result ms text
+      tls         chosen cipher alert versions[] sni sni_text chains[] device handshake
+        versions[]      version accepted why suites[] order complete groups[]
+          suites[]      suite exchange weak
+            suite       code iana openssl mbedtls axtls
+        chains[]        kind certificates[] flaws[] trust[] root
+          certificates[]  subject names[] issuer not_before not_after key signature serial sha256 sha1 self_signed
+                          error used
+          trust[]       store trusted reason root
+        device          offered[] accepted[] agreed version group without_sni handshake verdict advice known
+          offered[] accepted[] agreed without_sni: as suite
+      logins[]    made_up answer status status_name ms pings[] pings_lost redirect followed closing text id frames host
+                  address
+      others[]    kind text server code made_up
+    era           era evidence[]
+    findings[]    as in the records of analysis, `FindingRecord`
+
+The classes below say what the keys mean. The facts are filled in as they become known, so that an interrupted probe has what it learned until then; `None`, an
 empty list, or a missing section is what was not looked at. Times are milliseconds, dates seconds since the epoch. Texts
 of the server are cut short and otherwise as they came: whoever shows them makes them safe.
 """
@@ -112,7 +132,8 @@ class VersionFacts(msgspec.Struct):
 
 
 class CertificateFacts(msgspec.Struct, frozen=True):
-    """A certificate, as the server sends it. `error` where it cannot be read."""
+    """A certificate, as the server sends it. `error` where it cannot be read; `used` says whether the paths on which
+    it is trusted go through it, None where there is none."""
 
     subject: str | None = None
     names: tuple[str, ...] = ()
@@ -126,6 +147,7 @@ class CertificateFacts(msgspec.Struct, frozen=True):
     sha1: str | None = None
     self_signed: bool = False
     error: str | None = None
+    used: bool | None = None
 
 
 class Trust(msgspec.Struct, frozen=True):
@@ -141,8 +163,9 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 class ChainFacts(msgspec.Struct, frozen=True):
-    """A certificate chain, the server's own first. `flaws`: expired, not-yet-valid, wrong-name, self-signed,
-    unknown-ca, weak-signature, weak-key."""
+    """A certificate chain, the server's own first. `flaws`: expired, not-yet-valid, extra-not-valid (one that no path
+    needs is expired or not valid yet), wrong-name, self-signed, unknown-ca, weak-signature, weak-key, unordered (one
+    does not certify the one before it)…"""
 
     kind: str
     certificates: tuple[CertificateFacts, ...]
@@ -181,8 +204,12 @@ class TlsFacts(msgspec.Struct):
 
 
 class LoginFacts(msgspec.Struct, frozen=True):
-    """A login as a device. `made_up` says that the token was none; `answer`: status, redirect, silent, closed, reset,
-    foreign."""
+    """A login as a device. `made_up` says that the token was none; `answer`: status, redirect, other-id (a status with
+    another message id than the login's, `id`, which devices take for no answer), silent, closed, reset, foreign.
+
+    `frames` counts whole Blynk frames that came before the answer, or in its place. `host` and `address` are those that
+    a redirect led to; None for the first login, which goes to the address of the port.
+    """
 
     made_up: bool
     answer: str
@@ -195,6 +222,10 @@ class LoginFacts(msgspec.Struct, frozen=True):
     followed: bool = False
     closing: str | None = None
     text: str | None = None
+    id: int | None = None
+    frames: int = 0
+    host: str | None = None
+    address: str | None = None
 
 
 class SpokenFacts(msgspec.Struct, frozen=True):

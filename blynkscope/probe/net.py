@@ -186,13 +186,21 @@ class Network:
     Attributes:
         connections: How many there were.
         refused: Was one not made because of the limit?
+
+    Args:
+        timeout: Seconds for an answer.
+        delay: Seconds between connections.
+        jobs: Connections at a time.
+        budget: Most connections.
+        within: One whose limit holds too, and which counts those of this one as well.
     """
 
-    def __init__(self, *, timeout: float, delay: float, jobs: int, budget: int) -> None:
+    def __init__(self, *, timeout: float, delay: float, jobs: int, budget: int, within: Network | None = None) -> None:
         self.timeout = timeout
         self.budget = budget
         self.connections = 0
         self.refused = False
+        self._within = within
         self._delay = delay
         self._jobs = asyncio.Semaphore(jobs)
         self._turn = asyncio.Lock()
@@ -206,10 +214,13 @@ class Network:
         """
         async with self._jobs:
             await self._wait()
-            if self.connections >= self.budget:
-                self.refused = True
-                raise FailedError("budget", f"the limit of {self.budget} connections is reached")
-            self.connections += 1
+            for one in (self, self._within):
+                if one is not None and one.connections >= one.budget:
+                    one.refused = True
+                    raise FailedError("budget", f"the limit of {one.budget} connections is reached")
+            for one in (self, self._within):
+                if one is not None:
+                    one.connections += 1
             try:
                 sock = socket.socket(address.family, socket.SOCK_STREAM)
             except OSError as error:

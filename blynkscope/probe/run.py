@@ -21,7 +21,7 @@ from blynkscope.probe.model import (
     VersionFacts,
 )
 from blynkscope.probe.net import Address, FailedError, Network
-from blynkscope.probe.scan import Answer, Scanner
+from blynkscope.probe.scan import DROPPED, Answer, Scanner
 from blynkscope.probe.speaking import GREETERS, Speaker
 from blynkscope.protocol import tls
 from blynkscope.protocol.tls_suites import suite_name
@@ -74,15 +74,26 @@ class _Probe:
         self._told = told
         self._report = report
         self._lookup = lookup
+        self._spent = False
         self._prepare(public=False)
 
     def _prepare(self, *, public: bool) -> None:
         wanted = self._settings
-        delay = wanted.delay if wanted.delay is not None else PUBLIC_DELAY if public else 0.0
-        budget = wanted.budget if wanted.budget is not None else PUBLIC_BUDGET if public else LOCAL_BUDGET
-        jobs = min(wanted.jobs, PUBLIC_JOBS) if public else wanted.jobs
-        self._network = Network(timeout=wanted.timeout, delay=delay, jobs=jobs, budget=budget)
-        self._speaker = Speaker(wanted, self._report, self._network, self._lookup)
+        self._network = self._public_network() if public else Network(
+            timeout=wanted.timeout, delay=wanted.delay or 0.0, jobs=wanted.jobs,
+            budget=LOCAL_BUDGET if wanted.budget is None else wanted.budget,
+        )  # fmt: skip
+        # A server of one's own may redirect to a public one, which is owed what every public one is.
+        self._polite = self._network if public else self._public_network(self._network)
+        self._speaker = Speaker(wanted, self._report, self._network, self._polite, self._lookup)
+
+    def _public_network(self, within: Network | None = None) -> Network:
+        wanted = self._settings
+        return Network(
+            timeout=wanted.timeout, delay=PUBLIC_DELAY if wanted.delay is None else wanted.delay,
+            jobs=min(wanted.jobs, PUBLIC_JOBS), budget=PUBLIC_BUDGET if wanted.budget is None else wanted.budget,
+            within=within,
+        )  # fmt: skip
 
     async def run(self) -> None:
         settings, report = self._settings, self._report
@@ -104,11 +115,12 @@ class _Probe:
                 cut = not await self._port(facts, addresses) or cut
         finally:
             report.connections = self._network.connections
-        if self._network.refused:
+        refused = [one for one in dict.fromkeys((self._network, self._polite)) if one.refused]
+        for one in refused:
             report.limits.append(
-                f"the limit of {report.budget} connections was reached (--max-connections): the rest was not asked"
+                f"the limit of {one.budget} connections was reached (--max-connections): the rest was not asked"
             )
-        report.complete = not cut and not self._network.refused
+        report.complete = not cut and not refused and not self._spent
 
     def _places(self, facts: PortFacts, addresses: Sequence[Address]) -> list[tuple[int, Address]]:
         facts.tcp = [Attempt(one.text, "not-tried") for one in addresses]
@@ -149,10 +161,19 @@ class _Probe:
             facts.speaks.append("tls")
             facts.tls = TlsFacts()
             await self._tls(facts, address, scanner, first)
-            if facts.tls.handshake is None:
+            if facts.tls.handshake is None and await scanner.lives():
                 facts.note = "what is spoken inside TLS was not asked: this machine's TLS library gets no connection"
                 return
-            await self._speak(facts, address)
+            if scanner.spent is not None:
+                self._spent = True
+                facts.note = "what is spoken inside TLS was not asked: the server takes no more connections"
+                self._report.limits.append(
+                    f"port {facts.port}: the server takes no more connections ({scanner.spent} where it answered "
+                    "before): the rest was not asked. Try again later, with --delay or --no-suites"
+                )
+                return
+            if facts.tls.handshake is not None:
+                await self._speak(facts, address)
             return
         if first.outcome == "foreign" and first.flight is not None:
             guess = name_bytes(first.flight.foreign)
@@ -191,7 +212,8 @@ class _Probe:
             for version, found in zip(hellos.VERSIONS, held.versions, strict=True):
                 if version in {tls.TLS_1_2, tls.TLS_1_3} and found.accepted:
                     suites = [int(one.suite.code, 16) for one in found.suites]
-                    found.groups = await scanner.groups(version, suites)
+                    found.groups, whole = await scanner.groups(version, suites)
+                    found.complete = found.complete and whole
             held.versions.sort(key=lambda one: list(tls.VERSIONS.values()).index(one.version))
         elif first.version is not None and first.version >= tls.TLS_1_3:
             await scanner.ask(tls.TLS_1_2, scanner.usual)
@@ -207,17 +229,23 @@ class _Probe:
         """What a device gets that sends no SNI."""
         if hellos.server_name(self._settings.host) is None or first.cipher is None:
             return
-        version = tls.TLS_1_2 if scanner.chains else tls.TLS_1_3
+        assert first.version is not None
+        # Before TLS 1.3 the certificate is to be seen, so where both are taken that is what is compared.
+        version = tls.TLS_1_2 if first.version >= tls.TLS_1_3 and scanner.chains else first.version
         with_name = await scanner.ask(version, scanner.usual)
+        if with_name.cipher is None:
+            return
         bare = await scanner.ask(version, scanner.usual, sni=False)
         if bare.outcome != "hello":
-            if bare.outcome != "budget":
+            # Of what a server does to both questions, or only later on, nothing is known about names.
+            if bare.outcome == "alert" or (bare.outcome in {"timeout", *DROPPED} and await scanner.lives()):
                 held.sni, held.sni_text = "refused", bare.why()
             return
         ours = with_name.flight.chain if with_name.flight is not None else []
         theirs = bare.flight.chain if bare.flight is not None else []
-        if not theirs or not ours or with_name.cipher is None:
-            held.sni, held.sni_text = "accepted", "the certificate is encrypted in TLS 1.3 and was not compared"
+        if not theirs or not ours:
+            why = "is encrypted in TLS 1.3 and was not compared" if version >= tls.TLS_1_3 else "is not used"
+            held.sni, held.sni_text = "accepted", f"the certificate {why}"
         elif ours[0] == theirs[0]:
             held.sni, held.sni_text = "same", "the same certificate"
         else:
@@ -231,7 +259,7 @@ class _Probe:
         assert held is not None
         self._told(f"port {facts.port}: whose certificate?")
         chains = [(kind, chain) for kind, chain in scanner.chains.items() if chain and kind != "none"]
-        if held.handshake is None:
+        if held.handshake is None and scanner.spent is None:
             plain = await trust.handshake(self._network, address, facts.port, settings.host, trust.context_of())
             held.handshake = plain.text
             if not chains and plain.chain:
@@ -239,8 +267,9 @@ class _Probe:
         for kind, chain in chains:
             if any(one.kind == kind for one in held.chains):
                 continue
-            described = trust.described(kind, chain, settings.host, self._report.time)
-            held.chains.append(described)
+            held.chains.append(trust.described(kind, chain, settings.host, self._report.time))
+            if scanner.spent is not None:
+                continue
             told = [
                 await trust.verified(
                     self._network, address, facts.port, settings.host, chain, ca=store,
@@ -248,4 +277,6 @@ class _Probe:
                 )
                 for store in ([None, settings.ca] if settings.ca is not None else [None])
             ]  # fmt: skip
-            held.chains[-1] = trust.trusted(described, told)
+            paths = [path for _, path in told]
+            described = trust.described(kind, chain, settings.host, self._report.time, paths)
+            held.chains[-1] = trust.trusted(described, [one for one, _ in told])

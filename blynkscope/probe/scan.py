@@ -13,9 +13,10 @@ from blynkscope.probe.flight import Flight
 from blynkscope.probe.model import Accepted, VersionFacts
 from blynkscope.probe.net import Address, FailedError, Network
 from blynkscope.protocol import tls
+from blynkscope.protocol.tls_suites import NEW
 
 COMMON = (
-    0x1301, 0x1302, 0x1303, 0x1304, 0x1305,
+    *NEW,
     0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014, 0xC023, 0xC027, 0xC024, 0xC028,
     0x009E, 0x009F, 0x0033, 0x0039, 0x0067, 0x006B, 0x009C, 0x009D, 0x002F, 0x0035, 0x003C, 0x003D, 0x000A, 0x0005,
 )  # fmt: skip
@@ -25,10 +26,13 @@ CHUNK = 40
 SILENCES_MAX = 2
 """Answers that may fail to come before a search is given up: each of them costs the whole timeout."""
 _SIGNAL = 0x00FF
+DROPPED = frozenset({"closed", "reset", "foreign"})
+"""Ways to say no that are also those of a server that takes no more connections."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back. `outcome`: hello, alert, closed, reset, timeout, foreign, or that of a failed connection."""
+    """What came back. `outcome`: hello, alert, closed, reset, timeout, foreign, spent (not asked any more, see
+    `Scanner.spent`), or that of a failed connection."""
 
     outcome: str
     flight: Flight | None = None
@@ -51,8 +55,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def silent(self) -> bool:
-        """Did it cost the whole timeout, or is no more connection to be had?"""
-        return self.outcome in {"timeout", "budget", "unreachable", "refused"}
+        """Is it no answer: nothing came, or no more connection is to be had?"""
+        return self.outcome not in {"hello", "alert", *DROPPED}
+
+    @property
+    def dropped(self) -> bool:
+        """Did the server only hang up? See `Scanner.lives` for what that may mean."""
+        return self.outcome in DROPPED
 
     def why(self) -> str:
         """What the server did, in words."""
@@ -66,12 +75,25 @@ class Answer(msgspec.Struct, frozen=True):
         }.get(self.outcome, self.text or self.outcome)  # fmt: skip
 
 
+class _Question(msgspec.Struct, frozen=True):
+    """A ClientHello, as it can be said again."""
+
+    version: int
+    suites: tuple[int, ...]
+    name: str | None
+    groups: Sequence[int] | None
+    older: bool
+    share: bool
+
+
 class Scanner:
     """Asks one port.
 
     Attributes:
         chains: Certificate chains that were seen, by the kind of key that the suite asked for.
         bits: Size of the primes of classic Diffie-Hellman that were seen.
+        spent: The server takes no more connections: what it did to a question that it had answered before, in words.
+            From then on nothing is asked, for no answer would tell anything.
     """
 
     def __init__(self, network: Network, address: Address, port: int, name: str | None) -> None:
@@ -82,6 +104,8 @@ class Scanner:
         self._chunk = 0
         self.chains: dict[str, list[bytes]] = {}
         self.bits: dict[int, None] = {}
+        self.spent: str | None = None
+        self._answered: _Question | None = None
 
     @property
     def usual(self) -> tuple[int, ...]:
@@ -99,11 +123,38 @@ class Scanner:
         share: bool = True,
     ) -> Answer:
         """Offer these suites, and read what comes. Raises nothing."""
+        if self.spent is not None:
+            return Answer("spent", text="the server takes no more connections")
         if version == hellos.SSL_3_0:
             suites = (*suites, _SIGNAL)
+        question = _Question(version, tuple(suites), self._name if sni else None, groups, older, share)
+        answer = await self._ask(question)
+        if answer.outcome == "hello" or (answer.outcome == "alert" and self._answered is None):
+            self._answered = question
+        return answer
+
+    async def lives(self) -> bool:
+        """Does the server still answer what it answered before?
+
+        One that limits connections resets or closes those that are too many, which looks like a refusal of what they
+        ask: only where this is true it is one. Nothing is known, so it is true, where no question was answered yet.
+        """
+        if self.spent is not None:
+            return False
+        if self._answered is None:
+            return True
+        answer = await self._ask(self._answered)
+        if answer.outcome in {"hello", "alert"}:
+            return True
+        if answer.outcome != "budget":  # which is told on its own
+            self.spent = answer.why()
+        return False
+
+    async def _ask(self, question: _Question) -> Answer:
         wire = hellos.client_hello(
-            version, suites, name=self._name if sni else None, groups=groups, older=older, share=share
-        )
+            question.version, question.suites, name=question.name, groups=question.groups, older=question.older,
+            share=question.share,
+        )  # fmt: skip
         flight = Flight()
         try:
             async with asyncio.timeout(2 * self._network.timeout):
@@ -168,11 +219,11 @@ class Scanner:
             complete = await self._one_by_one(facts, version, found)
         if len(found) > 1 and complete:
             await self._order(facts, version, found, sort=each or len(lists) > 1)
-        facts.complete = complete
+        facts.complete = complete and self.spent is None
 
     def _lists(self, version: int) -> list[list[int]]:
         new = version >= tls.TLS_1_3
-        fitting = [number for number in names.numbers() if (0x1301 <= number <= 0x1305) is new]
+        fitting = [number for number in names.numbers() if (number in NEW) is new]
         if not self._chunk or new:
             return [fitting]
         common = [number for number in COMMON if number in set(fitting)]
@@ -196,24 +247,24 @@ class Scanner:
                     return True
                 continue
             # Servers that find nothing in common say so, or hang up; so do those that get too many connections.
-            again = answer.outcome == "timeout" or (bool(found) and answer.outcome in {"reset", "closed"})
-            if again and silences + 1 < SILENCES_MAX:
+            if (answer.outcome == "timeout" or answer.dropped) and silences + 1 < SILENCES_MAX:
                 silences += 1
                 continue
+            told = not answer.silent and (not answer.dropped or await self.lives())
             if first and not found:
                 # A server that lets the question drop may have reasons that say nothing about the version.
-                facts.accepted = None if answer.silent else False
+                facts.accepted = False if told else None
                 facts.why = answer.why()
-            return not answer.silent
+            return told
         return True
 
     async def _one_by_one(self, facts: VersionFacts, version: int, found: list[int]) -> bool:
         """A connection for each suite, several at a time."""
         candidates = [number for part in self._lists(version) for number in part if number not in found]
-        silences = 0
+        silences, dropped = 0, False
 
         async def one(number: int) -> None:
-            nonlocal silences
+            nonlocal silences, dropped
             if silences >= SILENCES_MAX:
                 return
             answer = await self.ask(version, [number])
@@ -221,10 +272,14 @@ class Scanner:
                 found.append(number)
                 facts.suites.append(accepted(number))
             silences += answer.silent
+            dropped = dropped or answer.dropped
 
         batch = 16
         for at in range(0, len(candidates), batch):
+            dropped = False
             await asyncio.gather(*(one(number) for number in candidates[at : at + batch]))
+            if dropped and not await self.lives():
+                return False
         return silences < SILENCES_MAX
 
     async def _order(self, facts: VersionFacts, version: int, found: list[int], *, sort: bool) -> None:
@@ -244,8 +299,8 @@ class Scanner:
             order.append(cipher)
         facts.suites = [accepted(number) for number in order]
 
-    async def groups(self, version: int, suites: Sequence[int]) -> list[str]:
-        """The groups of the key exchange, by what the server names, in its order or in ours."""
+    async def groups(self, version: int, suites: Sequence[int]) -> tuple[list[str], bool]:
+        """The groups of the key exchange, by what the server names, in its order or in ours; and are these all?"""
         new = version >= tls.TLS_1_3
         left = list(hellos.GROUPS_NEW if new else hellos.GROUPS_OLD)
         found: list[str] = []
@@ -255,10 +310,10 @@ class Scanner:
             answer = await self.ask(version, rsa or usable, groups=left, share=False)
             group = answer.flight.group if answer.outcome == "hello" and answer.flight is not None else None
             if group not in left:
-                break
+                return found, not answer.silent and (not answer.dropped or await self.lives())
             left.remove(group)
             found.append(tls.group_name(group))
-        return found
+        return found, True
 
 
 def accepted(number: int) -> Accepted:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from blynkscope.probe import dns, talk, trust
-from blynkscope.probe import hello as hellos
 from blynkscope.probe.dns import Lookup
 from blynkscope.probe.model import LoginFacts, PortFacts, Report, Settings, SpokenFacts
 from blynkscope.probe.net import Address, Channel, FailedError, Network, Secured
@@ -30,26 +29,29 @@ class Speaker:
         settings: What is wanted.
         report: Where limits are told.
         network: Makes the connections.
+        polite: Makes those to public addresses that a redirect leads to, within the limits for such.
         lookup: The resolver, for redirects.
     """
 
-    def __init__(self, settings: Settings, report: Report, network: Network, lookup: Lookup) -> None:
+    def __init__(self, settings: Settings, report: Report, network: Network, polite: Network, lookup: Lookup) -> None:
         self._settings = settings
         self._report = report
         self._network = network
+        self._polite = polite
         self._lookup = lookup
         self.hidden = talk.Hidden(settings.token)
 
     @asynccontextmanager
-    async def _channel(self, facts: PortFacts, address: Address) -> AsyncIterator[Channel]:
-        """A connection to talk on; raises `FailedError`."""
-        async with await self._network.connect(address, facts.port) as line:
+    async def _channel(
+        self, facts: PortFacts, address: Address, host: str | None = None, network: Network | None = None
+    ) -> AsyncIterator[Channel]:
+        """A connection to talk on, by the name of the host (None for that of the probe); raises `FailedError`."""
+        async with await (network or self._network).connect(address, facts.port) as line:
             if facts.tls is None:
                 yield line
                 return
-            host = self._settings.host if hellos.server_name(self._settings.host) else None
             try:
-                secured = Secured(line, trust.context_of(), host)
+                secured = Secured(line, trust.context_of(), trust.sni_of(host or self._settings.host))
                 await secured.handshake()
             except (ssl.SSLError, ValueError) as error:
                 raise FailedError("failed", str(getattr(error, "reason", None) or error)) from None
@@ -73,7 +75,7 @@ class Speaker:
         token = settings.token
         if token is not None and settings.port is None and facts.tls is None and is_public(address.text):
             token = None
-            self._report.limits.append(
+            self._limit(
                 f"the token was not sent in clear over the internet to port {facts.port}: name the port to do so"
             )
         try:
@@ -83,38 +85,53 @@ class Speaker:
                 )
         except FailedError as error:
             if error.result != "budget":
-                facts.logins.append(LoginFacts(token is None, _ended(error)))
+                # There were connections to this port before: one that does not come about is no answer to a login.
+                self._limit(f"no login on port {facts.port}: no further connection came about ({error.text})")
             return
-        if found.answer in {"status", "redirect"}:
+        if found.answer in {"status", "redirect", "other-id"} or found.frames:
             facts.speaks.append("blynk")
         facts.logins.append(found)
         if found.answer == "redirect" and settings.follow and found.redirect is not None:
-            await self._follow(facts, token)
+            await self._follow(facts, address)
 
-    async def _follow(self, facts: PortFacts, token: str | None) -> None:
+    def _limit(self, text: str) -> None:
+        if text not in self._report.limits:
+            self._report.limits.append(text)
+
+    async def _follow(self, facts: PortFacts, first: Address) -> None:
         """Go where the redirect leads, as a device does."""
+        settings = self._settings
         for _ in range(REDIRECTS_MAX):
             last = facts.logins[-1]
             if last.answer != "redirect" or not last.redirect:
                 return
             host, _, digits = last.redirect.partition(":")
             port = int(digits) if digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536 else facts.port
-            found, addresses = await dns.resolve(host, self._settings.family, self._settings.timeout, self._lookup)
+            found, addresses = await dns.resolve(host, settings.family, settings.timeout, self._lookup)
             if not addresses:
                 facts.note = f"the redirect leads to {host}: {found.error}"
                 return
             facts.logins[-1] = msgspec.structs.replace(last, followed=True)
-            hop = PortFacts(port, tls=facts.tls)
+            hop, address = PortFacts(port, tls=facts.tls), addresses[0]
+            where, exposed = f"{host}:{port}", is_public(address.text)
+            token = settings.token
+            # A server of one's own must not be able to have the token sent out: only who named a public address and
+            # its port, without TLS there, has asked for that.
+            if exposed and token is not None and facts.tls is None and not (settings.port and is_public(first.text)):
+                token = None
+                self._limit(
+                    f"the token was not sent in clear over the internet to {where}, where the redirect leads: probe "
+                    "that one by its name and port to do so"
+                )
+            network = self._polite if exposed else self._network
             try:
-                async with self._channel(hop, addresses[0]) as channel:
-                    facts.logins.append(
-                        await talk.login(
-                            channel, token, count=self._settings.count, timeout=self._settings.timeout,
-                            hidden=self.hidden,
-                        )
-                    )  # fmt: skip
+                async with self._channel(hop, address, host, network) as channel:
+                    answer = await talk.login(
+                        channel, token, count=settings.count, timeout=settings.timeout, hidden=self.hidden
+                    )
             except FailedError as error:
-                facts.logins.append(LoginFacts(token is None, _ended(error)))
+                answer = LoginFacts(token is None, _ended(error))
+            facts.logins.append(msgspec.structs.replace(answer, host=where, address=address.text))
 
     async def _http(self, facts: PortFacts, address: Address) -> None:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host

@@ -9,8 +9,8 @@ from functools import cache
 import msgspec
 
 from blynkscope.probe.model import SuiteName
-from blynkscope.protocol import tls
-from blynkscope.protocol.tls_suites import is_grease, suite_name
+from blynkscope.protocol import tls, tls_suites
+from blynkscope.protocol.tls_suites import NEW, is_grease, suite_name
 from blynkscope.wire.hellos import read_client_hello
 
 SIGNALS = frozenset({0x00FF, 0x5600})
@@ -44,12 +44,8 @@ _NOT_MBEDTLS = re.compile(r"DSS|DH_RSA_|anon|EXPORT|KRB5|GOST|SRP|SEED|IDEA|RC2|
 
 @cache
 def numbers() -> tuple[int, ...]:
-    """All suites of the registry, without signals and fillers, in its order."""
-    return tuple(
-        number
-        for number in range(1, 0x10000)
-        if number not in SIGNALS and not is_grease(number) and suite_name(number).startswith("TLS_")
-    )
+    """All suites of the registry that may be agreed on, in its order: no signals, nor the one for "none yet" (0)."""
+    return tuple(number for number in tls_suites.numbers() if number and number not in SIGNALS)
 
 
 def openssl_name(number: int) -> str | None:
@@ -59,7 +55,7 @@ def openssl_name(number: int) -> str | None:
         return None
     exchange, _, protection = name.removeprefix("TLS_").rpartition("_WITH_")
     if not exchange:
-        return name if 0x1301 <= number <= 0x1305 else None
+        return name if number in NEW else None
     if exchange not in _EXCHANGES:
         return None
     prefix = _EXCHANGES[exchange]
@@ -94,7 +90,7 @@ def mbedtls_name(number: int) -> str | None:
     name = suite_name(number)
     if not name.startswith("TLS_") or _NOT_MBEDTLS.search(name):
         return None
-    if 0x1301 <= number <= 0x1305:
+    if number in NEW:
         name = name.replace("TLS_", "TLS1_3_", 1)
     return name.replace("_", "-")
 
@@ -108,7 +104,7 @@ def named(number: int) -> SuiteName:
 
 def exchange_of(number: int) -> str:
     """How keys are exchanged: "ECDHE_RSA", "RSA", …; "TLS 1.3" where the suite does not tell."""
-    if 0x1301 <= number <= 0x1305:
+    if number in NEW:
         return "TLS 1.3"
     return suite_name(number).removeprefix("TLS_").rpartition("_WITH_")[0] or "unknown"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -12,15 +13,18 @@ import msgspec
 from blynkscope.probe.model import NO_TOKEN, LoginFacts, SpokenFacts
 from blynkscope.probe.net import Channel, FailedError
 from blynkscope.protocol import commands, frames, mqtt, mqtt_codes
-from blynkscope.protocol.derived import HEADER_STRUCTS
+from blynkscope.protocol.derived import longest_bodies
 from blynkscope.protocol.limits import HARDWARE_BODY_MAX
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.statuses import SUCCESS, status_name
+from blynkscope.wire.framing import Framer, Item, RawFrame
 from blynkscope.wire.recognise import classify
 
 TEXT_MAX = 200
-FRAMES_MAX = 64
-"""Frames that may come before the answer: what a server replays at a login."""
+HEARD_MAX = 128 * 1024
+"""Bytes in which an answer has to come; before it come the values that a server replays at a login, each a frame."""
+_FIRST = 1024
+"""Bytes of what came that are kept, to name another protocol by."""
 STAYS_SECONDS = 1.0
 """A connection that lives so long behind a refused login is meant to stay open."""
 HTTP_MAX = 8 * 1024
@@ -32,29 +36,55 @@ _LEGACY_PATH = "/{}/isHardwareConnected"
 
 
 class Reader:
-    """Cuts hardware frames from a channel."""
+    """Cuts hardware frames from a channel.
+
+    Attributes:
+        first: The first bytes that came.
+        frames: Whole frames of commands that devices know, from the first byte on, but for those that only repeat what
+            was sent.
+        full: More came than is read.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self.held = bytearray()
+        self._framer = Framer(Dialect.HARDWARE)
+        self._cut: deque[Item] = deque()
+        self._sent: set[tuple[int, int, bytes]] = set()
+        self._size = 0
+        self._noise = False
+        self.first = b""
+        self.frames = 0
+        self.full = False
 
-    async def frame(self) -> tuple[int, int, int, bytes] | None:
-        """Command, id, word and body of the next frame; None at the end. Raises `FailedError`."""
-        header = HEADER_STRUCTS[Dialect.HARDWARE]
+    async def send(self, cmd: int, number: int, body: bytes) -> None:
+        """A frame to the server. Raises `FailedError`."""
+        self._sent.add((cmd, number, body))
+        await self._channel.send(frames.build(frames.Frame(Dialect.HARDWARE, cmd, number, body=body)))
+
+    async def frame(self) -> RawFrame | None:
+        """The next frame; None at the end, and where more came than is read. Raises `FailedError`."""
         while True:
-            if len(self.held) >= header.size:
-                cmd, number, word = header.unpack_from(self.held)
-                size = word if cmd else 0
-                if len(self.held) >= header.size + size:
-                    body = bytes(self.held[header.size : header.size + size])
-                    del self.held[: header.size + size]
-                    return cmd, number, word, body
+            while self._cut:
+                found = self._cut.popleft()
+                if isinstance(found, RawFrame):
+                    self._count(found)
+                    return found
+                self._noise = True
             data = await self._channel.receive()
-            if not data:
+            self._size += len(data)
+            self.full = self._size > HEARD_MAX
+            if not data or self.full:
                 return None
-            self.held += data
-            if len(self.held) > 2 * HARDWARE_BODY_MAX:
-                return None
+            self.first += data[: _FIRST - len(self.first)]
+            self._cut += self._framer.feed(data)
+            if self._framer.busy:
+                # Who waits for an answer has heard all that there is: whole up to the last byte, it is a frame.
+                self._cut += self._framer.settle()
+
+    def _count(self, found: RawFrame) -> None:
+        is_known = longest_bodies(Dialect.HARDWARE)[found.cmd] >= 0
+        if is_known and not self._noise and (found.cmd, found.id, found.body) not in self._sent:
+            self.frames += 1
 
 
 class Answered(msgspec.Struct):
@@ -65,38 +95,52 @@ class Answered(msgspec.Struct):
     redirect: bytes = b""
     ms: float | None = None
     first: bytes = b""
+    id: int | None = None
+    frames: int = 0
 
 
-async def ask(channel: Channel, reader: Reader, cmd: int, number: int, body: bytes, timeout: float) -> Answered:
-    """Send a frame and wait for its answer. `outcome`: status, redirect, silent, closed, reset, foreign."""
+async def ask(reader: Reader, cmd: int, number: int, body: bytes, timeout: float) -> Answered:
+    """Send a frame and wait for its answer. `outcome`: status, redirect, other-id, silent, closed, reset, foreign.
+
+    Raises nothing. Time and bytes end it, however many frames come before: see `HEARD_MAX`.
+    """
     begun = time.perf_counter()
+    before = reader.frames
+    other: Answered | None = None
+    outcome = "silent"
     try:
         async with asyncio.timeout(timeout):
-            await channel.send(frames.build(frames.Frame(Dialect.HARDWARE, cmd, number, body=body)))
-            for _ in range(FRAMES_MAX):
+            await reader.send(cmd, number, body)
+            while True:
+                others = reader.frames - before
                 found = await reader.frame()
                 if found is None:
-                    return _without(reader, "closed")
-                kind, ident, word, content = found
+                    outcome = "silent" if reader.full else "closed"
+                    break
                 ms = round((time.perf_counter() - begun) * 1000, 3)
-                if kind == commands.RESPONSE and ident == number:
-                    return Answered("status", word, ms=ms)
-                if kind == commands.REDIRECT and cmd != commands.PING:
-                    return Answered("redirect", redirect=content, ms=ms)
-            return _without(reader, "silent")
+                if found.cmd == commands.RESPONSE and found.id == number:
+                    return Answered("status", found.word, ms=ms, frames=others)
+                if found.cmd == commands.RESPONSE and other is None:
+                    # The right one may still come: a server may say something of its own before.
+                    other = Answered("other-id", found.word, ms=ms, id=found.id)
+                if found.cmd == commands.REDIRECT and cmd != commands.PING:
+                    return Answered("redirect", redirect=found.body, ms=ms, frames=others)
     except TimeoutError:
-        return _without(reader, "silent")
+        pass
     except FailedError as error:
-        return _without(reader, {"reset": "reset", "timeout": "silent"}.get(error.result, "closed"))
+        outcome = {"reset": "reset", "timeout": "silent"}.get(error.result, "closed")
+    if other is not None:
+        other.frames = reader.frames - before
+        return other
+    return _without(reader, outcome, reader.frames - before)
 
 
-def _without(reader: Reader, outcome: str) -> Answered:
+def _without(reader: Reader, outcome: str, count: int) -> Answered:
     """No answer: what came instead may be another protocol."""
-    first = bytes(reader.held[:1024])
-    guess = classify(first, final=True) if first else None
+    guess = classify(reader.first, final=True) if reader.first and not reader.frames else None
     if guess is not None and not guess.is_blynk:
-        return Answered("foreign", first=first)
-    return Answered(outcome, first=first)
+        return Answered("foreign", first=reader.first)
+    return Answered(outcome, frames=count)
 
 
 class Hidden:
@@ -119,25 +163,30 @@ async def login(
     """Log in as a device, ping, and see how the server ends it. Raises nothing."""
     reader = Reader(channel)
     body = (token if token is not None else NO_TOKEN).encode("utf-8", "replace")[:HARDWARE_BODY_MAX]
-    answer = await ask(channel, reader, command, _LOGIN_ID, body, timeout)
+    answer = await ask(reader, command, _LOGIN_ID, body, timeout)
     made_up = token is None
     if answer.outcome == "redirect":
         host, _, port = answer.redirect.partition(b"\0")
         where = hidden.text(host.rstrip(b"\0"), 253) + (f":{hidden.text(port.rstrip(bytes(1)), 5)}" if port else "")
-        return LoginFacts(made_up, "redirect", ms=answer.ms, redirect=where)
+        return LoginFacts(made_up, "redirect", ms=answer.ms, redirect=where, frames=answer.frames)
+    name = status_name(answer.status) if answer.status is not None else None
+    if answer.outcome == "other-id":
+        return LoginFacts(
+            made_up, "other-id", answer.status, name, answer.ms, id=answer.id, frames=answer.frames
+        )  # fmt: skip
     if answer.outcome != "status":
         text = hidden.text(answer.first) if answer.first else None
-        return LoginFacts(made_up, answer.outcome, text=text)
-    assert answer.status is not None
-    name = status_name(answer.status)
+        return LoginFacts(made_up, answer.outcome, text=text, frames=answer.frames)
     if answer.status != SUCCESS:
-        ending = await _closing(channel, reader, timeout)
-        return LoginFacts(made_up, "status", answer.status, name, answer.ms, closing=ending)
+        ending = await _closing(reader, timeout)
+        return LoginFacts(
+            made_up, "status", answer.status, name, answer.ms, closing=ending, frames=answer.frames
+        )  # fmt: skip
     pings: list[float] = []
     lost = 0
     closing: str | None = None
     for number in range(_LOGIN_ID + 1, _LOGIN_ID + 1 + count):
-        pong = await ask(channel, reader, commands.PING, number, b"", timeout)
+        pong = await ask(reader, commands.PING, number, b"", timeout)
         if pong.outcome == "status" and pong.ms is not None:
             pings.append(pong.ms)
             continue
@@ -145,21 +194,23 @@ async def login(
         if pong.outcome != "silent":
             closing = f"the server {'reset' if pong.outcome == 'reset' else 'closed'} the connection at a ping"
             break
-    return LoginFacts(made_up, "status", answer.status, name, answer.ms, tuple(pings), lost, closing=closing)
+    return LoginFacts(
+        made_up, "status", answer.status, name, answer.ms, tuple(pings), lost, closing=closing, frames=answer.frames
+    )  # fmt: skip
 
 
-async def _closing(channel: Channel, reader: Reader, timeout: float) -> str:
+async def _closing(reader: Reader, timeout: float) -> str:
     """What the server does with a connection whose login it refused."""
     try:
         async with asyncio.timeout(min(STAYS_SECONDS, timeout)):
-            if await reader.frame() is None:
+            if await reader.frame() is None and not reader.full:
                 return "closed at once"
     except TimeoutError:
         pass
     except FailedError as error:
         if error.result != "timeout":
             return "reset at once" if error.result == "reset" else "closed at once"
-    pong = await ask(channel, reader, commands.PING, _LOGIN_ID + 1, b"", timeout)
+    pong = await ask(reader, commands.PING, _LOGIN_ID + 1, b"", timeout)
     return {
         "status": f"stays open, answers a ping with {pong.status}",
         "silent": "stays open, does not answer a ping",

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ _LEGACY_CONNECT = 0x4
 """SSL_OP_LEGACY_SERVER_CONNECT: servers that know no safe renegotiation."""
 _CIPHERS = "ALL:!aNULL:@SECLEVEL=0"
 _ENCODING_DER = 2
+_DATED = ("expired", "not-yet-valid")
 _REASONS = {
     18: "self-signed", 19: "unknown-ca", 20: "unknown-ca", 21: "unknown-ca", 2: "unknown-ca", 23: "revoked",
     24: "not-a-ca", 79: "not-a-ca", 7: "bad-signature", 26: "wrong-purpose",
@@ -35,11 +37,11 @@ _REASONS = {
 
 
 class Session(msgspec.Struct):
-    """A handshake by the library of this machine. `error` says why there was none."""
+    """A handshake by the library of this machine. `error` says why there was none, `path` is the verified chain."""
 
     text: str | None = None
     chain: list[bytes] = []
-    root: bytes | None = None
+    path: list[bytes] = []
     refused: str | None = None
     error: str | None = None
 
@@ -79,15 +81,14 @@ async def handshake(
     session = Session()
     try:
         async with await network.connect(address, port) as line:
-            secured = Secured(line, context, name if server_name(name) else None)
+            secured = Secured(line, context, sni_of(name))
             try:
                 await secured.handshake()
             finally:
                 session.chain = _chain(secured.tls, "unverified")
             cipher = secured.tls.cipher()
-            session.text = f"{secured.tls.version()} {cipher[0] if cipher else ''}".replace("TLSv", "TLS ").strip()
-            verified = _chain(secured.tls, "verified") if context.verify_mode is ssl.CERT_REQUIRED else []
-            session.root = verified[-1] if verified else None
+            session.text = f"{_version(secured.tls)} {cipher[0] if cipher else ''}".strip()
+            session.path = _chain(secured.tls, "verified") if context.verify_mode is ssl.CERT_REQUIRED else []
     except ssl.SSLCertVerificationError as error:
         session.refused = _REASONS.get(error.verify_code, error.verify_message.lower())
     except FailedError as error:
@@ -97,6 +98,18 @@ async def handshake(
     except ValueError as error:
         session.error = str(error) or "no host name"
     return session
+
+
+def sni_of(name: str | None) -> str | None:
+    """What this machine's library is told to send as SNI; None for addresses."""
+    sni = server_name(name)
+    return sni.decode("ascii") if sni is not None else None
+
+
+def _version(tls: ssl.SSLObject) -> str:
+    """The version by its full name: OpenSSL calls TLS 1.0 TLSv1."""
+    name = (tls.version() or "").replace("TLSv", "TLS ").replace("SSLv", "SSL ")
+    return name if "." in name or not name else f"{name}.0"
 
 
 def _chain(tls: ssl.SSLObject, kind: str) -> list[bytes]:
@@ -123,21 +136,25 @@ async def verified(
     *,
     ca: str | None,
     kind: str | None,
-) -> Trust:
-    """Is the chain trusted, by the system's roots or those of a file? `chain` is what the server sends."""
+) -> tuple[Trust, list[bytes]]:
+    """Is the chain trusted, by the system's roots or those of a file? `chain` is what the server sends.
+
+    Returns:
+        What there is to tell, and the path to the root; empty where there is none, or it is not known.
+    """
     store = ca or "system"
     try:
         context = context_of(verify=True, ca=ca, kind=kind)
     except (ssl.SSLError, OSError) as error:
         text = getattr(error, "strerror", None) or "it holds no certificates in PEM"
-        return Trust(store, None, f"the file cannot be used: {text}")
+        return Trust(store, None, f"the file cannot be used: {text}"), []
     session = await handshake(network, address, port, name, context)
     if session.refused is not None:
-        return Trust(store, False, session.refused)
+        return Trust(store, False, session.refused), []
     if session.error is not None:
-        return Trust(store, None, session.error)
-    root = session.root or (chain[-1] if chain else None)
-    return Trust(store, True, None, subject_of(root) if root else None)
+        return Trust(store, None, session.error), []
+    root = session.path[-1] if session.path else chain[-1] if chain else None
+    return Trust(store, True, None, subject_of(root) if root else None), session.path
 
 
 def subject_of(der: bytes) -> str:
@@ -145,26 +162,63 @@ def subject_of(der: bytes) -> str:
     return str(certificates.describe(der).get("subject", "unreadable"))
 
 
-def described(kind: str, chain: Sequence[bytes], host: str, now: float | None = None) -> ChainFacts:
-    """What a chain says about itself, and its flaws but for trust."""
-    facts = tuple(read(der) for der in chain[:CHAIN_MAX])
+def described(
+    kind: str, chain: Sequence[bytes], host: str, now: float | None = None, paths: Sequence[Sequence[bytes]] = ()
+) -> ChainFacts:
+    """What a chain says about itself, and its flaws but for trust.
+
+    Args:
+        kind: Of the key.
+        chain: What the server sends.
+        host: Under which name it was asked.
+        now: The time of the probe.
+        paths: By which stores trust it: dates of what is in none of them do no harm.
+    """
+    used = {der for path in paths for der in path}
+    facts = tuple(msgspec.structs.replace(read(der), used=der in used if used else None) for der in chain[:CHAIN_MAX])
     leaf = facts[0]
     now = time.time() if now is None else now
-    flaws = []
-    if any(one.not_after is not None and now > one.not_after for one in facts):
-        flaws.append("expired")
-    if any(one.not_before is not None and now < one.not_before for one in facts):
-        flaws.append("not-yet-valid")
+    dated = [(one, flaw) for one in facts if (flaw := date_flaw(one, now)) is not None]
+    flaws = [flaw for flaw in _DATED if any(one.used is not False and flaw == found for one, found in dated)]
+    if any(one.used is False for one, _ in dated):
+        flaws.append("extra-not-valid")
     if leaf.error is None and not is_for(leaf, host):
         flaws.append("wrong-name")
-    if any(one.signature in WEAK_HASHES and not one.self_signed for one in facts):
+    if any(map(is_weakly_signed, facts)):
         flaws.append("weak-signature")
-    size = (leaf.key or "").removeprefix("RSA ")
-    if size.isdecimal() and int(size) < SHORT_RSA:
+    if any(map(has_short_key, facts)):
         flaws.append("weak-key")
+    if misplaced(facts) is not None:
+        flaws.append("unordered")
     last = facts[-1]
     root = last.subject if last.self_signed else last.issuer
     return ChainFacts(kind, facts, tuple(flaws), root=root)
+
+
+def date_flaw(one: CertificateFacts, now: float) -> str | None:
+    """Is a certificate out of its dates? "expired" or "not-yet-valid"."""
+    if one.not_after is not None and now > one.not_after:
+        return "expired"
+    return "not-yet-valid" if one.not_before is not None and now < one.not_before else None
+
+
+def is_weakly_signed(one: CertificateFacts) -> bool:
+    """Is a certificate signed with a broken hash? Nobody looks at the signature of one that signs for itself."""
+    return one.signature in WEAK_HASHES and not one.self_signed
+
+
+def has_short_key(one: CertificateFacts) -> bool:
+    """Is its key so short that clients of today refuse it?"""
+    size = (one.key or "").removeprefix("RSA ")
+    return size.isdecimal() and int(size) < SHORT_RSA
+
+
+def misplaced(chain: Sequence[CertificateFacts]) -> tuple[CertificateFacts, CertificateFacts] | None:
+    """The first certificate of a chain that does not certify the one before it, behind that one; None where all do."""
+    for before, one in pairwise(chain):
+        if before.error is None and one.error is None and before.issuer != one.subject:
+            return before, one
+    return None
 
 
 def trusted(chain: ChainFacts, trust: Sequence[Trust]) -> ChainFacts:
@@ -181,16 +235,28 @@ def trusted(chain: ChainFacts, trust: Sequence[Trust]) -> ChainFacts:
 
 def is_for(leaf: CertificateFacts, host: str) -> bool:
     """Is a certificate for this host? By its names; by its common name where it has none, as old stacks do."""
-    wanted = host.lower().rstrip(".").partition("%")[0]
-    names = [name.lower() for name in leaf.names]
+    wanted = _ascii(host.rstrip(".").partition("%")[0])
+    names = [_ascii(name) for name in leaf.names]
     try:
         address = ip_address(wanted)
     except ValueError:
         parent = wanted.partition(".")[2]
-        if wanted in names or (parent and f"*.{parent}" in names):
-            return True
-        return not names and f"cn={wanted}" in (leaf.subject or "").lower().split(",")
+        fitting = {wanted, f"*.{parent}"} if parent else {wanted}
+        if not names:
+            parts = [part.partition("=") for part in (leaf.subject or "").split(",")]
+            names = [_ascii(value) for key, _, value in parts if key.strip().upper() == "CN"]
+        return not fitting.isdisjoint(names)
     return str(address) in names
+
+
+def _ascii(name: str) -> str:
+    """A name as it is sent and compared: in lower case, with letters beyond ASCII as IDNA spells them."""
+    if name.isascii():
+        return name.lower()
+    try:
+        return name.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return name.lower()
 
 
 def read(der: bytes) -> CertificateFacts:

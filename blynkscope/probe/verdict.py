@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from blynkscope.analysis.catalogue import CATALOGUE
 from blynkscope.analysis.era import LEGACY_HOSTS, era_of_host, era_of_token
 from blynkscope.analysis.records import FindingRecord
-from blynkscope.probe.model import ChainFacts, LoginFacts, PortFacts, Report, Settings, VersionFacts
+from blynkscope.probe.model import CertificateFacts, ChainFacts, LoginFacts, PortFacts, Report, Settings, VersionFacts
+from blynkscope.probe.trust import date_flaw, has_short_key, is_weakly_signed, misplaced
 from blynkscope.protocol import tls
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.ports import DEVICE_PORTS, MQTT_PORTS, SECURE_PORTS, TLS_PORTS
@@ -131,26 +132,29 @@ def _tls(report: Report, port: PortFacts) -> Iterator[FindingRecord]:
         yield _finding("BS128", f"Port {port.port}, a ClientHello without a server name: {facts.sni_text}.")
     for chain in facts.chains:
         yield from _chain(report, port, chain)
-    yield from _weak(port, facts.versions)
+    yield from _weak(port, facts.versions, facts.chains)
 
 
 def _chain(report: Report, port: PortFacts, chain: ChainFacts) -> Iterator[FindingRecord]:
     leaf = chain.certificates[0]
     who = f"The certificate on port {port.port} ({leaf.subject or leaf.error})"
-    for one in chain.certificates:
-        date, words = (one.not_after, "expired on") if "expired" in chain.flaws else (one.not_before, "begins on")
-        now = report.time
-        is_bad = date is not None and (now > date if words == "expired on" else now < date)
-        if is_bad and date is not None and {"expired", "not-yet-valid"} & set(chain.flaws):
-            which = who if one is leaf else f"A certificate of the chain on port {port.port} ({one.subject})"
-            yield _finding("BS605", f"{which} {words} {day(date)}.")
-            break
+    yield from _dates(report, port, chain, who)
     if "wrong-name" in chain.flaws:
         named = ", ".join(leaf.names[:SHOWN]) or leaf.subject or "nothing"
         more = f" and {len(leaf.names) - SHOWN} more" if len(leaf.names) > SHOWN else ""
         yield _finding("BS607", f"{who} is for {named}{more}, and not for {report.host}.")
     distrust = next((flaw for flaw in chain.flaws if flaw in _DISTRUST), None)
     refused = [one for one in chain.trust if one.trusted is False]
+    pair = misplaced(chain.certificates)
+    if pair is not None:
+        before, one = pair
+        yield _finding(
+            "BS604", f"The chain on port {port.port} is out of order: behind {before.subject} it holds {one.subject}, "
+            "which does not certify it. TLS 1.2 asks for the order, and some devices sort nothing (BearSSL on the "
+            "ESP8266).",
+            severity="note", fix="Put the server's own certificate first in the file, behind each the one that signed "
+            "it, and leave out what signed none of them.",
+        )  # fmt: skip
     if distrust is not None:
         stores = " and ".join("the roots of this computer" if one.store == "system" else one.store for one in refused)
         root = f" Devices must carry the root {chain.root!r}." if chain.root else ""
@@ -159,7 +163,26 @@ def _chain(report: Report, port: PortFacts, chain: ChainFacts) -> Iterator[Findi
         yield _finding("BS604", f"{who} is not trusted: {refused[0].reason}.")
 
 
-def _weak(port: PortFacts, versions: list[VersionFacts]) -> Iterator[FindingRecord]:
+def _dates(report: Report, port: PortFacts, chain: ChainFacts, who: str) -> Iterator[FindingRecord]:
+    """The first certificate that is out of its dates; first of those on the way to the root."""
+    leaf = chain.certificates[0]
+    dated = [(one, flaw) for one in chain.certificates if (flaw := date_flaw(one, report.time)) is not None]
+    for one, flaw in sorted(dated, key=lambda each: each[0].used is False):
+        date, words = (one.not_after, "expired on") if flaw == "expired" else (one.not_before, "begins on")
+        which = who if one is leaf else f"A certificate of the chain on port {port.port} ({one.subject})"
+        told = f"{which} {words} {day(date or 0.0)}"
+        if one.used is False:
+            yield _finding(
+                "BS605", f"{told}. The way to the root that was verified here does not lead through it: only clients "
+                "that know another root are concerned.", severity="note",
+                fix="Take it out of the file that holds the server's chain.",
+            )  # fmt: skip
+        else:
+            yield _finding("BS605", f"{told}.")
+        return
+
+
+def _weak(port: PortFacts, versions: list[VersionFacts], chains: list[ChainFacts]) -> Iterator[FindingRecord]:
     old = [one.version for one in versions if one.accepted and one.version in _OLD]
     weak = {one.suite.iana: one.weak for facts in versions for one in facts.suites if one.weak}
     told = []
@@ -169,16 +192,30 @@ def _weak(port: PortFacts, versions: list[VersionFacts]) -> Iterator[FindingReco
         shown = [f"{name} ({why})" for name, why in list(weak.items())[:SHOWN]]
         more = f" and {len(weak) - SHOWN} more" if len(weak) > SHOWN else ""
         told.append(f"it takes {', '.join(shown)}{more}")
+    shown_keys = {
+        f"{'its certificate' if one is chain.certificates[0] else 'a certificate of its chain'} {what}": None
+        for chain in chains for one in chain.certificates for what in _weak_points(one)
+    }  # fmt: skip
+    told += shown_keys
     if told:
         broken = any(why and ("broken" in why or "nobody" in why or "nothing" in why) for why in weak.values())
-        severity = "warning" if broken or "SSL 3.0" in old else "note"
+        severity = "warning" if broken or shown_keys or "SSL 3.0" in old else "note"
         yield _finding("BS608", f"Port {port.port}: {'; '.join(told)}.", severity=severity)
 
 
+def _weak_points(one: CertificateFacts) -> Iterator[str]:
+    if has_short_key(one):
+        yield f"has a short key ({one.key})"
+    if is_weakly_signed(one):
+        yield f"is signed with {one.signature.upper() if one.signature else 'a weak hash'}, broken"
+
+
 def _login(report: Report, port: PortFacts, login: LoginFacts, settings: Settings) -> Iterator[FindingRecord]:
-    where = f"port {port.port}" + (" (TLS)" if "tls" in port.speaks else "")
-    if not login.made_up and "tls" not in port.speaks and is_public(port.address or ""):
-        yield _finding("BS601", f"The token went to {report.host}, {where}, without TLS, as it does from a device.")
+    secure = " (TLS)" if "tls" in port.speaks else ""
+    where = f"port {port.port}{secure}" if login.host is None else f"{login.host}{secure}"
+    if not login.made_up and not secure and is_public(login.address or port.address or ""):
+        to = f"{report.host}, {where}" if login.host is None else where
+        yield _finding("BS601", f"The token went to {to}, without TLS, as it does from a device.")
     if login.answer == "redirect":
         name = "BS208" if login.followed else "BS207"
         detail = f"The login on {where} was answered by a redirect to {login.redirect}."
@@ -194,6 +231,14 @@ def _login(report: Report, port: PortFacts, login: LoginFacts, settings: Setting
     elif login.answer == "status" and login.status not in {SUCCESS, ALREADY_REGISTERED, INVALID_TOKEN}:
         if not login.made_up:
             yield _finding("BS203", f"The login on {where} was answered with {login.status_name} ({login.status}).")
+    elif login.answer == "other-id":
+        yield _finding(
+            "BS202", f"The login on {where} was answered with {login.status_name} ({login.status}), but with the "
+            f"message id {login.id} in place of 1: devices take that for no answer.",
+        )  # fmt: skip
+    elif login.frames and login.answer in {"silent", "closed", "reset"}:
+        count = f"{login.frames} other frame{'' if login.frames == 1 else 's'}"
+        yield _finding("BS202", f"The login on {where} got no answer, but {count} of Blynk.")
     elif login.answer in {"silent", "closed", "reset"} and not port.others and "blynk" not in port.speaks:
         # Where another protocol answered, that is what is told.
         words = {"silent": "got no answer", "closed": "was answered by closing the connection",

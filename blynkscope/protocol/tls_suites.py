@@ -6,6 +6,9 @@ from functools import cache
 
 import msgspec
 
+NEW = range(0x1301, 0x1306)
+"""The suites of TLS 1.3 (RFC 8446), which say nothing of the key exchange; no older version has them."""
+
 # Each run of consecutive numbers: the first one, then the names without "TLS_".
 _RUNS = """
 0000 NULL_WITH_NULL_NULL RSA_WITH_NULL_MD5 RSA_WITH_NULL_SHA RSA_EXPORT_WITH_RC4_40_MD5 RSA_WITH_RC4_128_MD5
@@ -134,6 +137,12 @@ def _names() -> dict[int, str]:
     return names
 
 
+@cache
+def numbers() -> tuple[int, ...]:
+    """All cipher suites of the registry, signals among them, in its order."""
+    return tuple(sorted(_names()))
+
+
 def suite_name(number: int) -> str:
     """Name of a cipher suite; its number as `0x1234` where the registry has none, "GREASE" for reserved fillers."""
     if is_grease(number):
@@ -190,7 +199,7 @@ def suite_of(number: int) -> Suite | None:
     aead = mode in {"GCM", "CCM", "CCM_8", "POLY1305"}
     if not mode or "EXPORT" in exchange or (cipher not in _FIXED_KEYS and not bits) or not (aead or digest):
         return None
-    if not exchange and not 0x1301 <= number <= 0x1305:
+    if not exchange and number not in NEW:
         return None
     schedule = "sha384" if last == "SHA384" else "sha256"
     return Suite(number, name, exchange, cipher, mode, key_size, None if aead else digest, schedule)

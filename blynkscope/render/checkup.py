@@ -17,8 +17,8 @@ from typing import IO, Any
 import msgspec
 
 from blynkscope.render.console import ColorWish, Palette, cells, colored, width_of, wrapped
-from blynkscope.render.glyphs import missing_glyphs
 from blynkscope.render.safe import safe
+from blynkscope.render.streams import binary_of, text_of
 
 SCHEMA = 1
 _WIDEST = 120
@@ -83,11 +83,12 @@ def write_checkup(
             "schema": SCHEMA, "blynkscope": version, "system": system, "status": overall(checks),
             "checks": [_fields(check) for check in checks],
         }  # fmt: skip
-        stream.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+        binary = binary_of(stream)
+        binary.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        binary.flush()
         return
     palette = Palette(colored(stream, color))
     width = min(width_of(stream), _WIDEST)
-    plain = missing_glyphs(stream)
     lines = [palette.paint("strong", safe(f"blynkscope {version} on {system}"))]
     group = ""
     titles = max((cells(check.title) for check in checks), default=0)
@@ -97,8 +98,7 @@ def write_checkup(
             lines += ["", palette.paint("strong", safe(group))]
         lines += _lines(check, titles, width, palette)
     lines += ["", _closing(checks)]
-    for line in lines:
-        stream.write(line.translate(plain) + "\n")
+    text_of(stream).write("".join(f"{line}\n" for line in lines))
 
 
 def _fields(check: Check) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from blynkscope.analysis.tempo import Tempo
 from blynkscope.protocol import limits
 from blynkscope.render.calls import failed, title_of
 from blynkscope.render.digest_text import Calls, DeviceText, StreamText, Words
-from blynkscope.render.glyphs import missing_glyphs
 from blynkscope.render.handshakes import Handshake
 from blynkscope.render.layering import layers_of
 from blynkscope.render.options import Options
@@ -156,9 +155,7 @@ class Digest:
             lines += self._device_lines(words)
         lines += words.run(self._tempo.summary(), self._names, self._run.findings)
         lines += self._tally.lines(self._options, advice=False)
-        text = "\n".join([*lines, ""]).lstrip("\n")
-        plain = missing_glyphs(self._stream)
-        self._stream.write(text.translate(plain) if plain else text)
+        self._stream.write("\n".join([*lines, ""]).lstrip("\n"))
         self._stream.flush()
 
     # --- records ---

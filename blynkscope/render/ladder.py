@@ -30,7 +30,6 @@ from blynkscope.render.calls import (
     took,
 )
 from blynkscope.render.console import MARKS, cells, fit, wrapped
-from blynkscope.render.glyphs import missing_glyphs
 from blynkscope.render.handshakes import Offers, Told
 from blynkscope.render.layering import Layers, Recognised
 from blynkscope.render.lifelines import STYLES, Lifelines, Piece
@@ -68,7 +67,6 @@ class Ladder:
         self._stream = stream
         self._options = options
         self._palette = options.palette
-        self._plain = missing_glyphs(stream)
         self._width = min(options.width, _WIDEST)
         self._gutter = 14 if self._width < _NARROW else 18
         self._tally = Tally()
@@ -121,7 +119,7 @@ class Ladder:
         if self._lines:
             text = "\n".join([*self._lines, ""])
             self._lines.clear()
-            self._stream.write(text.translate(self._plain) if self._plain else text)
+            self._stream.write(text)
             self._stream.flush()
 
     # --- what is drawn ---

@@ -6,16 +6,16 @@ caller can forget either.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import IO, Any, BinaryIO, Protocol, TextIO, cast
+from typing import IO, Any, Protocol
 
 from blynkscope.analysis.records import Record
 from blynkscope.render.console import ColorWish, colored, is_terminal, width_of
 from blynkscope.render.formats import FORMATS
 from blynkscope.render.options import Options
 from blynkscope.render.redact import Redactor
+from blynkscope.render.streams import binary_of, text_of
 
 __all__ = ["FORMATS", "Output", "binary_of", "make", "options_for", "text_of"]
 
@@ -83,59 +83,6 @@ def options_for(
     )
 
 
-def text_of(stream: IO[Any]) -> TextIO:
-    """The stream for text. What its encoding lacks is spelled out instead of failing."""
-    if _is_binary(stream):
-        return _Encoded(cast(BinaryIO, stream))
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
-    return cast(TextIO, stream)
-
-
-def binary_of(stream: IO[Any]) -> BinaryIO:
-    """The stream for bytes; text streams without a buffer get them decoded again."""
-    buffer = getattr(stream, "buffer", None)
-    if buffer is not None:
-        stream.flush()
-        return cast(BinaryIO, buffer)
-    return cast(BinaryIO, stream if _is_binary(stream) else _Decoded(cast(TextIO, stream)))
-
-
-def _is_binary(stream: IO[Any]) -> bool:
-    return isinstance(stream, io.RawIOBase | io.BufferedIOBase) or "b" in getattr(stream, "mode", "")
-
-
-class _Encoded(io.StringIO):
-    """Text into a binary stream, without taking ownership of it as TextIOWrapper does."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        self._stream.write(text.encode("utf-8", "backslashreplace"))
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
-class _Decoded(io.BytesIO):
-    """Bytes into a text stream that has no buffer below it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def write(self, data: Any) -> int:
-        self._stream.write(bytes(data).decode("utf-8", "backslashreplace"))
-        return len(data)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
 # Modules of outputs are imported when they are asked for: a JSON run needs no table.
 
 
@@ -172,7 +119,7 @@ def _json(stream: IO[Any], options: Options) -> Output:
 def _csv(stream: IO[Any], options: Options) -> Output:
     from blynkscope.render.csv import Csv
 
-    return Csv(text_of(stream), options)
+    return Csv(text_of(stream, data=True), options)
 
 
 def _ladder(stream: IO[Any], options: Options) -> Output:
@@ -196,13 +143,13 @@ def _summary(stream: IO[Any], options: Options) -> Output:
 def _sarif(stream: IO[Any], options: Options) -> Output:
     from blynkscope.render.sarif import Sarif
 
-    return Sarif(text_of(stream), options)
+    return Sarif(text_of(stream, data=True), options)
 
 
 def _junit(stream: IO[Any], options: Options) -> Output:
     from blynkscope.render.junit import JUnit
 
-    return JUnit(text_of(stream), options)
+    return JUnit(text_of(stream, data=True), options)
 
 
 _MAKERS: dict[str, Callable[[IO[Any], Options], Output]] = {

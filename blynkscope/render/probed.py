@@ -147,6 +147,8 @@ def _port(page: Page, port: Any, now: float) -> None:
 
 def _login(login: Any) -> list[Row]:
     token = "made-up token" if login.made_up else "token"
+    if login.host is not None:
+        token = f"at {safe_line(login.host, 300)}, {token}"
     if login.answer == "status":
         ms = f", {login.ms:.1f} ms" if login.ms is not None else ""
         known = login.status in {4, 200}
@@ -154,12 +156,17 @@ def _login(login: Any) -> list[Row]:
         if login.made_up:
             text += ": the server takes any token" if known else ": the server speaks Blynk and does not know it"
         rows: list[Row] = [("login", text, "good" if known or login.made_up else "bad")]
+    elif login.answer == "other-id":
+        text = f"{token}: {safe_line(login.status_name or '', 60)} ({login.status}), but with the id {login.id}, not 1"
+        rows = [("login", text, "bad")]
     elif login.answer == "redirect":
         followed = "followed" if login.followed else "not followed (--follow)"
         rows = [("login", f"{token}: redirect to {safe_line(login.redirect or '', 300)}, {followed}", None)]
     else:
         said = {"silent": "no answer", "closed": "the server closes", "reset": "the server resets",
                 "foreign": "an answer that is no Blynk"}.get(login.answer, login.answer)  # fmt: skip
+        if login.frames:
+            said += f", behind {login.frames} other frame{'' if login.frames == 1 else 's'} of Blynk"
         rows = [("login", f"{token}: {said}" + (f": {safe_line(login.text, 100)}" if login.text else ""), "quiet")]
     if login.pings:
         mean = sum(login.pings) / len(login.pings)

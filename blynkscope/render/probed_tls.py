@@ -21,6 +21,10 @@ _FLAWS = {
     "self-signed": "is signed by itself", "unknown-ca": "its root is not known", "weak-signature": "weak signature",
     "weak-key": "short key",
 }  # fmt: skip
+_REMARKS = {
+    "extra-not-valid": "one that is not needed is out of its dates", "unordered": "the certificates are not in order",
+}  # fmt: skip
+"""What clients of today bear."""
 _ORDERS = {"server": "in the server's order", "client": "the client's order decides"}
 
 
@@ -111,9 +115,12 @@ def _chain(chain: Any, verbose: int, now: float, *, several: bool, place: int) -
         reason = safe_line(_FLAWS.get(one.reason or "", one.reason or ""), 200)
         rows.append(("  roots of", f"{store}: {said}{f' ({reason})' if reason else ''}",
                      {True: "good", False: "bad", None: "warning"}[one.trusted]))  # fmt: skip
-    if chain.flaws:
-        told = ", ".join(safe_line(_FLAWS.get(flaw, flaw), 100) for flaw in chain.flaws)
-        rows.append(("  flaws", told, "bad"))
+    flaws = [flaw for flaw in chain.flaws if flaw not in _REMARKS]
+    if flaws:
+        rows.append(("  flaws", ", ".join(safe_line(_FLAWS.get(flaw, flaw), 100) for flaw in flaws), "bad"))
+    remarks = [words for flaw, words in _REMARKS.items() if flaw in chain.flaws]
+    if remarks:
+        rows.append(("  remarks" if not flaws else "", ", ".join(remarks), "warning"))
     if chain.root:
         rows.append(("  root", f"{safe_line(chain.root, VALUE_MAX)} is what a device that verifies must carry", None))
     return rows

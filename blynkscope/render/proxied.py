@@ -120,7 +120,7 @@ def _limit(detail: dict[str, Any]) -> Told:
     name, seconds, size = (detail.pop(key, None) for key in ("limit", "seconds", "size"))
     if name == "inject":
         return Told(
-            f"proxy: more than {_text(size, 20)} bytes of rules wait to be sent; what is beyond is dropped", calm=False
+            f"rules: more than {_text(size, 20)} bytes of them wait to be sent; what is beyond is dropped", calm=False
         )
     words = _LIMITS.get(str(name))
     shown = f"{seconds:g}" if isinstance(seconds, int | float) else _text(seconds, 20)
@@ -138,10 +138,10 @@ def _rule(detail: dict[str, Any]) -> Told:
             f" id {_text(number, 8)}" if number is not None else ""
         )
     if action == "limit":
-        return Told(f"proxy: {by}: {said}{_left(detail)}", calm=False)
+        return Told(f"{by}: {said}{_left(detail)}", calm=False)
     about += " on" if action == "stall" and about else ""
     words = f"could not {done}{about}" if failed else f"{_DONE.get(done, done)}{about}"
-    return Told(f"proxy: {by}: {words}{f' ({said})' if said else ''}{_left(detail)}", calm=False)
+    return Told(f"{by}: {words}{f' ({said})' if said else ''}{_left(detail)}", calm=False)
 
 
 def _rule_failed(detail: dict[str, Any]) -> Told:

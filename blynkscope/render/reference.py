@@ -14,6 +14,7 @@ from blynkscope.protocol.model import Ack, Command, Dialect, Sender, Status
 from blynkscope.render.console import ColorWish, make_console, width_of
 from blynkscope.render.jsonl import escaped
 from blynkscope.render.safe import safe
+from blynkscope.render.streams import binary_of, text_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -168,16 +169,24 @@ def write_codes(
         return
     records = [record for rows in tables.values() for record in rows]
     if form == "jsonl":
-        stream.writelines(escaped(msgspec.json.encode(record)).decode() + "\n" for record in records)
+        _write_bytes(stream, (escaped(msgspec.json.encode(record)) for record in records))
         return
-    writer = csv.DictWriter(stream, _CSV_COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text_of(stream, data=True), _CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _csv_cell(value) for key, value in record.items()} for record in records)
 
 
 def write_json(stream: IO[str], value: Any) -> None:
     """One indented JSON document."""
-    stream.write(escaped(msgspec.json.format(msgspec.json.encode(value))).decode() + "\n")
+    _write_bytes(stream, [escaped(msgspec.json.format(msgspec.json.encode(value)))])
+
+
+def _write_bytes(stream: IO[str], lines: Iterable[bytes]) -> None:
+    """JSON is UTF-8, whatever the encoding of the stream is."""
+    binary = binary_of(stream)
+    for line in lines:
+        binary.write(line + b"\n")
+    binary.flush()
 
 
 def _csv_cell(value: Any) -> str:

@@ -20,6 +20,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         allowed: Networks that clients may come from; empty for all.
         token: The token that was made for this run, if one was.
         tokens: How many are known.
+        odd_tokens: How many of them have not 32 characters.
         any_token: Every token is taken.
         account: E-mail and password that were made for this run; None where they were given.
         admin: User and password of the administration, likewise.
@@ -37,6 +38,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     allowed: Sequence[str] = ()
     token: str | None = None
     tokens: int = 0
+    odd_tokens: int = 0
     any_token: bool = False
     account: tuple[str, str] | None = None
     admin: tuple[str, str] | None = None
@@ -79,7 +81,14 @@ def _logins(serving: Serving) -> list[str]:
         said.append(f"token, made for this run (--token for your own): {serving.token}")
     elif serving.any_token:
         said.append("every token is taken")
-    if serving.account is not None and serving.tls is not None:
+    if serving.odd_tokens and serving.like == "legacy" and serving.tls is not None:
+        said.append(
+            "warning: a token that has not 32 characters is taken at the plain port alone: inside TLS the legacy "
+            "server takes who has one for an app"
+        )
+    if serving.tls is None:
+        said.append("without a TLS port apps cannot log in")
+    elif serving.account is not None:
         said.append(f"account for apps, made for this run: {serving.account[0]} {serving.account[1]}")
     if serving.admin is not None:
         said.append(f"admin for firmware orders, made for this run: {serving.admin[0]} {serving.admin[1]}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,8 +24,15 @@ TOKENS_MAX = 64
 """Tokens of one frame: a profile has one for each device."""
 TOKEN_SHORTEST = 16
 """A shorter secret may be a word, and is not replaced elsewhere."""
+CLOCK_SECONDS = 86_400.0
+"""How far a server's time may be off: devices get local time, and zones are up to 14 hours apart; clocks of computers
+that nobody sets are wrong by more."""
+EPOCH_TIMES = 1e8
+"""Seconds from which on a time is one since the epoch, not since the beginning of a log."""
 _SHOWN_MAX = 200
 _NOTHING = "(nothing)"
+_CLOCK_MAX, _DIGITS_MAX = 64, 15
+"""Bytes of a body that tells the time, and digits of a time in milliseconds."""
 
 RULES = {
     "clock": "the time (rtc, utc) depends on when it is asked for",
@@ -34,9 +43,9 @@ RULES = {
     "ending": "a NUL behind the last part means nothing",
     "not-in-log": "the log does not show all of this frame; what it shows is equal",
     "heartbeat": "how many pings are sent depends on the time that passes",
+    "recording-gap": "the recording has a gap where this may have been said",
 }
 """Why frames count as equal whose bytes differ, by the name that a report gives."""
-_CLOCKS = frozenset({b"rtc", b"utc"})
 _TIMES = frozenset(
     {
         "createdat", "updatedat", "connecttime", "disconnecttime", "firstconnecttime", "datareceivedat",
@@ -77,8 +86,16 @@ class Compared(msgspec.Struct, frozen=True, gc=False):
 EQUAL = Compared()
 
 
-def compare(said: Said, heard: Heard, dialect: Dialect, era: Era | None = None) -> Compared:
-    """A recorded frame and one of now; their ids are not compared, those are for the matching."""
+def compare(said: Said, heard: Heard, dialect: Dialect, era: Era | None = None, now: float | None = None) -> Compared:
+    """A recorded frame and one of now; their ids are not compared, those are for the matching.
+
+    Args:
+        said: The recorded one.
+        heard: That of now.
+        dialect: What both are of.
+        era: Meaning of codes that differ between the eras.
+        now: The time of day, in seconds since the epoch; None for that of this computer.
+    """
     if said.cmd != heard.cmd:
         names = derived.names(dialect, era)
         return Compared((Difference("command", _whole(said, names), _whole(heard, names)),))
@@ -92,7 +109,8 @@ def compare(said: Said, heard: Heard, dialect: Dialect, era: Era | None = None) 
         return EQUAL
     if 0 <= said.word != len(said.body) and dialect is not Dialect.WEB and heard.body.startswith(said.body):
         return Compared((), "not-in-log")
-    return compare_bodies(said.cmd, said.body, heard.body, dialect, era)
+    clock = _clock(said.body, heard.body, said.time, now) if said.cmd == commands.INTERNAL else None
+    return clock or compare_bodies(said.cmd, said.body, heard.body, dialect, era)
 
 
 def compare_bodies(cmd: int, recorded: bytes, now: bytes, dialect: Dialect, era: Era | None = None) -> Compared:
@@ -136,13 +154,39 @@ def _by_rule(cmd: int, recorded: bytes, now: bytes) -> Compared | None:
         other, _, new = now.partition(b"\0")
         if key != other:
             return None
-        if key in _CLOCKS and old and new and old[:1].isdigit() == new[:1].isdigit():
-            return Compared((), "clock")
         if key == b"ota":
             return _firmware(readable(old), readable(new))
     if cmd == commands.GET_SERVER:
         return Compared((), "server-address")
     return None
+
+
+def _clock(recorded: bytes, heard: bytes, then: float | None, now: float | None) -> Compared | None:
+    """Two times of day: each right when it was said. None where one of them is none, or is wrong."""
+    old, new = _told(recorded), _told(heard)
+    if old is None or new is None or old[0] != new[0]:
+        return None
+    now = now if now is not None else time.time()
+    right = [now]
+    if then is not None and then > EPOCH_TIMES:
+        right.append(old[1] + now - then)  # a clock that was wrong then, and goes on
+    return Compared((), "clock") if any(abs(new[1] - at) <= CLOCK_SECONDS for at in right) else None
+
+
+def _told(body: bytes) -> tuple[bytes, float] | None:
+    """What an INTERNAL frame tells the time by (`rtc`, `utc time` in ms, `utc iso`), and the time since the epoch."""
+    parts = body[:_CLOCK_MAX].removesuffix(b"\0").split(b"\0")
+    key, value = b" ".join(parts[:-1]), parts[-1]
+    if key in {b"rtc", b"utc time"}:
+        if not value.isdigit() or len(value) > _DIGITS_MAX:
+            return None
+        return key, float(value) / (1000.0 if key == b"utc time" else 1.0)
+    if key != b"utc iso":
+        return None
+    try:
+        return key, datetime.fromisoformat(value.decode("ascii")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _firmware(recorded: str, now: str) -> Compared | None:

@@ -45,6 +45,13 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     tls: bool
 
 
+class Gap(msgspec.Struct, frozen=True, gc=False):
+    """Bytes that the recording lost: of which side, and behind how many frames of both sides."""
+
+    client: bool
+    place: int
+
+
 class Line(msgspec.Struct, frozen=True):
     """A connection of the recording.
 
@@ -59,6 +66,10 @@ class Line(msgspec.Struct, frozen=True):
         frames: What was said, by both sides.
         ended: Who closed it: "client", "server", or nobody, where the recording ends before.
         opened, closed: Times.
+        how: How TCP ended: "fin", "reset", …; empty where that is not known.
+        orphans: Numbers of frames of the server whose request may be in a gap of the recording.
+        unheard: Numbers of frames of the client whose answer may be in a gap.
+        holes: Gaps of the client's side: the places of its frames before and behind each.
     """
 
     number: int
@@ -72,6 +83,10 @@ class Line(msgspec.Struct, frozen=True):
     ended: Literal["client", "server", ""]
     opened: float | None
     closed: float | None
+    how: str = ""
+    orphans: frozenset[int] = frozenset()
+    unheard: frozenset[int] = frozenset()
+    holes: tuple[tuple[int, int], ...] = ()
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -12,7 +13,7 @@ from blynkscope.protocol import commands
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.replay import calls
-from blynkscope.replay.comparing import Heard
+from blynkscope.replay.comparing import Difference, Heard
 from blynkscope.replay.connection import Connection
 from blynkscope.replay.matching import Expected, Matching
 from blynkscope.replay.model import Line, Said, Script, Step
@@ -33,6 +34,9 @@ MISSES_MAX = 3
 them is not in the recording."""
 PENDING_KEPT = 1024
 """Expected frames that wait before those whose time has passed are looked for among them."""
+CLOSE_SECONDS = 0.1
+"""Before a connection is closed that the client closed in the recording: time to see whether the server is first. It
+never takes longer than it did then."""
 SETTLE_SECONDS = 0.2
 """Behind the last step of a connection that the recording does not close: time for what is extra."""
 END_FACTOR = 1.5
@@ -73,15 +77,24 @@ class _Played:
         self.replies = {said.answers: said for said in line.frames if said.client and said.answers is not None}
         """What the client answered to the server, by the number of the server's frame."""
         self.misses = 0
-        self.left = sum(said.client for said in line.frames)
-        """Frames that were not sent yet."""
+        self.left = player.turns[line.number]
+        """Frames that were not sent yet, of those that have their turn before the end of the recorded connection."""
         self.over = False
+        self._settled = 0.0
         self.unsent: list[Said] = []
 
     @property
     def gone(self) -> bool:
         """The server has closed."""
         return self.connection.ended.is_set()
+
+    def settle(self, now: float) -> None:
+        """The replay ends here."""
+        self._settled = now
+
+    def overdue(self, one: Expected) -> bool:
+        """Has the time passed in which an answer could come, when the replay ended?"""
+        return one.sent_at is not None and self._settled > one.sent_at + self._player.patience(one.said)
 
     def _heard(self, frame: Heard) -> None:
         outcome, said = self.matching.heard(frame)
@@ -98,7 +111,6 @@ class _Played:
         reply = self.replies.get(said.n) if said is not None else None
         if reply is not None:
             self.connection.post(reply.cmd, frame.id, reply.word, reply.body)
-            self.left -= 1
         elif frame.cmd == commands.PING and self.line.dialect == self.line.answers:
             self.connection.post(commands.RESPONSE, frame.id, SUCCESS, b"")
 
@@ -128,6 +140,8 @@ class Player:
         self._room = PENDING_KEPT
         self.renewed: dict[bytes, bytes] = {}
         """Tokens that the server made, then and now."""
+        self.turns = _turns(script)
+        """How many frames of each connection are sent one by one, before its end."""
         self._ends: dict[int, float] = {}
         """Until when servers may take to close, by stream; where they closed in the recording."""
         self._began = 0.0
@@ -152,6 +166,7 @@ class Player:
             self.interrupted = True
             self.tally.note("interrupted before all was played")
         for played in list(self._open.values()):
+            played.settle(loop.time())
             await self._over(played, complete=complete)
         if not complete:
             self._leave_rest()
@@ -187,6 +202,7 @@ class Player:
             self._expect(played, step.said)
         elif step.kind == "close":
             await self._before(step)
+            await self._lingers(played)
             await self._over(played, complete=True)
         else:
             await self._closes(played, step)
@@ -205,7 +221,7 @@ class Player:
         return Way(target, tls if target.tls is None else target.tls, None)
 
     async def _send(self, played: _Played, step: Step, said: Said) -> None:
-        if said.cmd == commands.RESPONSE and (said.answers is not None or said.word < 0):
+        if _is_reply(said):
             return  # it goes out when the server asks
         await self._before(step)
         if played.gone:
@@ -220,20 +236,23 @@ class Player:
     def _expect(self, played: _Played, said: Said) -> None:
         """From here on what follows waits for this frame."""
         one = played.matching.expected[said.n]
-        if one.met or played.gone:
+        if one.met or played.gone or said.n in played.line.orphans:
             return
         now = asyncio.get_running_loop().time()
         if said.answers is not None:
             if one.sent_at is None:
                 return
-            patience = self.playing.timeout + (said.rtt_ms or 0.0) / 1000.0
-            self._pending.append((played, one, max(now, one.sent_at) + patience))
+            self._pending.append((played, one, max(now, one.sent_at) + self.patience(said)))
         elif played.misses < MISSES_MAX or self.playing.speed is not None:
             self._pending.append((played, one, now + min(UNPROMPTED_SECONDS, self.playing.timeout)))
 
         if len(self._pending) > self._room:
             self._pending = [entry for entry in self._pending if not entry[1].met and entry[2] > now]
             self._room = max(PENDING_KEPT, 2 * len(self._pending))
+
+    def patience(self, said: Said) -> float:
+        """Seconds that an answer may take: as long as it took then, and the time to wait."""
+        return self.playing.timeout + (said.rtt_ms or 0.0) / 1000.0
 
     async def _before(self, step: Step) -> None:
         """Wait until the turn of a step has come: for its time, or for the answers that came before it."""
@@ -269,9 +288,7 @@ class Player:
     async def _closes(self, played: _Played, step: Step) -> None:
         """The server closed here. What it waited for before that cannot be hurried."""
         line = played.line
-        last = next((said.time for said in reversed(line.frames) if said.time is not None), None)
-        gap = line.closed - last if line.closed is not None and last is not None else 0.0
-        patience = self.playing.timeout + END_FACTOR * max(0.0, gap)
+        patience = self.playing.timeout + END_FACTOR * (_silence(line) or 0.0)
         if self.playing.speed is not None:
             self._ends[line.number] = asyncio.get_running_loop().time() + patience
             return
@@ -282,6 +299,17 @@ class Player:
         except TimeoutError:
             pass
         await self._over(played, complete=True)
+
+    async def _lingers(self, played: _Played) -> None:
+        """The client closed here: a server that closes behind its last answer is seen to do so before that."""
+        pause = CLOSE_SECONDS
+        if (then := _silence(played.line)) is not None:
+            pause = min(pause, then)
+        try:
+            async with asyncio.timeout(pause):
+                await played.connection.ended.wait()
+        except TimeoutError:
+            return
 
     async def _finish(self) -> None:
         """All steps are done: wait for what is still to come."""
@@ -311,8 +339,14 @@ class Player:
             await played.connection.close()
         self.tally.sent += played.connection.sent
         tell = self.tally.tell
-        tell(played.matching.finish(played=complete and (not closed_by_server or played.left <= 0)))
-        tell(self._end_of(played, closed_by_server, how, complete))
+        lacks = played.matching.lacks
+        tell(
+            played.matching.finish(
+                played=complete and (not closed_by_server or played.left <= 0),
+                due=lambda one: complete or closed_by_server or played.overdue(one),
+            )
+        )
+        tell(self._end_of(played, closed_by_server, how, lacks, complete))
         for said in played.unsent:
             tell([
                 Outcome(
@@ -324,21 +358,30 @@ class Player:
             text = f"{played.connection.noise} bytes of the server that are no frame"
             tell([Outcome(Verdict.EXTRA, "frame", line.number, None, None, None, None, note=text)])
 
-    def _end_of(self, played: _Played, closed: bool, how: str, complete: bool) -> list[Outcome]:
+    def _end_of(self, played: _Played, closed: bool, how: str, lacks: bool, complete: bool) -> list[Outcome]:
         line = played.line
-        if line.ended == "server" and (closed or complete):
-            verdict = Verdict.EQUAL if closed else Verdict.MISSING
-            note = "the server closes" if closed else "the server closed here, and leaves the connection open now"
-            return [Outcome(verdict, "end", line.number, None, None, None, None, note=note)]
-        if closed and (played.unsent or played.left > 0 or line.ended == ""):
-            what = "breaks the connection off (reset)" if how == "reset" else "closes the connection"
-            return [
-                Outcome(
-                    Verdict.EXTRA, "end", line.number, None, None, None, None,
-                    note=f"the server {what}, which it did not do in the recording",
-                )
-            ]  # fmt: skip
-        return []
+        what = "breaks the connection off (reset)" if how == "reset" else "closes the connection"
+        if how == "stuck":
+            what = "takes nothing any more"
+        verdict, note = Verdict.EXTRA, f"the server {what}, which it did not do in the recording"
+        found: tuple[Difference, ...] = ()
+        if line.ended == "server":
+            if closed and (played.left > 0 or lacks):
+                verdict, note = Verdict.DIFFERENT, f"the server {what} earlier than recorded"
+                left = f"with {played.left} frames unsent" if played.left > 0 else "with answers left"
+                found = (Difference("end", "behind the last frame", left),)
+            elif closed and how != "fin" and line.how == "fin":
+                verdict, note = Verdict.DIFFERENT, f"the server {what}, where it closed in the recording"
+                found = (Difference("end", line.how, how),)
+            elif closed:
+                verdict, note = Verdict.EQUAL, "the server closes"
+            elif complete:
+                verdict, note = Verdict.MISSING, "the server closed here, and leaves the connection open now"
+            else:
+                return []
+        elif not closed:
+            return []
+        return [Outcome(verdict, "end", line.number, None, None, None, None, found, note=note)]
 
     def _leave_rest(self) -> None:
         """What the replay did not come to."""
@@ -349,3 +392,26 @@ class Player:
             self.tally.tell([
                 Outcome(Verdict.UNPLAYED, "frame", step.line, step.said.n, step.said.n, spelled, None)
             ])  # fmt: skip
+
+
+def _is_reply(said: Said) -> bool:
+    """Does the client answer the server with it?"""
+    return said.cmd == commands.RESPONSE and (said.answers is not None or said.word < 0)
+
+
+def _turns(script: Script) -> Counter[int]:
+    """How many frames the client of each connection sends one by one, before its recorded end."""
+    found: Counter[int] = Counter()
+    over: set[int] = set()
+    for step in script.steps:
+        if step.kind in {"close", "closes"}:
+            over.add(step.line)
+        elif step.said is not None and step.kind == "send" and step.line not in over and not _is_reply(step.said):
+            found[step.line] += 1
+    return found
+
+
+def _silence(line: Line) -> float | None:
+    """Seconds between the last frame of a recorded connection and its end."""
+    last = next((said.time for said in reversed(line.frames) if said.time is not None), None)
+    return max(0.0, line.closed - last) if line.closed is not None and last is not None else None

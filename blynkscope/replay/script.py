@@ -15,8 +15,9 @@ from blynkscope.analysis.records import MessageRecord, Observed, Record, StreamR
 from blynkscope.protocol import commands
 from blynkscope.protocol.model import Dialect
 from blynkscope.protocol.paths import DASHBOARD_PATH, DEVICE_PATH
+from blynkscope.replay.attribution import unheard, with_sync_answers
 from blynkscope.replay.legs import second_legs
-from blynkscope.replay.model import Call, Kind, Line, Said, Script, Step
+from blynkscope.replay.model import Call, Gap, Kind, Line, Said, Script, Step
 
 FRAMES_MAX = 100_000
 """Frames of a script, which is kept in memory: a day of a talkative device, some 30 MB."""
@@ -26,6 +27,8 @@ CALLS_MAX = 10_000
 """HTTP calls of a script."""
 LINES_MAX = 8192
 """Connections of a script, as many as the analysis follows at one time."""
+GAPS_MAX = 256
+"""Gaps of one connection that are looked into; one with more is no recording of a talk."""
 CONTENT_COMPARED = 2000
 """Bytes of an HTTP body that are sent again or compared; of longer ones the recording keeps the beginning alone."""
 
@@ -34,8 +37,8 @@ class _Stream:
     """What is known of a stream of the recording, while it is read."""
 
     __slots__ = (
-        "client", "closed", "ended", "frames", "joined", "key", "log", "number", "opened", "path", "sealed", "senders",
-        "server", "via",
+        "client", "closed", "ended", "frames", "gaps", "how", "joined", "key", "log", "number", "opened", "path", "sealed",
+        "senders", "server", "via",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +47,7 @@ class _Stream:
         self.server = server
         self.number, self.opened, self.client, self.joined, self.log = number, opened, client, joined, log
         self.frames: list[Said] = []
+        self.gaps: list[Gap] = []
         self.senders: dict[bool, str] = {}
         self.via: tuple[str, ...] = ()
         self.path: str | None = None
@@ -51,6 +55,7 @@ class _Stream:
         """There is TLS that was not opened."""
         self.ended: Literal["client", "server", ""] = ""
         self.closed: float | None = None
+        self.how = ""
         self.key = opened if opened is not None else 0.0
 
 
@@ -116,6 +121,8 @@ class ScriptMaker:
             stream.sealed = detail.get("state") != "opened"
         elif record.kind == "gap":
             self._passed["bytes that the recording lost"] += record.bytes
+            if record.sender != "unknown" and len(stream.gaps) < GAPS_MAX:
+                stream.gaps.append(Gap(record.sender != "server", len(stream.frames)))
         elif record.kind == "malformed":
             self._passed["frames that are not whole"] += 1
         elif record.kind == "resync":
@@ -131,6 +138,7 @@ class ScriptMaker:
 
     def _closed(self, stream: _Stream, record: StreamRecord) -> None:
         stream.closed = record.time
+        stream.how = str(record.detail.get("how") or "")
         if not stream.ended and record.detail.get("how") != "end" and record.sender != "unknown":
             stream.ended = "server" if record.sender == "server" else "client"
         if stream.number in self._began and stream.ended:
@@ -206,13 +214,14 @@ class ScriptMaker:
                 self._passed["connections on which no Blynk is spoken"] += 1
         steps = [entry for entry in self._steps if entry[1].kind == "call" or entry[1].line in lines]
         steps.sort(key=lambda entry: entry[0])
+        read = {said.n: said for line in lines.values() for said in line.frames}
         notes = []
         if joined := [str(line.number) for line in lines.values() if line.joined]:
             notes.append(
                 f"the beginning of stream {', '.join(joined)} was not recorded: a server that sees no login may close"
             )
         return Script(
-            lines, tuple(_timed([step for _, step in steps], lines)), self._calls,
+            lines, tuple(_timed([_of_line(step, read) for _, step in steps])), self._calls,
             {reason: count for reason, count in self._passed.items() if count}, tuple(notes),
         )  # fmt: skip
 
@@ -225,13 +234,22 @@ def _line(stream: _Stream) -> Line:
     if dialect is Dialect.WEB:
         path = path or DASHBOARD_PATH
     tls = None if stream.log else any(layer.startswith("tls") for layer in stream.via)
+    frames = with_sync_answers(stream.frames) if dialect is Dialect.HARDWARE else tuple(stream.frames)
+    lost = unheard(frames, stream.gaps, dialect)
     return Line(
         stream.number, dialect, Dialect(stream.senders.get(False, dialect)), tls, path, stream.joined, stream.log,
-        tuple(stream.frames), stream.ended, stream.opened, stream.closed,
+        frames, stream.ended, stream.opened, stream.closed, stream.how, lost.answers, lost.requests, lost.holes,
     )  # fmt: skip
 
 
-def _timed(steps: list[Step], lines: dict[int, Line]) -> Iterable[Step]:
+def _of_line(step: Step, read: dict[int, Said]) -> Step:
+    """The step with its frame as the connection has it."""
+    if step.said is None or read[step.said.n] is step.said:
+        return step
+    return msgspec.structs.replace(step, said=read[step.said.n])
+
+
+def _timed(steps: list[Step]) -> Iterable[Step]:
     """The steps with the time since the first one, which never goes back."""
     at, before = 0.0, None
     for step in steps:

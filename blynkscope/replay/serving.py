@@ -14,14 +14,18 @@ import msgspec
 
 from blynkscope.protocol import commands
 from blynkscope.protocol.model import Era
-from blynkscope.replay.comparing import Compared, Heard, compare, compare_bodies, subject
+from blynkscope.replay.comparing import EPOCH_TIMES, Compared, Difference, Heard, compare, compare_bodies, subject
 from blynkscope.replay.model import Line, Said
 from blynkscope.replay.outcome import Outcome, Verdict
 from blynkscope.replay.spelling import Speller
 from blynkscope.replay.staging import Answer, default_answers, wording
 
-_EPOCH_TIMES = 1e8
-"""Seconds from which on a time is one since the epoch, not since the beginning of a log."""
+_FREE = frozenset({commands.PING, commands.HW_SYNC, commands.APP_SYNC})
+"""What a device may say again and again: it does nothing, and how often depends on the time that passes."""
+_CLOCKS = frozenset({b"rtc", b"utc"})
+"""The same of INTERNAL frames."""
+_WRITES = frozenset({commands.HW, commands.PROPERTY, commands.BRIDGE, commands.GROUP})
+"""What leaves something behind, so that of two of them about one thing the later one counts."""
 
 
 class Turn(msgspec.Struct):
@@ -35,18 +39,28 @@ class Turn(msgspec.Struct):
 class _Request:
     """What the device said in the recording, in one wording: the frames, and how many of them came again."""
 
-    __slots__ = ("at", "frames")
+    __slots__ = ("_passed", "_waiting", "last")
 
     def __init__(self) -> None:
-        self.frames: list[Said] = []
-        self.at = 0
+        self._waiting: deque[tuple[int, Said]] = deque()
+        self._passed: deque[tuple[int, Said]] = deque()
+        """Those behind which another one about the same thing has come already."""
+        self.last: Said | None = None
 
-    def next(self) -> tuple[Said, bool]:
-        """The next one, or the last one again; and is it again?"""
-        again = self.at >= len(self.frames)
-        said = self.frames[-1 if again else self.at]
-        self.at += not again
-        return said, again
+    def add(self, place: int, said: Said) -> None:
+        self._waiting.append((place, said))
+        self.last = said
+
+    def next(self, reached: int, met: set[int]) -> Said | None:
+        """The next one behind this place of the recording, else one before it; None where all have come."""
+        while self._waiting and self._waiting[0][0] < reached:
+            self._passed.append(self._waiting.popleft())
+        for queue in (self._waiting, self._passed):
+            while queue:
+                said = queue.popleft()[1]
+                if said.n not in met:
+                    return said
+        return None
 
 
 class Serving:
@@ -60,7 +74,7 @@ class Serving:
         clock: Gives the time of day.
 
     Attributes:
-        repeated: Requests that came more often than in the recording, and got the last answer again.
+        repeated: Pings, syncs and questions for the time that came more often than in the recording.
     """
 
     def __init__(self, line: Line, speed: float | None, era: Era | None, clock: Callable[[], float]) -> None:
@@ -75,6 +89,8 @@ class Serving:
         self._met: set[int] = set()
         self._reached = -1
         """Place of the last frame of the recording that the device came to."""
+        self._written: dict[tuple[Any, ...], int] = {}
+        """The same of what is written, by what it is about."""
         self._unprompted: list[Said] = []
         self._asked: dict[int, Said] = {}
         """What the device answered in the recording, by the id of what it is asked now."""
@@ -83,24 +99,24 @@ class Serving:
         """For each place, that of the last request at it or before it; -1 where there is none."""
         self.repeated = 0
         self._login: tuple[float, float] | None = None
-        self._login_time = self._time_of_login()
+        spoken = [said for said in line.frames if said.client]
+        self._recorded_login = next((said for said in spoken if said.cmd in commands.SESSION_LOGINS), None)
+        first = self._recorded_login or next(iter(spoken), None)
+        self._login_time = first.time if first is not None else None
         for said in line.frames:
             if not said.client:
+                if said.n in line.orphans:
+                    continue  # it answers what nobody knows
                 if said.answers is None:
                     self._unprompted.append(said)
                 else:
                     self._answers.setdefault(said.answers, []).append(said)
             elif said.answers is None:
-                self._requests.setdefault(self._wording(said), _Request()).frames.append(said)
+                self._requests.setdefault(self._wording(said), _Request()).add(self._place[said.n], said)
                 self._by_subject.setdefault(self._about(said), deque()).append(said)
             asks = said.client and said.answers is None
             self._before.append(len(self._before) if asks else self._before[-1] if self._before else -1)
         self._unprompted.reverse()
-
-    def _time_of_login(self) -> float | None:
-        spoken = [said for said in self.line.frames if said.client]
-        login = next((said for said in spoken if said.cmd in commands.SESSION_LOGINS), spoken[0] if spoken else None)
-        return login.time if login is not None else None
 
     def _wording(self, frame: Said | Heard) -> tuple[int, bytes]:
         """What a request says, without what is secret in it."""
@@ -120,19 +136,48 @@ class Serving:
             return self._go_on(turn, frame.time)
         found = self._requests.get(self._wording(frame))
         if found is not None:
-            said, again = found.next()
-            while not again and said.n in self._met:
-                said, again = found.next()
-            if again:
-                self.repeated += 1
+            said = found.next(self._written.get(self._about(frame), -1), self._met)
+            if said is None:
+                self._repeats(turn, frame)
+                assert found.last is not None
+                said = found.last
             else:
                 self._meets(turn, said, frame, Compared())
             self._answer(turn, said, frame)
         else:
             self._departs(turn, frame)
-        if self._login is None:
+        if not self.logged_in and (self._recorded_login is None or frame.cmd in commands.SESSION_LOGINS):
             self._login = (frame.time, self._clock())
         return self._go_on(turn, frame.time)
+
+    @property
+    def logged_in(self) -> bool:
+        """The device has logged in, or said something where the recording has no login."""
+        return self._login is not None
+
+    def _repeats(self, turn: Turn, frame: Heard) -> None:
+        """The device says once more what it has said as often as in the recording."""
+        if frame.cmd in _FREE or (frame.cmd == commands.INTERNAL and frame.body.partition(b"\0")[0] in _CLOCKS):
+            self.repeated += 1
+            return
+        self._extra(turn, frame, "more often than in the recording; answered as it was then")
+
+    def _extra(self, turn: Turn, frame: Heard, note: str) -> None:
+        spelled = self._spell.now(frame, client=True)
+        verdict, rule = Verdict.EXTRA, None
+        if self._in_a_hole():
+            verdict, rule = Verdict.EQUAL, "recording-gap"
+        turn.outcomes.append(
+            Outcome(verdict, "frame", self.line.number, None, None, None, spelled, rule=rule, note=note)
+        )
+
+    def _in_a_hole(self) -> bool:
+        """Is the device where bytes of it are lost in the recording?"""
+        frames = self.line.frames
+        return any(
+            before <= self._reached and (behind >= len(frames) or frames[behind].n not in self._met)
+            for before, behind in self.line.holes
+        )
 
     def _departs(self, turn: Turn, frame: Heard) -> None:
         """The device says something that is not in the recording."""
@@ -152,8 +197,7 @@ class Serving:
             answers = default_answers(frame, self.line.dialect, self._era, self._clock())
             turn.answers += answers
             note = "not in the recording; " + ("answered as the table says" if answers else "the table has no answer")
-        spelled = self._spell.now(frame, client=True)
-        turn.outcomes.append(Outcome(Verdict.EXTRA, "frame", self.line.number, None, None, None, spelled, note=note))
+        self._extra(turn, frame, note)
 
     def _compare(self, said: Said, frame: Heard) -> Compared:
         if said.cmd != frame.cmd or said.cmd == commands.RESPONSE:
@@ -167,6 +211,7 @@ class Serving:
         self._meets(turn, reply, frame, compare(reply, frame, self.line.dialect, self._era))
 
     def _meets(self, turn: Turn, said: Said, frame: Heard, compared: Compared) -> None:
+        compared = self._in_order(said, frame, compared)
         self._met.add(said.n)
         self._reached = max(self._reached, self._place[said.n])
         turn.outcomes.append(
@@ -176,8 +221,27 @@ class Serving:
             )
         )  # fmt: skip
 
+    def _in_order(self, said: Said, frame: Heard, compared: Compared) -> Compared:
+        """The comparison, and whether the frame comes before the login or behind a later write of the same thing."""
+        place, login = self._place[said.n], self._recorded_login
+        order: Difference | None = None
+        if login is not None and not self.logged_in and place > self._place[login.n]:
+            order = Difference("order", "behind the login", "before it")
+        elif said.cmd in _WRITES:
+            about = self._about(said)
+            reached = self._written.get(about, -1)
+            self._written[about] = max(reached, place)
+            if place < reached:
+                later = self.line.frames[reached].n
+                order = Difference("order", f"before #{later}", f"behind #{later}")
+        if order is None:
+            return compared
+        return msgspec.structs.replace(compared, differences=(*compared.differences, order))
+
     def _answer(self, turn: Turn, said: Said, frame: Heard) -> None:
         """What the server said to a request, with the id of this one."""
+        if said.n in self.line.unheard and said.n not in self._answers:
+            turn.answers += default_answers(frame, self.line.dialect, self._era, self._clock())
         for answer in self._answers.get(said.n, ()):
             if answer.cmd == commands.RESPONSE and answer.word < 0:
                 turn.answers += default_answers(frame, self.line.dialect, self._era, self._clock())
@@ -191,7 +255,7 @@ class Serving:
         digits = value.removesuffix(b"\0")
         if answer.cmd != commands.INTERNAL or key != b"rtc" or not digits.isdigit() or len(digits) > 12:
             return answer.body
-        then = answer.time if answer.time is not None and answer.time > _EPOCH_TIMES else None
+        then = answer.time if answer.time is not None and answer.time > EPOCH_TIMES else None
         now = int(digits) + (self._clock() - then) if then is not None else self._clock()
         return key + b"\0" + str(round(now)).encode()
 

@@ -12,8 +12,8 @@ from blynkscope.server.store import Store
 TEXT_MAX = 256
 """Characters of a device's name, and of its other texts."""
 _TAKEN = frozenset({"id", "name", "boardType", "connectionType", "token", "status", "hardwareInfo", "lastLoggedIP"})
-_SEEN = b"\0seen"
-"""The field of a device's metadata that holds this. Fields that devices name have no NUL."""
+_SEEN = "seen"
+"""What the store calls it among what the server itself keeps of a device."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,15 +89,19 @@ class Presence:
         seen = self._seen.get(device.token)
         if seen is not None:
             return seen
-        known = self._store.meta(device.token, _SEEN)
+        known = self._store.own(device.token, _SEEN)
         if known is None:
             return Seen()
-        first, connected, disconnected, address = msgspec.json.decode(known, type=tuple[float, float, float, str])
+        try:
+            first, connected, disconnected, address = msgspec.json.decode(known, type=tuple[float, float, float, str])
+        except msgspec.DecodeError:
+            return Seen()
         return Seen(first, connected, disconnected, address)
 
     def _keep(self, device: Device, seen: Seen) -> None:
         kept = (seen.first, seen.connected, seen.disconnected, seen.address)
-        self._store.set_meta(device.token, _SEEN, msgspec.json.encode(kept))
+        # Where there is no room for it, it is forgotten with the connection.
+        self._store.set_own(device.token, _SEEN, msgspec.json.encode(kept))
 
 
 def described(device: Device, found: Json) -> Device:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BRIDGES_MAX = 100
 """Bridge pins of one connection, above what any sketch uses."""
+PIN_BYTES = 16
+"""Bytes of what names a bridge pin; libraries send its number."""
 
 
 def bridge(session: HardwareSession, number: int, body: bytes, time: float) -> Outcome:
@@ -31,6 +33,8 @@ def bridge(session: HardwareSession, number: int, body: bytes, time: float) -> O
     if op == b"i":
         target = hub.projects.device(rest.decode("utf-8", "replace"))
         ties = session.bridges
+        if len(pin) > PIN_BYTES:
+            return ILLEGAL_COMMAND
         if target is None or target.account != device.account or (pin not in ties and len(ties) >= BRIDGES_MAX):
             return NOT_ALLOWED
         session.bridges = {**ties, pin: target.token}

@@ -57,6 +57,7 @@ class HardwareSession:
         "notified",
         "stamp",
         "synced",
+        "synced_from",
     )
 
     def __init__(self, hub: Hub, link: Link, time: float, address: str = "") -> None:
@@ -73,7 +74,8 @@ class HardwareSession:
         self.stamp = 0.0
         """The time of the group that is open; 0 outside of one."""
         self.synced = 0
-        """Bytes of values that this read has asked for."""
+        """Bytes of values that it has asked for since `synced_from`, seconds since 1970."""
+        self.synced_from = 0.0
         self.notified = float("-inf")
         """When it last notified somebody."""
         limit = limit_of(settings.like, settings.quota)
@@ -98,7 +100,6 @@ class HardwareSession:
             if len(rest) < self._need and not self._partial(rest, time):
                 return
             data, self._rest = bytes(rest), None
-        self.synced = 0
         if self.device is not None:
             self._due = time + self._patience
         self._read(data, time)
@@ -155,7 +156,7 @@ class HardwareSession:
 
     def _read(self, data: bytes, time: float) -> None:
         at, end = 0, len(data)
-        quota, unpack = self._quota, HARDWARE.unpack_from
+        quota, unpack, link = self._quota, HARDWARE.unpack_from, self._link
         success = acknowledged(Dialect.HARDWARE, self.hub.settings.like)
         while end - at >= _HEADER:
             cmd, number, word = unpack(data, at)
@@ -177,12 +178,12 @@ class HardwareSession:
             if outcome is not None:
                 if isinstance(outcome, bytes):
                     if outcome:
-                        self._link.send(outcome)
+                        link.send(outcome)
                 elif outcome != DONE:
-                    self._link.send(response(number, outcome))
+                    link.send(response(number, outcome))
                 elif success[cmd]:
-                    self._link.send(response(number, OK))
-            if self._over:
+                    link.send(response(number, OK))
+            if self._over or link.over:
                 return
         if at < end:
             self._rest = bytearray(memoryview(data)[at:])

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol import commands
-from blynkscope.protocol.model import Era
+from blynkscope.protocol.model import Dialect, Era
 from blynkscope.protocol.statuses import ILLEGAL_COMMAND, ILLEGAL_COMMAND_BODY, SERVER_EXCEPTION
 from blynkscope.server import boards, ordering, properties
-from blynkscope.server.answering import OK, frame
+from blynkscope.server.answering import OK, frame, message
 from blynkscope.server.images import Images
 from blynkscope.server.ordering import pin_number
 from blynkscope.server.projects import Device, Projects
 from blynkscope.server.timing import Timetable
+from blynkscope.server.profiles import Profiles
+from blynkscope.server.store import is_name
 from blynkscope.server.updates import Updates
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ UNPROMPTED_ID = 7777
 """The id of `acon`, `adis` and `ota`, measured."""
 MODES_ID = 1
 """The id of the message that sets up a device's pins, measured."""
+NO_ROOM = -1
+"""What `Hub.write` gives where the store does not take it."""
 _OPERATIONS = frozenset({b"vw", b"dw", b"aw"})
 
 
@@ -48,6 +52,7 @@ class Hub:
         self.images = Images(settings, store)
         self.timetable = Timetable()
         self.updates = Updates(store)
+        self.profiles = Profiles()
         self.trouble: EnvironmentProblem | None = None
         """Why the store could not be used; connections that needed it were reset."""
         self._online: dict[str, list[HardwareSession]] = {}
@@ -162,9 +167,13 @@ class Hub:
 
     def tell_apps(self, device: Device, cmd: int, number: int, body: bytes, origin: object | None = None) -> None:
         """A message for the apps that show a device's dashboard; `body` is whole, with the device's place before it."""
+        wires: dict[Dialect, bytes] = {}
         for app in tuple(self._apps.get(device.account, ())):
             if app is not origin and app.sees(device.dash):
-                app.push(cmd, number, body)
+                wire = wires.get(app.framing)
+                if wire is None:
+                    wire = wires[app.framing] = message(cmd, number, body, app.framing)
+                app.send(wire)
 
     def write(
         self,
@@ -194,11 +203,11 @@ class Hub:
             to_apps: Whether apps get it.
 
         Returns:
-            How many connections of the device got it.
+            How many connections of the device got it; -1 where there is no room for it, so that nothing happened.
         """
         now = self.clock()
-        if op in _OPERATIONS and values:
-            self.keep(device, op[:1] + pin, values, now)
+        if op in _OPERATIONS and values and not self.keep(device, op[:1] + pin, values, now):
+            return NO_ROOM
         body = b"\0".join((op, pin, *values))
         got = self.send_hardware(device, commands.HW, id, body) if to_devices else 0
         if to_apps:
@@ -247,10 +256,10 @@ class Hub:
         """A property of a pin's widget is changed.
 
         Returns:
-            200; 11 for an unknown property or value, 2 for a pin or colour that does not parse; None where the
-            dashboard is not active, which nobody answers.
+            200; 11 for an unknown property or value, 2 for a pin or colour that does not parse, 19 where there is no
+            room; None where the dashboard is not active, which nobody answers.
         """
-        if not name or not any(values):
+        if not is_name(name) or not any(values):
             return ILLEGAL_COMMAND_BODY
         if not boards.is_active(self.board(device)):
             return None
@@ -264,9 +273,11 @@ class Hub:
         self.tell_apps(device, commands.PROPERTY, id, body, origin)
         return OK
 
-    def log_event(self, device: Device, name: bytes, description: bytes, time: float) -> None:
-        """An event is kept."""
-        self.store.add_event(device.token, name, description, time)
+    def log_event(self, device: Device, name: bytes, description: bytes, time: float) -> int | None:
+        """An event is kept; a status where it is not: 11 for what is no name, 19 where there is no room."""
+        if not is_name(name):
+            return ILLEGAL_COMMAND_BODY
+        return None if self.store.add_event(device.token, name, description, time) else SERVER_EXCEPTION
 
     def send_internal(self, device: Device, *words: bytes, id: int = UNPROMPTED_ID) -> int:  # noqa: A002
         """An INTERNAL for a device, such as `ota` and a URL; gives how many connections got it."""

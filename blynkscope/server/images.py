@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import msgspec
 
@@ -83,8 +84,11 @@ class Images:
 
     # --- files --------------------------------------------------------------------------------------------------------
 
-    def keep(self, name: str, data: bytes | bytearray, time: float) -> str:
-        """Keep an uploaded file; gives the name that it has from now on: no other file ever had it."""
+    def keep(self, name: str, data: bytes | bytearray, time: float) -> str | None:
+        """Keep an uploaded file; gives the name that it has from now on, which no other file ever had.
+
+        None where there is no room for it.
+        """
         digest = hashlib.sha256(data).hexdigest()[:8]
         stem, dot, end = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
         if not dot:
@@ -92,16 +96,20 @@ class Images:
         stem = _ODD.sub("_", stem).strip("._-")[: NAME_MAX // 2] or "firmware"
         own = f"{stem}_{digest}.{_ODD.sub('', end)[:8] or 'bin'}"
         pieces = range(0, len(data), PIECE)
+        before = self._uploaded()
         for number, at in enumerate(pieces):
-            self._store.set_document(_KIND, f"{own}#{number}", bytes(data[at : at + PIECE]))
-        kept = [one for one in self._uploaded() if one.name != own]
+            if not self._store.set_document(_KIND, f"{own}#{number}", bytes(data[at : at + PIECE])):
+                if all(one.name != own for one in before):
+                    for kept_number in range(number):
+                        self._store.set_document(_KIND, f"{own}#{kept_number}", None)
+                return None
+        kept = [one for one in before if one.name != own]
         kept.append(Uploaded(own, len(data), len(pieces), time))
         while len(kept) > KEPT_FILES_MAX or sum(one.size for one in kept) > KEPT_BYTES_MAX:
             gone = kept.pop(0)
             for number in range(gone.pieces):
                 self._store.set_document(_KIND, f"{gone.name}#{number}", None)
-        self._store.set_document(_KIND, _LIST, msgspec.json.encode(kept))
-        return own
+        return own if self._store.set_document(_KIND, _LIST, msgspec.json.encode(kept)) else None
 
     def find(self, name: str) -> tuple[int, Iterator[bytes]] | None:
         """Size and pieces of a file; None where there is none of this name.
@@ -153,7 +161,7 @@ class Images:
         where = self._settings.public
         if where is None:
             where = f"{_without_port(host)}:{self.plain_port}" if secure else host
-        return f"http://{where}{FOLDER}{name}".encode("utf-8", "replace")
+        return f"http://{where}{FOLDER}{quote(name, errors='replace')}".encode("utf-8", "replace")
 
     def due(self, device: Device, build: bytes | None, project: str | None = None) -> bytes | None:
         """The URL that a device shall load; None where nothing is ordered for it.

@@ -7,14 +7,19 @@ comes as JSON, or as a link to a file of CSV.
 from __future__ import annotations
 
 import json as parser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+import msgspec
 
 from blynkscope.protocol.commands import REST_WRITE_ID
 from blynkscope.protocol.rest import is_iot_path
 from blynkscope.server import rest
-from blynkscope.server.web_model import Answer, Pin, Request, json, pin, text, values
+from blynkscope.server.hub import NO_ROOM
+from blynkscope.server.store import DESCRIPTION_MAX, is_name
+from blynkscope.server.web_model import JSON, UNKNOWN, Answer, Pin, Request, json, pin, text, values
 
 if TYPE_CHECKING:
     from blynkscope.server.hub import Hub
@@ -22,12 +27,12 @@ if TYPE_CHECKING:
 
 NAME_MAX = 64
 """Characters of the name of an event or of a metadata field; the documentation's have some ten."""
-DESCRIPTION_MAX = 300
-"""Characters of the description of an event, as documented; the rest is cut off."""
 VALUE_MAX = 1024
 """Bytes of a string value, as documented."""
 POINTS_MAX = 10_000
 """Values of one upload with times: what the documentation allows a day."""
+POINTS_AT_ONCE = 512
+"""Values of a history that are made into JSON at once."""
 _API = "/external/api/"
 _OWN = frozenset({"token", "pin", "datastreamid", "value", "format", "period", "output"})
 """Parameters of the API itself, in lower case; others name pins, or properties."""
@@ -95,7 +100,8 @@ def _update(hub: Hub, request: Request, device: Device, pairs: Pairs) -> Answer:
     if not writes:
         return error(rest.WRONG_PIN)
     for found, raw in writes:
-        hub.write(device, found.op, found.number, raw, id=REST_WRITE_ID, origin=None, to_devices=True, to_apps=True)
+        if hub.write(device, found.op, found.number, raw, id=REST_WRITE_ID) == NO_ROOM:
+            return error(rest.NO_ROOM_LEFT, 507)
     return text(200)
 
 
@@ -177,7 +183,10 @@ def _log_event(hub: Hub, _: Request, device: Device, pairs: Pairs) -> Answer:
     if not code or len(code) > NAME_MAX:
         return error("Event code is not provided.")
     description = (_first(pairs, "description") or "")[:DESCRIPTION_MAX]
-    hub.log_event(device, code.encode("utf-8", "replace"), description.encode("utf-8", "replace"), hub.clock())
+    name = code.encode("utf-8", "replace")
+    refused = hub.log_event(device, name, description.encode("utf-8", "replace"), hub.clock())
+    if refused is not None:
+        return error(rest.NO_ROOM_LEFT, 507) if is_name(name) else error("Wrong event code.")
     return text(200)
 
 
@@ -191,7 +200,8 @@ def _app(hub: Hub, _: Request, device: Device, __: Pairs) -> Answer:
 
 def _field(pairs: Pairs) -> bytes | None:
     name = _first(pairs, "metaFieldName") or _first(pairs, "metaFieldId")
-    return name.encode("utf-8", "replace") if name and len(name) <= NAME_MAX else None
+    raw = name.encode("utf-8", "replace") if name else b""
+    return raw if is_name(raw) else None
 
 
 def _meta(hub: Hub, _: Request, device: Device, pairs: Pairs) -> Answer:
@@ -223,10 +233,19 @@ def _data(hub: Hub, request: Request, device: Device, pairs: Pairs) -> Answer:
         return error("No data", 500)
     if (_first(pairs, "output") or "FILE").upper() == "JSON":
         rows = hub.store.data(device.token, found.key)
-        return json([{"createdAt": time, "value": value} for value, time in rows])
+        return Answer(200, kind=JSON, stream=_points_of(rows), length=UNKNOWN)
     scheme = "https" if request.secure else "http"
     query = f"token={quote(device.token, safe='')}&pin={found.key.decode()}"
     return json({"link": f"{scheme}://{request.host}{_API}data/file?{query}"})
+
+
+def _points_of(rows: Iterator[tuple[float, int]]) -> Iterator[bytes]:
+    """An array of JSON in pieces."""
+    before = b"["
+    while points := [{"createdAt": time, "value": value} for value, time in islice(rows, POINTS_AT_ONCE)]:
+        yield before + msgspec.json.encode(points)[1:-1]
+        before = b","
+    yield b"[]" if before == b"[" else b"]"
 
 
 def _data_file(hub: Hub, _: Request, device: Device, pairs: Pairs) -> Answer:
@@ -235,7 +254,8 @@ def _data_file(hub: Hub, _: Request, device: Device, pairs: Pairs) -> Answer:
         return error(rest.WRONG_PIN)
     if not hub.store.has_data(device.token, found.key):
         return error("No data", 500)
-    return Answer(200, rest.csv(hub.store.data(device.token, found.key), device.id), "application/x-gzip")
+    rows = hub.store.data(device.token, found.key)
+    return Answer(200, kind="application/x-gzip", stream=rest.csv(rows, device.id), length=UNKNOWN)
 
 
 _HANDLERS: dict[str, Callable[[Hub, Request, Device, Pairs], Answer]] = {

@@ -49,6 +49,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Link(Protocol):
     """The way from a session to its client. Bytes leave once the hub has committed what was stored before them."""
 
+    @property
+    def over(self) -> bool:
+        """Nothing that is sent from now on arrives: whoever works off what the client said may stop."""
+
     def send(self, data: bytes) -> None:
         """Bytes for the client."""
 

@@ -8,6 +8,8 @@ BOUNDARY_MAX = 70
 """Characters of a boundary (RFC 2046)."""
 _HEAD_MAX = 8 * 1024
 """Bytes of the headers of one part; real ones have some hundred."""
+_HEADER_MAX = 2 * 1024
+"""Characters of the header that names the boundary, or the file."""
 _PARTS_MAX = 64
 """Parts of one form; that of an upload has one or two."""
 
@@ -22,14 +24,30 @@ def boundary(content_type: str) -> bytes:
     Raises:
         FormError: This is no form.
     """
-    message = Message()
-    message["content-type"] = content_type.replace("\r", " ").replace("\n", " ")
-    found = message.get_param("boundary")
-    if message.get_content_type() != "multipart/form-data" or not isinstance(found, str):
+    found = _parameter(content_type, "boundary")
+    if content_type.partition(";")[0].strip().lower() != "multipart/form-data" or found is None:
         raise FormError("This is no multipart form.")
     if not 0 < len(found) <= BOUNDARY_MAX or not found.isascii():
         raise FormError("The boundary of the form is no boundary.")
     return found.encode("ascii")
+
+
+def _parameter(value: str, name: str) -> str | None:
+    """A parameter of a header, quoted or not; None where it is not there, or has a character set of its own.
+
+    Raises:
+        FormError: The header is none that anybody sends.
+    """
+    if len(value) > _HEADER_MAX:
+        raise FormError("A header of the form is too long.")
+    message = Message()
+    try:
+        # What the parser raises depends on what somebody made up.
+        message["content-disposition"] = value.replace("\r", " ").replace("\n", " ").strip()
+        found = message.get_param(name, header="content-disposition")
+    except (ValueError, LookupError, TypeError) as error:
+        raise FormError("A header of the form does not parse.") from error
+    return found if isinstance(found, str) else None
 
 
 class FormReader:
@@ -133,9 +151,7 @@ class FormReader:
         for line in head.split(b"\r\n"):
             name, _, value = line.partition(b":")
             if name.strip().lower() == b"content-disposition":
-                message = Message()
-                message["content-disposition"] = value.decode("utf-8", "replace").strip()
-                found = message.get_param("filename", header="content-disposition")
-                if isinstance(found, str) and self.name is None:
+                found = _parameter(value.decode("utf-8", "replace"), "filename")
+                if found is not None and self.name is None:
                     self.name = found
                     self._keep = True

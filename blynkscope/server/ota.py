@@ -93,6 +93,8 @@ class Upload:
         if isinstance(target, Answer):
             return target
         own = self._hub.images.keep(name, data, self._hub.clock())
+        if own is None:
+            return text(507, "The server has no more room.")
         return _ordered(self._hub, self._request, own, target, FOLDER + own)
 
     def drop(self) -> None:

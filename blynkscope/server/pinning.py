@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blynkscope.protocol import commands
+from blynkscope.protocol import commands, limits
 from blynkscope.protocol.statuses import ILLEGAL_COMMAND, ILLEGAL_COMMAND_BODY, SERVER_EXCEPTION, SUCCESS
 from blynkscope.server import boards
 from blynkscope.server.answering import DONE, Outcome, frame
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from blynkscope.server.projects import Device
 
 SYNC_MAX = 1024 * 1024
-"""Bytes of values that one read of a client may ask for: all pins of any template. Beyond it nothing more comes, as
+"""Bytes of values that a device may ask for in a second: all pins of any template. Beyond it nothing more comes, as
 from the real server to a client that does not read."""
+SYNC_SECONDS = 1.0
+_SYNC_COST = 256
+"""Bytes that stand for the work of a request; a value has a quarter of it."""
 SYNC_PINS_MAX = 1024
 """Pins that one request names; there are no more."""
 _SHORTEST = 4
@@ -50,6 +53,9 @@ def write(session: HardwareSession, number: int, body: bytes, time: float) -> Ou
 def written(hub: Hub, device: Device, number: int, body: bytes, time: float) -> int | None:
     """Store what a device writes and show it to the apps; a status where it is refused."""
     body = sound(body)
+    if len(body) > limits.HARDWARE_BODY_MAX:
+        # It has grown; what fits into no frame cannot be given back.
+        return ILLEGAL_COMMAND
     if body[1:2] == b"w":
         parts = body.split(b"\0", 2)
         if len(parts) < 3 or not parts[2]:
@@ -73,6 +79,11 @@ def sync(session: HardwareSession, number: int, body: bytes, time: float) -> Out
     device, hub = session.device, session.hub
     if device is None:
         return ILLEGAL_COMMAND
+    if not 0 <= time - session.synced_from < SYNC_SECONDS:
+        session.synced_from, session.synced = time, 0
+    if session.synced > SYNC_MAX:
+        return None
+    session.synced += _SYNC_COST
     if not body:
         pins = hub.pins(device)
     else:
@@ -89,7 +100,7 @@ def sync(session: HardwareSession, number: int, body: bytes, time: float) -> Out
     frames = []
     for key, values in pins.items():
         wire = frame(commands.HW, number, b"\0".join((key[:1] + b"w", key[1:], *values)))
-        session.synced += len(wire)
+        session.synced += len(wire) + _SYNC_COST // 4
         if session.synced > SYNC_MAX:
             break
         frames.append(wire)
@@ -100,7 +111,10 @@ def change(session: HardwareSession, number: int, body: bytes, time: float) -> O
     """PROPERTY: how a pin's widget looks."""
     if session.device is None:
         return ILLEGAL_COMMAND
-    parts = sound(body).split(b"\0")
+    body = sound(body)
+    if len(body) > limits.HARDWARE_BODY_MAX:
+        return ILLEGAL_COMMAND
+    parts = body.split(b"\0")
     if len(parts) < 3:
         return ILLEGAL_COMMAND_BODY
     status = session.hub.set_property(session.device, parts[0], parts[1], parts[2:], id=number)

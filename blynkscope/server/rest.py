@@ -10,6 +10,7 @@ from __future__ import annotations
 import json as parser
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -18,7 +19,8 @@ from blynkscope.protocol.model import Era
 from blynkscope.protocol.rest import Meaning, meaning
 from blynkscope.server import boards
 from blynkscope.server.app_documents import Documents
-from blynkscope.server.web_model import Answer, Pin, Request, json, pin, text, values
+from blynkscope.server.hub import NO_ROOM
+from blynkscope.server.web_model import UNKNOWN, Answer, Pin, Request, json, pin, text, values
 
 if TYPE_CHECKING:
     from blynkscope.server.hub import Hub
@@ -28,6 +30,9 @@ NOTIFICATION_MAX = 255
 """Characters of a notification (measured texts of the real server)."""
 VALUES_MAX = 1024
 """Values of one PUT; a frame of a device holds some hundred."""
+LINES_AT_ONCE = 512
+"""Lines of a history that are made at once: a client waits for the next of other clients no longer."""
+NO_ROOM_LEFT = "The server has no more room."
 INVALID_TOKEN = "Invalid token."  # noqa: S105 - an answer
 WRONG_PIN = "Wrong pin format."
 NO_PIN = "Requested pin doesn't exist in the app."
@@ -58,11 +63,13 @@ def answer(hub: Hub, request: Request) -> Answer:
         return text(500, str(error))
 
 
-def csv(rows: Iterator[tuple[float, int]], device: int) -> bytes:
-    """The history of a pin as the real server gives it: `value,timestamp in ms,number of the device`, gzip."""
+def csv(rows: Iterator[tuple[float, int]], device: int) -> Iterator[bytes]:
+    """The history of a pin as the real server gives it: `value,timestamp in ms,number of the device`, gzip, in pieces."""
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
-    pieces = [packer.compress(f"{number(value)},{time},{device}\n".encode()) for value, time in rows]
-    return b"".join(pieces) + packer.flush()
+    while lines := [f"{number(value)},{time},{device}\n" for value, time in islice(rows, LINES_AT_ONCE)]:
+        if packed := packer.compress("".join(lines).encode()):
+            yield packed
+    yield packer.flush()
 
 
 def number(value: float) -> str:
@@ -138,7 +145,8 @@ def _update(hub: Hub, request: Request, read: Meaning, token: str) -> Answer:
         return text(413, TOO_LONG)
     for value, time in history or ():
         add_data(hub, device, of, value, time)
-    hub.write(device, of.op, of.number, raw, id=REST_WRITE_ID, origin=None, to_devices=True, to_apps=True)
+    if hub.write(device, of.op, of.number, raw, id=REST_WRITE_ID) == NO_ROOM:
+        return text(507, NO_ROOM_LEFT)
     return text(200)
 
 
@@ -213,7 +221,8 @@ def _data(hub: Hub, _: Request, read: Meaning, token: str) -> Answer:
         return text(400, "No data.")
     name = f"{device.dash}_{device.id}_{of.key.decode()}.csv.gz"
     headers = ((b"content-disposition", f"attachment; filename={name}".encode()),)
-    return Answer(200, csv(hub.store.data(device.token, of.key), device.id), "application/x-gzip", headers)
+    rows = csv(hub.store.data(device.token, of.key), device.id)
+    return Answer(200, kind="application/x-gzip", headers=headers, stream=rows, length=UNKNOWN)
 
 
 def _rtc(hub: Hub, _: Request, __: Meaning, token: str) -> Answer:

@@ -3,25 +3,24 @@
 Writes wait in memory and are stored together by `commit` (one transaction); reads see them at once. The file is kept in
 WAL mode with `synchronous=NORMAL`: a process that is killed loses nothing that was committed, a machine that loses its
 power may lose the last seconds. One process has the file for itself, since it answers from its caches.
+
+What does not fit is refused as it comes, not when it is stored: by bounds of each device, and as the room for all of
+them ends (`store_room`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from blynkscope.server.store_file import StoreError, open_file, trouble
+from blynkscope.server.store_file import StoreError, damaged, open_file, trouble
+from blynkscope.server.store_history import History
+from blynkscope.server.store_room import Room
 
-RAW_PER_PIN = 10_000
-"""Values of raw data kept for one pin, a week of one a minute; then the oldest go."""
-EVENTS_PER_DEVICE = 1_000
-"""Events kept of one device: ten days at the 100 a day that Blynk IoT takes."""
 PINS_PER_DEVICE = 1_024
 """Pins, and properties, of one device: a board has 256 virtual ones, and few others."""
 DEVICE_BYTES = 2 * 1024 * 1024
@@ -30,8 +29,10 @@ CACHED_BYTES = 64 * 1024 * 1024
 """Bytes of devices that are answered from memory; beyond it those longest unused are read anew."""
 PENDING_BYTES = 16 * 1024 * 1024
 """Bytes that wait for `commit`; beyond it they are stored at once."""
-READ_ROWS = 256
-"""Rows of raw data that are in memory while they are read."""
+NAME_BYTES = 64
+"""Bytes of the name of a property, an event or a field of metadata; real ones have some ten."""
+DESCRIPTION_MAX = 300
+"""Characters of the description of an event, as Blynk IoT documents them; the rest is cut off."""
 _ENTRY_COST = 150
 """Bytes that Python needs for a remembered value, beside the value itself."""
 
@@ -40,6 +41,7 @@ _SET_PIN = """INSERT INTO pins (token, key, value, time) VALUES (?, ?, ?, ?)
 _SET_PROPERTY = """INSERT INTO properties (token, key, name, value) VALUES (?, ?, ?, ?)
                    ON CONFLICT (token, key, name) DO UPDATE SET value = excluded.value"""
 _SET_FACT = "INSERT OR REPLACE INTO facts (token, field, value) VALUES (?, ?, ?)"
+_SET_OWN = "INSERT OR REPLACE INTO own (token, field, value) VALUES (?, ?, ?)"
 _SET_DOCUMENT = "INSERT OR REPLACE INTO documents (kind, key, value) VALUES (?, ?, ?)"
 
 Values = list[bytes]
@@ -47,21 +49,23 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
+def is_name(name: bytes) -> bool:
+    """May a property, an event or a field of metadata be called so? Control characters are in no name."""
+    return 0 < len(name) <= NAME_BYTES and not any(byte < 0x20 or byte == 0x7F for byte in name)
+
+
 class _Kept:
     """What is remembered of one device."""
 
-    __slots__ = ("cost", "events", "facts", "pins", "properties", "series", "times")
+    __slots__ = ("cost", "facts", "own", "pins", "properties", "times")
 
     def __init__(self) -> None:
         self.pins: dict[bytes, Values] = {}
         self.times: dict[bytes, float] = {}
         self.properties: dict[bytes, dict[bytes, Values]] = {}
         self.facts: dict[bytes, bytes] = {}
-        self.series: dict[bytes, list[int]] | None = None
-        """By pin: number of the series, first number that is kept, next number."""
-        self.events = -1
-        """How many are stored; -1 where nobody has counted."""
-        self.cost = 2 * _ENTRY_COST
+        self.own: dict[str, bytes] = {}
+        self.cost = 4 * _ENTRY_COST
 
 
 class Store:
@@ -72,20 +76,30 @@ class Store:
 
     Raises:
         StoreError: The file is locked, no store, of a newer version, or cannot be written; every method may raise it.
+
+    Attributes:
+        path: The file.
+        version: Grows with each change of what can be read, but for events and history.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self.version = 0
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._cost = 0
         self._pins: dict[tuple[str, bytes], tuple[Values, float]] = {}
         self._properties: dict[tuple[str, bytes, bytes], Values] = {}
         self._facts: dict[tuple[str, bytes], bytes] = {}
+        self._own: dict[tuple[str, str], bytes] = {}
         self._documents: dict[tuple[str, str], bytes | None] = {}
-        self._events: list[tuple[str, bytes, bytes, float]] = []
-        self._data: list[tuple[str, bytes, float, int]] = []
-        self._pending = 0
-        self._db = open_file(path)
+        self._pending = self._rows_pending = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._db = open_file(self.path)
+        self._history = History(self._db)
+        self._room = Room(self._db)
+        self._room.look()
 
     @property
     def pending(self) -> bool:
@@ -111,24 +125,27 @@ class Store:
         return max(self._of(token).times.values(), default=0.0)
 
     def set_pin(self, token: str, key: bytes, values: Values, time: float) -> bool:
-        """Keep the values of a pin; False where the device has too many pins, or too much in them."""
+        """Keep the values of a pin; False where there is no room, for this device or at all."""
         kept = self._of(token)
         old = kept.pins.get(key)
         if old is None and len(kept.pins) >= PINS_PER_DEVICE:
             return False
-        if not self._charge(kept, _size(values) - _size(old)):
+        size = _size(values)
+        growth = size - _size(old) + (len(key) if old is None else 0)
+        if not self._has_room(size) or not self._charge(kept, growth):
             return False
         kept.pins[key] = values
         kept.times[key] = time
         self._pins[token, key] = values, time
-        self._wait(_size(values))
+        self._wait(size)
         return True
 
     def drop_pin(self, token: str, key: bytes) -> None:
         """Forget the values of a pin and the properties of its widget."""
         if key in self._of(token).pins or key in self._of(token).properties:
             self.commit()
-            self._change(
+            self.version += 1
+            self._db.change(
                 ("DELETE FROM pins WHERE token = ? AND key = ?", (token, key)),
                 ("DELETE FROM properties WHERE token = ? AND key = ?", (token, key)),
             )
@@ -143,17 +160,19 @@ class Store:
         return {key: dict(named) for key, named in self._of(token).properties.items()}
 
     def set_property(self, token: str, key: bytes, name: bytes, values: Values) -> bool:
-        """Keep a property of a pin's widget; False where the device has too many, or too much in them."""
+        """Keep a property of a pin's widget; False where there is no room for it, or it is no name."""
         kept = self._of(token)
         named = kept.properties.get(key, {})
         old = named.get(name)
-        if old is None and sum(map(len, kept.properties.values())) >= PINS_PER_DEVICE:
+        if not is_name(name) or (old is None and sum(map(len, kept.properties.values())) >= PINS_PER_DEVICE):
             return False
-        if not self._charge(kept, _size(values) - _size(old)):
+        size = _size(values) + len(name)
+        growth = size - (_size(old) + len(name) if old is not None else 0)
+        if not self._has_room(size) or not self._charge(kept, growth):
             return False
         kept.properties.setdefault(key, named)[name] = values
         self._properties[token, key, name] = values
-        self._wait(_size(values))
+        self._wait(size)
         return True
 
     def drop_property(self, token: str, key: bytes, name: bytes) -> None:
@@ -161,7 +180,8 @@ class Store:
         named = self._of(token).properties.get(key, {})
         if name in named:
             self.commit()
-            self._change(("DELETE FROM properties WHERE token = ? AND key = ? AND name = ?", (token, key, name)))
+            self.version += 1
+            self._db.change(("DELETE FROM properties WHERE token = ? AND key = ? AND name = ?", (token, key, name)))
             self._drop(token)
 
     def meta(self, token: str, field: bytes) -> bytes | None:
@@ -169,68 +189,89 @@ class Store:
         return self._of(token).facts.get(field)
 
     def metas(self, token: str) -> dict[bytes, bytes]:
-        """All metadata of a device, but for fields with a NUL before them, which are the server's own; a copy."""
-        return {field: value for field, value in self._of(token).facts.items() if field[:1] != b"\0"}
+        """All metadata of a device; a copy."""
+        return dict(self._of(token).facts)
 
     def set_meta(self, token: str, field: bytes, value: bytes) -> bool:
-        """Keep a field of a device's metadata; False where the device has too many, or too much in them."""
+        """Keep a field of a device's metadata; False where there is no room for it, or it is no name."""
         kept = self._of(token)
         old = kept.facts.get(field)
-        if old is None and len(kept.facts) >= PINS_PER_DEVICE:
+        if not is_name(field) or (old is None and len(kept.facts) >= PINS_PER_DEVICE):
             return False
-        if not self._charge(kept, len(value) + len(field) - (len(old) + len(field) if old is not None else 0)):
+        size = len(value) + len(field) + _ENTRY_COST
+        growth = len(value) - len(old) if old is not None else size
+        if not self._has_room(size) or not self._charge(kept, growth):
             return False
         kept.facts[field] = value
         self._facts[token, field] = value
-        self._wait(len(value))
+        self._wait(size)
+        return True
+
+    def own(self, token: str, field: str) -> bytes | None:
+        """What the server itself keeps of a device; nothing that clients say names these fields."""
+        return self._of(token).own.get(field)
+
+    def set_own(self, token: str, field: str, value: bytes) -> bool:
+        """Keep something of a device for the server itself; False where there is no room at all."""
+        kept = self._of(token)
+        size = len(value) + len(field) + _ENTRY_COST
+        if not self._has_room(size):
+            return False
+        old = kept.own.get(field)
+        growth = len(value) - len(old) if old is not None else size
+        kept.cost += growth
+        self._cost += growth
+        kept.own[field] = value
+        self._own[token, field] = value
+        self._wait(size)
         return True
 
     # --- events and raw data ------------------------------------------------------------------------------------------
 
-    def add_event(self, token: str, name: bytes, description: bytes, time: float) -> None:
-        """Keep an event; the oldest of the device go."""
-        self._events.append((token, name, description, time))
-        self._wait(len(name) + len(description))
+    def add_event(self, token: str, name: bytes, description: bytes, time: float) -> bool:
+        """Keep an event; the oldest of the device go. False where there is no room, or it is no name.
+
+        Args:
+            token: Of the device.
+            name: Of the event.
+            description: Its text, of which so many characters are kept as Blynk IoT does.
+            time: Seconds since 1970.
+        """
+        if len(description) > DESCRIPTION_MAX:
+            # No character has more than four bytes.
+            text = description[: 4 * DESCRIPTION_MAX].decode("utf-8", "replace")
+            description = text[:DESCRIPTION_MAX].encode()
+        size = len(name) + len(description) + _ENTRY_COST
+        if not is_name(name) or not self._has_room(size):
+            return False
+        self._history.add_event(token, name, description, time)
+        self._wait(size)
+        return True
 
     def events(self, token: str, limit: int = 100) -> list[tuple[bytes, bytes, float]]:
         """The last events of a device, the newest first: name, description, seconds since 1970."""
-        if self._events:
+        if self._history.pending:
             self.commit()
-        found = self._rows(
-            "SELECT name, description, time FROM events WHERE token = ? ORDER BY number DESC LIMIT ?", (token, limit)
-        )
-        return [(bytes(name), bytes(description), time) for name, description, time in found]
+        return self._history.events(token, limit)
 
     def clear_events(self, token: str, name: bytes | None = None) -> None:
         """Forget the events of a device, or those of one name."""
         self.commit()
-        if name is None:
-            self._change(("DELETE FROM events WHERE token = ?", (token,)))
-        else:
-            self._change(("DELETE FROM events WHERE token = ? AND name = ?", (token, name)))
-        self._of(token).events = -1
+        self._history.clear_events(token, name)
 
-    def add_data(self, token: str, key: bytes, value: float, time: float) -> None:
-        """Keep a value of a pin's history; the oldest of the pin go."""
-        self._data.append((token, key, value, int(time * 1000)))
-        self._wait(len(key))
+    def add_data(self, token: str, key: bytes, value: float, time: float) -> bool:
+        """Keep a value of a pin's history; the oldest of the pin go. False where there is no room at all."""
+        if not self._has_room(_ENTRY_COST):
+            return False
+        self._history.add_data(token, key, value, int(time * 1000))
+        self._wait(_ENTRY_COST)
+        return True
 
     def data(self, token: str, key: bytes) -> Iterator[tuple[float, int]]:
         """The history of a pin, the oldest first: value, milliseconds since 1970."""
-        if self._data:
+        if self._history.pending:
             self.commit()
-        series = self._series(token, self._of(token)).get(key)
-        after = -1
-        while series is not None:
-            rows = self._rows(
-                "SELECT number, value, time FROM data WHERE series = ? AND number > ? ORDER BY number LIMIT ?",
-                (series[0], after, READ_ROWS),
-            )
-            if not rows:
-                return
-            for _, value, time in rows:
-                yield value, time
-            after = rows[-1][0]
+        yield from self._history.data(token, key)
 
     def has_data(self, token: str, key: bytes) -> bool:
         """Was any history of this pin recorded?"""
@@ -239,14 +280,7 @@ class Store:
     def clear_data(self, token: str, keys: set[bytes] | None = None) -> None:
         """Forget the history of a device, or that of some pins."""
         self.commit()
-        kept = self._of(token)
-        series = self._series(token, kept)
-        gone = [number for key, (number, _, _) in series.items() if keys is None or key in keys]
-        self._change(
-            *(("DELETE FROM data WHERE series = ?", (number,)) for number in gone),
-            *(("DELETE FROM series WHERE number = ?", (number,)) for number in gone),
-        )
-        kept.series = None
+        self._history.clear_data(token, keys)
 
     # --- documents ----------------------------------------------------------------------------------------------------
 
@@ -254,26 +288,40 @@ class Store:
         """A document: accounts, dashboards, devices, firmware."""
         if (kind, key) in self._documents:
             return self._documents[kind, key]
-        rows = self._rows("SELECT value FROM documents WHERE kind = ? AND key = ?", (kind, key))
-        return bytes(rows[0][0]) if rows else None
+        rows = self._db.rows("SELECT value FROM documents WHERE kind = ? AND key = ?", (kind, key))
+        return self._document(kind, key, rows[0][0]) if rows else None
 
     def documents(self, kind: str) -> list[tuple[str, bytes]]:
         """All documents of a kind with their keys, in the order in which they were first set."""
         self.commit()
         return [
-            (key, bytes(value))
-            for key, value in self._rows("SELECT key, value FROM documents WHERE kind = ? ORDER BY rowid", (kind,))
+            (key, self._document(kind, key, value))
+            for key, value in self._db.rows("SELECT key, value FROM documents WHERE kind = ? ORDER BY rowid", (kind,))
         ]
+
+    def _document(self, kind: str, key: object, value: object) -> bytes:
+        if not isinstance(value, bytes) or not isinstance(key, str):
+            raise self.damaged(kind, str(key))
+        return value
+
+    def damaged(self, kind: str, key: str) -> StoreError:
+        """The error to raise where a document does not read as what it has to be."""
+        # The key may be a token.
+        return damaged(self.path, f"a document of the kind {kind}, {len(key)} characters long in its name")
 
     def document_keys(self, kind: str) -> list[str]:
         """The keys of the documents of a kind, in alphabetical order."""
         self.commit()
-        return [key for (key,) in self._rows("SELECT key FROM documents WHERE kind = ? ORDER BY key", (kind,))]
+        return [key for (key,) in self._db.rows("SELECT key FROM documents WHERE kind = ? ORDER BY key", (kind,))]
 
-    def set_document(self, kind: str, key: str, value: bytes | None) -> None:
-        """Keep a document; None removes it."""
+    def set_document(self, kind: str, key: str, value: bytes | None) -> bool:
+        """Keep a document; None removes it. False where there is no room at all."""
+        size = len(value or b"") + len(key) + _ENTRY_COST
+        if value is not None and not self._has_room(size):
+            return False
         self._documents[kind, key] = value
-        self._wait(len(value or b"") + len(key))
+        self._wait(size)
+        return True
 
     # --- storing ------------------------------------------------------------------------------------------------------
 
@@ -284,6 +332,8 @@ class Store:
             StoreError: It could not be stored; nobody may be told that it was.
         """
         if not self._pending:
+            if self._room.stale:
+                self._look()
             self._trim()
             return
         try:
@@ -292,18 +342,33 @@ class Store:
             except sqlite3.OperationalError as error:
                 if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
                     raise
-                self._shed()
+                # Somebody else has filled the disk since it was looked at.
+                self._db.write_back()
+                self._history.shed()
                 self._flush()
         except sqlite3.Error as error:
             self._forget()
             raise trouble(self.path, error) from error
+        except StoreError:
+            self._forget()
+            raise
         self._clear_pending()
+        self._look()
         self._trim()
+
+    def _look(self) -> None:
+        """How much room is left? Where it is little, the oldest of what only grows goes."""
+        self._room.look()
+        if self._room.low and not self._history.barren:
+            self._history.shed()
+            self._room.look()
 
     def forget_device(self, token: str) -> None:
         """Remove everything of a device: pins, properties, metadata, events and history."""
         self.clear_data(token)
-        self._change(*((f"DELETE FROM {table} WHERE token = ?", (token,)) for table in _BY_TOKEN))  # noqa: S608
+        self.clear_events(token)
+        self.version += 1
+        self._db.change(*((f"DELETE FROM {table} WHERE token = ?", (token,)) for table in _BY_TOKEN))  # noqa: S608
         self._drop(token)
 
     def close(self) -> None:
@@ -315,8 +380,13 @@ class Store:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _has_room(self, size: int) -> bool:
+        return self._room.takes(self._pending + size, self._rows_pending + 1)
+
     def _wait(self, size: int) -> None:
-        self._pending += size + _ENTRY_COST
+        self.version += 1
+        self._pending += size
+        self._rows_pending += 1
         if self._pending > PENDING_BYTES:
             self.commit()
 
@@ -338,118 +408,65 @@ class Store:
         return kept
 
     def _read(self, token: str) -> _Kept:
-        kept = _Kept()
-        for key, value, time in self._rows(
-            "SELECT key, value, time FROM pins WHERE token = ? ORDER BY rowid", (token,)
-        ):
-            kept.pins[bytes(key)] = values = _unpack(value)
-            kept.times[bytes(key)] = time
-            kept.cost += _size(values)
-        for key, name, value in self._rows(
-            "SELECT key, name, value FROM properties WHERE token = ? ORDER BY rowid", (token,)
-        ):
-            kept.properties.setdefault(bytes(key), {})[bytes(name)] = values = _unpack(value)
-            kept.cost += _size(values)
-        for field, value in self._rows("SELECT field, value FROM facts WHERE token = ?", (token,)):
-            kept.facts[bytes(field)] = bytes(value)
-            kept.cost += len(field) + len(value)
+        kept, rows = _Kept(), self._db.rows
+        try:
+            for key, value, time in rows("SELECT key, value, time FROM pins WHERE token = ? ORDER BY rowid", (token,)):
+                kept.pins[bytes(key)] = values = _unpack(value)
+                kept.times[bytes(key)] = time
+                kept.cost += _size(values) + len(key)
+            for key, name, value in rows(
+                "SELECT key, name, value FROM properties WHERE token = ? ORDER BY rowid", (token,)
+            ):
+                kept.properties.setdefault(bytes(key), {})[bytes(name)] = values = _unpack(value)
+                kept.cost += _size(values) + len(name)
+            for field, value in rows("SELECT field, value FROM facts WHERE token = ?", (token,)):
+                kept.facts[bytes(field)] = bytes(value)
+                kept.cost += len(field) + len(value) + _ENTRY_COST
+            for field, value in rows("SELECT field, value FROM own WHERE token = ?", (token,)):
+                kept.own[field] = bytes(value)
+                kept.cost += len(field) + len(value) + _ENTRY_COST
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            raise damaged(self.path, "the values of a device") from error
         return kept
 
-    def _series(self, token: str, kept: _Kept) -> dict[bytes, list[int]]:
-        if kept.series is None:
-            found = self._rows("SELECT number, key FROM series WHERE token = ?", (token,))
-            kept.series = {}
-            for number, key in found:
-                ((first, last),) = self._rows(
-                    "SELECT ifnull(min(number), 0), ifnull(max(number), -1) FROM data WHERE series = ?", (number,)
-                )
-                kept.series[bytes(key)] = [number, first, last + 1]
-        return kept.series
-
     def _flush(self) -> None:
-        database = self._db
-        database.execute("BEGIN IMMEDIATE")
+        raw = self._db.raw
+        raw.execute("BEGIN IMMEDIATE")
         try:
             if self._pins:
                 rows = [(token, key, _pack(values), time) for (token, key), (values, time) in self._pins.items()]
-                database.executemany(_SET_PIN, rows)
+                raw.executemany(_SET_PIN, rows)
             if self._properties:
-                database.executemany(_SET_PROPERTY, [(*at, _pack(values)) for at, values in self._properties.items()])
+                raw.executemany(_SET_PROPERTY, [(*at, _pack(values)) for at, values in self._properties.items()])
             if self._facts:
-                database.executemany(_SET_FACT, [(*at, value) for at, value in self._facts.items()])
+                raw.executemany(_SET_FACT, [(*at, value) for at, value in self._facts.items()])
+            if self._own:
+                raw.executemany(_SET_OWN, [(*at, value) for at, value in self._own.items()])
             for (kind, key), value in self._documents.items():
                 if value is None:
-                    database.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
+                    raw.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
                 else:
-                    database.execute(_SET_DOCUMENT, (kind, key, value))
-            if self._events:
-                self._flush_events()
-            if self._data:
-                self._flush_data()
-            database.execute("COMMIT")
-        except sqlite3.Error:
-            with contextlib.suppress(sqlite3.Error):
-                database.execute("ROLLBACK")
-            for kept in self._kept.values():
-                kept.series, kept.events = None, -1
+                    raw.execute(_SET_DOCUMENT, (kind, key, value))
+            self._history.flush()
+            raw.execute("COMMIT")
+        except (sqlite3.Error, StoreError):
+            self._db.roll_back()
+            self._history.forget()
             raise
-
-    def _flush_events(self) -> None:
-        database = self._db
-        database.executemany("INSERT INTO events (token, name, description, time) VALUES (?, ?, ?, ?)", self._events)
-        for token in {row[0] for row in self._events}:
-            kept = self._of(token)
-            if kept.events < 0:
-                ((kept.events,),) = database.execute("SELECT count(*) FROM events WHERE token = ?", (token,))
-            else:
-                kept.events += sum(1 for row in self._events if row[0] == token)
-            if kept.events > EVENTS_PER_DEVICE + EVENTS_PER_DEVICE // 8:
-                database.execute(
-                    "DELETE FROM events WHERE token = ?1 AND number <="
-                    " (SELECT number FROM events WHERE token = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-                    (token, EVENTS_PER_DEVICE),
-                )
-                kept.events = EVENTS_PER_DEVICE
-
-    def _flush_data(self) -> None:
-        database = self._db
-        rows: list[tuple[int, int, float, int]] = []
-        touched: dict[tuple[str, bytes], list[int]] = {}
-        for token, key, value, time in self._data:
-            series = touched.get((token, key))
-            if series is None:
-                known = self._series(token, self._of(token))
-                series = known.get(key)
-                if series is None:
-                    if len(known) >= PINS_PER_DEVICE:
-                        continue
-                    made = database.execute("INSERT INTO series (token, key) VALUES (?, ?)", (token, key)).lastrowid
-                    series = known[key] = [made or 0, 0, 0]
-                touched[token, key] = series
-            rows.append((series[0], series[2], value, time))
-            series[2] += 1
-        database.executemany("INSERT INTO data (series, number, value, time) VALUES (?, ?, ?, ?)", rows)
-        for series in touched.values():
-            if series[2] - series[1] > RAW_PER_PIN + RAW_PER_PIN // 8:
-                series[1] = series[2] - RAW_PER_PIN
-                database.execute("DELETE FROM data WHERE series = ? AND number < ?", (series[0], series[1]))
-
-    def _shed(self) -> None:
-        """Make room: the older half of each pin's history goes."""
-        for number, first, last in self._rows("SELECT series, min(number), max(number) FROM data GROUP BY series", ()):
-            self._change(("DELETE FROM data WHERE series = ? AND number <= ?", (number, (first + last) // 2)))
 
     def _clear_pending(self) -> None:
         self._pins.clear()
         self._properties.clear()
         self._facts.clear()
+        self._own.clear()
         self._documents.clear()
-        self._events.clear()
-        self._data.clear()
-        self._pending = 0
+        self._history.drop_pending()
+        self._pending = self._rows_pending = 0
 
     def _forget(self) -> None:
+        self.version += 1
         self._clear_pending()
+        self._history.forget()
         self._kept.clear()
         self._cost = 0
 
@@ -462,30 +479,14 @@ class Store:
         while self._cost > CACHED_BYTES and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
             self._cost -= gone.cost
-
-    def _rows(self, query: str, values: tuple[Any, ...]) -> list[Any]:
-        try:
-            return self._db.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise trouble(self.path, error) from error
-
-    def _change(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for query, values in statements:
-                self._db.execute(query, values)
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise trouble(self.path, error) from error
+        self._history.trim()
 
 
-_BY_TOKEN = ("pins", "properties", "facts", "events")
+_BY_TOKEN = ("pins", "properties", "facts", "own")
 
 
 def _size(values: Values | None) -> int:
     return 0 if values is None else _ENTRY_COST + sum(map(len, values)) + 40 * len(values)
 
 
-__all__ = ["Store", "StoreError", "Values"]
+__all__ = ["Store", "StoreError", "Values", "is_name"]

@@ -1,4 +1,9 @@
-"""What devices tell people and the server itself: notifications, mails, events, info, time, metadata."""
+"""What devices tell people and the server itself: notifications, mails, events, info, time, metadata.
+
+The dashboard that the server makes for its devices has the widgets that notifications, mails, tweets and SMS need, and
+a phone, so these are answered by 200 and go nowhere. On other dashboards the legacy server's refusals hold: 14 without
+the widget, or without a phone.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from blynkscope.protocol import commands
 from blynkscope.protocol.model import Era
 from blynkscope.protocol.statuses import (
     ILLEGAL_COMMAND,
+    ILLEGAL_COMMAND_BODY,
     NO_ACTIVE_DASHBOARD,
     NOT_ALLOWED,
     NTF_INVALID_BODY,
@@ -17,6 +23,7 @@ from blynkscope.protocol.statuses import (
 )
 from blynkscope.server import boards, timing
 from blynkscope.server.answering import DONE, OK, Outcome, frame, response
+from blynkscope.server.store import is_name
 
 if TYPE_CHECKING:
     from blynkscope.server.hardware import HardwareSession
@@ -101,6 +108,8 @@ def _metadata(session: HardwareSession, device: Device, number: int, rest: bytes
     if not field:
         return ILLEGAL_COMMAND
     if verb == b"set":
+        if not is_name(field):
+            return ILLEGAL_COMMAND_BODY
         return response(number, OK) if session.hub.store.set_meta(device.token, field, value) else NOT_ALLOWED
     if verb != b"get":
         return ILLEGAL_COMMAND
@@ -111,11 +120,12 @@ def _metadata(session: HardwareSession, device: Device, number: int, rest: bytes
 
 
 def event(session: HardwareSession, number: int, body: bytes, time: float) -> Outcome:
-    """EVENT_LOG: Blynk IoT keeps it, the legacy server reads it and does nothing. Neither answers."""
+    """EVENT_LOG: Blynk IoT keeps it, the legacy server reads it and does nothing. Neither answers, unless it is refused:
+    with 11 for what is no name, with 19 where there is no room."""
     name, _, description = body.partition(b"\0")
     device, hub = session.device, session.hub
     if name and device is not None and hub.settings.like is Era.IOT:
-        hub.log_event(device, name, description, session.stamp or time)
+        return hub.log_event(device, name, description, session.stamp or time) or DONE
     return DONE
 
 
@@ -124,7 +134,7 @@ def clear(session: HardwareSession, number: int, body: bytes, time: float) -> Ou
     name, _, scope = body.partition(b"\0")
     device, hub = session.device, session.hub
     if name and device is not None and hub.settings.like is Era.IOT:
-        hub.log_event(device, name, b"resolved" + (b" (all)" if scope else b""), session.stamp or time)
+        return hub.log_event(device, name, b"resolved" + (b" (all)" if scope else b""), session.stamp or time) or DONE
     return DONE
 
 

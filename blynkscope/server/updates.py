@@ -14,9 +14,12 @@ INFO_BYTES_MAX = 128
 INFO_KEYS = (
     b"mcu", b"ver", b"h-beat", b"buff-in", b"dev", b"fw", b"fw-type", b"build", b"cpu", b"con", b"conn", b"tmpl",
 )  # fmt: skip
-"""What libraries say of a device, each kept as a field of its metadata."""
+"""What libraries say of a device."""
 BUILD = b"build"
 """Key of the info that tells firmwares apart."""
+_INFO = "info"
+"""What the store calls it among what the server itself keeps of a device."""
+_Info = dict[str, str]
 
 
 class Sent(msgspec.Struct):
@@ -42,10 +45,15 @@ class Updates:
         self._store = store
         self._sent: dict[str, Sent] = {}
 
-    def info(self, token: str) -> dict[str, str]:
+    def info(self, token: str) -> _Info:
         """What the device has said of itself, by key: `ver`, `h-beat`, `build`, …; empty where it said nothing."""
-        known = self._store.metas(token)
-        return {key.decode(): known[key].decode("utf-8", "replace") for key in INFO_KEYS if key in known}
+        known = self._store.own(token, _INFO)
+        if known is None:
+            return {}
+        try:
+            return msgspec.json.decode(known, type=_Info)
+        except msgspec.DecodeError:
+            return {}
 
     def sent(self, token: str) -> Sent | None:
         """The last order that reached a device."""
@@ -53,7 +61,8 @@ class Updates:
 
     def ordered(self, token: str, url: bytes) -> None:
         """An order reached the device."""
-        self._sent[token] = Sent(url, self._store.meta(token, BUILD))
+        build = self.info(token).get(BUILD.decode())
+        self._sent[token] = Sent(url, build.encode() if build is not None else None)
 
     def reported(self, token: str, report: bytes) -> None:
         """The device said something of its update."""
@@ -62,12 +71,16 @@ class Updates:
 
     def heard(self, token: str, info: dict[bytes, bytes]) -> bytes | None:
         """A device has said what it is; gives its build, None where it did not name it."""
-        known = self._store.metas(token)
-        for key in INFO_KEYS:
-            value = info.get(key, b"")[:INFO_BYTES_MAX]
-            if value and known.get(key) != value:
-                self._store.set_meta(token, key, value)
-        build = info.get(BUILD, b"")[:INFO_BYTES_MAX] or None
+        known = self.info(token)
+        said = {key.decode(): _text(info[key]) for key in INFO_KEYS if info.get(key)}
+        both = {**known, **said}
+        if both != known:
+            self._store.set_own(token, _INFO, msgspec.json.encode({key: both[key] for key in sorted(both)}))
+        build = _text(info.get(BUILD, b"")).encode() or None
         if build is not None and (found := self._sent.get(token)) is not None:
             found.state = "unchanged" if build == found.build else "updated"
         return build
+
+
+def _text(value: bytes) -> str:
+    return value[:INFO_BYTES_MAX].decode("utf-8", "replace")

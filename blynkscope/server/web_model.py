@@ -17,6 +17,8 @@ PIN_MAX = 255
 WRITE_MAX = 60_000
 """Bytes of the values of one write: what a frame of a device holds (65535), with space for the dashboard's and the
 device's number before them in the frames of apps."""
+UNKNOWN = -1
+"""The length of a body that nobody knows before it is made."""
 _PIN = re.compile(r"([vVdDaA])(\d{1,3})")
 
 
@@ -52,7 +54,8 @@ class Answer(msgspec.Struct, frozen=True):
     """What goes back: a body as bytes, or one of `length` bytes that is made piece by piece.
 
     `stream` gives at most `length` bytes; where it gives fewer the connection is cut off, so that nobody takes a part
-    for the whole. `close` ends the connection behind it.
+    for the whole. Of `UNKNOWN` length it goes in chunks, and none of its pieces is empty. `close` ends the connection
+    behind it.
     """
 
     status: int

@@ -4,8 +4,10 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pexpect
 import pytest
 
@@ -31,6 +33,8 @@ def place(tmp_path_factory):
     (top / "work").mkdir()
     for name in ("one.pcap", "other.pcapng", "a log.txt"):
         (top / "work" / name).touch()
+    (top / "work" / "sub").mkdir()
+    (top / "work" / "sub" / "inner.db").touch()
     for shell in SHELLS:
         (top / shell).write_text(script(shell), encoding="utf-8")
     return top
@@ -115,10 +119,33 @@ def test_every_command_and_scenario(place):
 
 @pytest.mark.parametrize(
     "line",
-    ["decode o", "decode --keylog o", "hexdump o", "redact o", "--config o", "decode one.pcap o", "proxy --rules o"],
-)
+    [
+        "decode o", "decode --keylog o", "hexdump o", "redact o", "--config o", "decode one.pcap o", "proxy --rules o",
+        "probe --suites o", "probe --suites=o", "serve --store=o",
+    ],
+)  # fmt: skip
 def test_files(line, place):
     assert asked(place, f"blynkscope {line}") == ["file,o"]
+
+
+def commands():
+    for name, (module, _) in COMMANDS.items():
+        command = import_module(module).command
+        yield name, command
+        yield from ((f"{name} {sub}", one) for sub, one in getattr(command, "commands", {}).items())
+
+
+FILES = [
+    (name, param)
+    for name, command in commands()
+    for param in command.params
+    if isinstance(param, click.Option) and re.search(r"\b(FILE|OUT|FOLDER|DIR)\b", param.make_metavar(click.Context(command)))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "param"), FILES, ids=[f"{name} {param.opts[-1]}" for name, param in FILES])
+def test_every_option_that_takes_a_file(name, param, place):
+    assert asked(place, f"blynkscope {name} {param.opts[-1]} o") in (["file,o"], ["dir,o"])
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
@@ -187,6 +214,10 @@ def test_fish_offers_it(shell, place):
     assert offered("blynkscope explain BS301") == ["BS301"]
     assert offered("blynkscope proxy --scenario lost") == ["lost-acks"]
     assert offered("blynkscope decode one") == ["one.pcap"]
+    assert offered("blynkscope probe --suites one") == ["one.pcap"]
+    assert offered("blynkscope probe --suites=one") == ["--suites=one.pcap"]
+    assert offered("blynkscope serve --store=sub/in") == ["--store=sub/inner.db"]
+    assert offered("blynkscope decode --format=tr") == ["--format=tree"]
 
 
 KEYS = [
@@ -194,6 +225,11 @@ KEYS = [
     ("blynkscope explain BS30\t1", "blynkscope explain BS301"),
     ("blynkscope proxy --scenario lost\t", "blynkscope proxy --scenario lost-acks"),
     ("blynkscope decode one\t", "blynkscope decode one.pcap"),
+    ("blynkscope decode --format=tr\t", "blynkscope decode --format=tree"),
+    ("blynkscope serve --store=on\t", "blynkscope serve --store=one.pcap"),
+    ("blynkscope serve --store=sub/in\t", "blynkscope serve --store=sub/inner.db"),
+    ("blynkscope probe --suites on\t", "blynkscope probe --suites one.pcap"),
+    ("blynkscope probe --suites=on\t", "blynkscope probe --suites=one.pcap"),
 ]
 
 

@@ -149,7 +149,7 @@ def test_what_a_person_injects_is_told_and_counts_for_nothing():
         watch.sent(1, 0, 100.3, WRITES[0])
         watch.closed(1, 101.0, "fin", 0)
     (told,) = [one for one in looked.of(StreamRecord) if one.kind == "proxy"]
-    assert said(told).text == "proxy: by hand: injected MSG_PING id 30001"
+    assert said(told).text == "by hand: injected MSG_PING id 30001"
     assert [one.state for one in looked.of(WriteRecord)] == ["delivered"]
     assert watch._in == watch._out
     assert not watch._own
@@ -174,7 +174,7 @@ def test_facts_become_records_and_comments():
         watch.closed(1, 101.0, "reset", 1)
     (told,) = [one for one in looked.of(StreamRecord) if one.kind == "proxy"]
     assert told.detail["rule"] == "slow"
-    assert ("note", 1, 'proxy: rule "slow": delayed (2 s later)') in recorder.told
+    assert ("note", 1, 'rule "slow": delayed (2 s later)') in recorder.told
     names = [one[0] for one in recorder.told]
     assert names.index("note") < names.index("closed")
 

@@ -75,7 +75,7 @@ def test_hosts_only_on_request(tmp_path):
     out = tmp_path / "out.txt"
     assert run(log, "-o", out).returncode == 0
     assert out.read_bytes() == log.read_bytes()
-    assert run(log, "-o", out, "--hosts").returncode == 0
+    assert run(log, "-o", out, "--hosts", "--force").returncode == 0
     assert b"plants" not in out.read_bytes()
     assert b"192.168" not in out.read_bytes()
 
@@ -89,6 +89,52 @@ def test_the_input_is_spared(tmp_path):
         assert done.returncode == 2
         assert b"is an input" in done.stderr
     assert copy.read_bytes() == BRIDGE.read_bytes()
+
+
+def test_a_file_is_written_over_by_force_alone(tmp_path):
+    there, elsewhere = tmp_path / "out.pcap", tmp_path / "link.pcap"
+    there.write_bytes(b"mine")
+    elsewhere.symlink_to(there)
+    (tmp_path / "dangling.pcap").symlink_to(tmp_path / "nothing")
+    for out in (there, elsewhere, tmp_path / "dangling.pcap"):
+        done = run("-", "-o", out)  # refused before anything is read
+        assert done.returncode == 2
+        assert b"exists: choose another name, or --force" in done.stderr
+    assert there.read_bytes() == b"mine"
+    # A link is taken away, not followed.
+    assert run(BRIDGE, "-o", elsewhere, "--force").returncode == 0
+    assert there.read_bytes() == b"mine"
+    assert not elsewhere.is_symlink()
+    assert run(BRIDGE, "-o", there, "--force").returncode == 0
+    assert there.read_bytes() == elsewhere.read_bytes()
+
+
+@pytest.mark.parametrize("more", [(), ("--force",)])
+def test_what_is_no_file_is_written_to(tmp_path, more):
+    assert run(LOG, "-o", os.devnull, *more).returncode == 0
+    assert run(LOG, "-o", "/dev/stdout", *more).stdout == run(LOG, "-o", "-").stdout
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run(LOG, "-o", pipe, *more).returncode == 0
+    assert os.read(reader, 100)
+    os.close(reader)
+
+
+def test_a_file_that_comes_meanwhile_is_spared(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out.pcap"
+    left = CaptureScrub.left
+
+    def meanwhile(*words):
+        out.write_bytes(b"mine")
+        return left(*words)
+
+    monkeypatch.setattr(CaptureScrub, "left", meanwhile)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["redact", str(BRIDGE), "-o", str(out)])
+    assert end.value.code == 2
+    assert "exists" in capsys.readouterr().err
+    assert out.read_bytes() == b"mine"
 
 
 def test_a_terminal_is_refused():

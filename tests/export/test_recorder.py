@@ -460,3 +460,19 @@ def test_nothing_that_the_analysis_may_say_breaks_it(records):
     said = sum(isinstance(record, Observed) for record in records)
     packets = [packet for batch in CaptureSource(io.BytesIO(data), "x") for packet in batch]
     assert packets or not said
+
+
+def test_decode_writes_over_a_recording_by_force_alone(tmp_path):
+    there = tmp_path / "run.pcapng"
+    there.write_bytes(b"mine")
+    words = ["decode", "-q", str(CAPTURES / "05_hw_invalid_token.pcap"), "--record", str(there)]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
+    assert "exists: choose another name, or --force" in done.output
+    assert there.read_bytes() == b"mine"
+    assert CliRunner().invoke(cli, [*words, "--force"]).exit_code == 0
+    assert len(frames(read(there.read_bytes()))) == 2
+    # It holds tokens.
+    assert there.stat().st_mode & 0o777 == 0o600
+    assert CliRunner().invoke(cli, [*words[:-2], "--force"]).exit_code == 2
+    assert CliRunner().invoke(cli, [*words[:-1], os.devnull]).exit_code == 0

@@ -204,7 +204,7 @@ def test_facts_in_words():
     assert "rules do nothing" in said("proxy-compressed")
     assert "in fragments: rules do nothing" in said("proxy-fragmented")
     limit = {"rule": "", "action": "limit", "detail": "more waits than may be held", "failed": True}
-    assert said("proxy-rule", **limit) == "proxy: rules: more waits than may be held"
+    assert said("proxy-rule", **limit) == "rules: more waits than may be held"
     assert "10 s ago" in said("proxy-limit", limit="stalled", seconds=10.0)
 
 

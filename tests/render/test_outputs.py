@@ -206,7 +206,8 @@ def test_a_narrow_encoding_does_not_stop_text_outputs():
         output.write([*RECORDS, frame(9, "温度")])
         output.close()
     stream.flush()
-    assert b"\\u2192" in raw.getvalue()
+    assert b"\\u6e29" in raw.getvalue()
+    assert b"10.0.0.2:4 > 10.0.0.1:8080" in raw.getvalue()
 
 
 def test_color_follows_the_terminal_and_no_color(monkeypatch):

@@ -1,5 +1,6 @@
 """Matching: which frame of now stands for which recorded one."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ def run(line, *frames, asked=None):
     return [(one.verdict.value, one.n, [difference.field for difference in one.differences]) for one in outcomes]
 
 
+NOW = 1_800_000_000
 PING, PROPERTY = (True, 6, 2, b"", None), (True, 19, 3, b"1\0label\0x", None)
 ASKED = line_of(PING, PROPERTY, (False, 0, 2, 200, 1), (False, 0, 3, 200, 2))
 
@@ -93,13 +95,16 @@ def test_two_requests_of_one_id():
         (True, 6, 1, b"", None), (True, 19, 1, b"1\0label\0x", None), (False, 0, 1, 200, 1), (False, 0, 1, 11, 2)
     )
     assert run(line, heard(0, 1, 200), heard(0, 1, 11)) == [("equal", 3, []), ("equal", 4, [])]
-    assert run(line, heard(0, 1, 11), heard(0, 1, 200)) == [("equal", 4, []), ("equal", 3, [])]
+    assert run(line, heard(0, 1, 11), heard(0, 1, 200)) == [("equal", 4, []), ("different", 3, ["order"])]
 
 
 @pytest.mark.parametrize(
     ("cmd", "then", "now", "rule"),
     [
-        (17, b"rtc\x001700000000", b"rtc\x001800000000", "clock"),
+        (17, b"rtc\x001500000000", b"rtc\x00%d" % (NOW + 40_000), "clock"),
+        (17, b"rtc\x001500000000", b"rtc\x001500100000", "clock"),
+        (17, b"utc\0time\x001500000000000", b"utc\0time\x00%d" % (NOW * 1000), "clock"),
+        (17, b"utc\0iso\x002017-07-14T02:40:00.000+00:00", b"utc\0iso\x002027-01-15T08:00:00.000+00:00", "clock"),
         (17, b"ver\x001.0\0", b"ver\x001.0", "ending"),
         (
             17,
@@ -110,9 +115,28 @@ def test_two_requests_of_one_id():
     ],
 )
 def test_rules(cmd, then, now, rule):
-    said = Said(1, 1, None, False, cmd, 1, len(then), then)
-    found = compare(said, heard(cmd, 1, now), Dialect.HARDWARE)
+    said = Said(1, 1, NOW - 100_000.0, False, cmd, 1, len(then), then)
+    found = compare(said, heard(cmd, 1, now), Dialect.HARDWARE, now=float(NOW))
     assert (found.differences, found.rule) == ((), rule)
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        (b"rtc\x001700000000", b"rtc\x000"),
+        (b"rtc\x001700000000", b"rtc\x001700000001"),
+        (b"rtc\x001700000000", b"rtc\0"),
+        (b"rtc\x001700000000", b"rtc\0garbage"),
+        (b"rtc\x001700000000", b"rtc\x00" + b"9" * 60),
+        (b"utc\0tz\x000", b"utc\0tz\x007200"),
+        (b"utc\0time\x001700000000000", b"utc\0time\x001800000000"),
+        (b"utc\0iso\x002026-01-01T00:00:00+00:00", b"utc\0iso\0\xff"),
+    ],
+)
+def test_a_wrong_time_is_a_difference(then, now):
+    said = Said(1, 1, 1.6e9, False, 17, 1, len(then), then)
+    assert compare(said, heard(17, 1, now), Dialect.HARDWARE, now=float(NOW)).differences
+    assert not compare(said, heard(17, 1, then), Dialect.HARDWARE, now=float(NOW)).differences
 
 
 def test_the_path_of_a_firmware_is_compared():
@@ -157,6 +181,43 @@ def test_extras_are_bounded():
     assert len(matching.finish()) == EXTRAS_MAX
 
 
+def test_the_order_of_values_of_one_pin_counts():
+    line = line_of(
+        PING, (False, 20, 2, b"vw\x001\x001", None), (False, 20, 3, b"vw\x002\x005", None),
+        (False, 20, 4, b"vw\x001\x000", None), (False, 20, 5, b"vw\x001\x001", None),
+    )  # fmt: skip
+    off, on, other = heard(20, 9, b"vw\x001\x000"), heard(20, 9, b"vw\x001\x001"), heard(20, 9, b"vw\x002\x005")
+    assert {verdict for verdict, _, _ in run(line, other, on, off, on)} == {"equal"}
+    assert run(line, off, on, other, on) == [
+        ("equal", 4, []), ("equal", 5, []), ("equal", 3, []), ("different", 2, ["order"]),
+    ]  # fmt: skip
+    assert run(line, off, on, other) == [("equal", 4, []), ("equal", 5, []), ("equal", 3, []), ("missing", 2, [])]
+
+
+def test_two_answers_of_one_id_in_another_order_are_a_difference():
+    line = line_of(
+        (True, 14, 5, b"a", None), (True, 19, 5, b"1\0label\0x", None), (False, 0, 5, 200, 1), (False, 0, 5, 11, 2)
+    )
+    assert run(line, heard(0, 5, 11), heard(0, 5, 200)) == [("equal", 4, []), ("different", 3, ["order"])]
+
+
+def test_what_gaps_leave_open():
+    line = line_of(
+        (True, 29, 1, b"x" * 32, None), (False, 0, 1, 200, 1), (False, 0, 2, 200, None), (True, 6, 3, b"", None),
+        (True, 16, 4, b"vr\x001", None), (False, 20, 4, b"vw\x001\x001", 5),
+    )  # fmt: skip
+    line = msgspec.structs.replace(line, orphans=frozenset({3}), unheard=frozenset({4}))
+    matching = Matching(line)
+    for said in line.frames:
+        if said.client:
+            matching.sent(said, 0.0)
+    told = [matching.heard(frame)[0] for frame in (heard(0, 1, 200), heard(0, 3, 200), heard(20, 4, b"vw\x001\x001"))]
+    assert [(one.verdict.value, one.n, one.request, one.rule) for one in told] == [
+        ("equal", 2, 1, None), ("equal", None, 4, "recording-gap"), ("equal", 6, 5, None),
+    ]  # fmt: skip
+    assert [(one.verdict.value, one.n) for one in matching.finish()] == [("unplayed", 3)]
+
+
 # --- properties ---
 
 NUMBERS = st.integers(1, 6)
@@ -186,6 +247,19 @@ def conversations(draw):
     return line_of(*frames)
 
 
+def in_order_of_pins(recorded, frames):
+    """The frames, those about one pin in the order of the recording, in the places that they have."""
+    order = {id(frame): at for at, frame in enumerate(recorded)}
+    found = list(frames)
+    for pin in {frame.body[:4] for frame in frames if frame.cmd == 20}:
+        places = [at for at, frame in enumerate(frames) if frame.cmd == 20 and frame.body[:4] == pin]
+        for at, frame in zip(
+            places, sorted((frames[at] for at in places), key=lambda one: order[id(one)]), strict=True
+        ):
+            found[at] = frame
+    return found
+
+
 def said_now(line):
     return [Heard(said.cmd, said.id, said.word, said.body, 1.0) for said in line.frames if not said.client]
 
@@ -193,8 +267,9 @@ def said_now(line):
 @given(conversations(), st.randoms(use_true_random=False))
 def test_the_order_does_not_matter(line, random):
     now = said_now(line)
-    random.shuffle(now)
-    found = run(line, *now)
+    shuffled = list(now)
+    random.shuffle(shuffled)
+    found = run(line, *in_order_of_pins(now, shuffled))
     assert [verdict for verdict, _, _ in found] == ["equal"] * len(now)
     assert sorted(number for _, number, _ in found) == [said.n for said in line.frames if not said.client]
 
@@ -203,7 +278,7 @@ def test_the_order_does_not_matter(line, random):
 def test_what_is_left_out_is_missing(line, data):
     now = said_now(line)
     kept = data.draw(st.lists(st.sampled_from(now), unique_by=id)) if now else []
-    found = run(line, *kept)
+    found = run(line, *in_order_of_pins(now, kept))
     counts = [verdict for verdict, _, _ in found]
     assert counts.count("equal") == len(kept)
     assert counts.count("missing") == len(now) - len(kept)

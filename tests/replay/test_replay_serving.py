@@ -1,5 +1,6 @@
 """The server's side: recorded answers for what a device says, whatever the order, and where it departs."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +87,75 @@ def test_the_same_request_gets_the_next_answer_and_then_the_last_again():
     ]
     assert device.serving.repeated == 2
     assert {verdict for verdict, _ in device.leaves()} == {"equal"}
+
+
+def test_what_does_something_may_not_come_more_often():
+    line = line_of(
+        LOGIN, (False, 0, 1, 200, 1), (True, 20, 2, b"vw\x001\x005", None), (True, 14, 3, b"alarm", None),
+        (False, 0, 3, 200, 4), (True, 17, 4, b"rtc\0sync", None), (True, 6, 5, b"", None), (False, 0, 5, 200, 7),
+    )  # fmt: skip
+    device = Device(line)
+    device.says(29, 1, TOKEN)
+    for number in (2, 3):
+        assert device.says(20, number, b"vw\x001\x005") == []
+        assert device.says(14, number + 10, b"alarm") == [(0, number + 10, 200)], "it is answered all the same"
+        device.says(17, number + 20, b"rtc\0sync")
+        device.says(6, number + 30)
+    assert device.leaves() == [
+        ("equal", 1), ("equal", 3), ("equal", 4), ("equal", 6), ("equal", 7), ("extra", None), ("extra", None),
+    ]  # fmt: skip
+    assert device.serving.repeated == 2
+    assert "more often" in device.outcomes[-1].note
+
+
+TWO_WRITES = line_of(
+    LOGIN, (False, 0, 1, 200, 1), (True, 20, 2, b"vw\x001\x001", None), (True, 20, 3, b"vw\x001\x000", None),
+    (False, 20, 9, b"vw\x005\x001", None),
+)  # fmt: skip
+
+
+def differences(device):
+    return [
+        (one.n, [(difference.field, difference.recorded, difference.now) for difference in one.differences])
+        for one in device.outcomes
+        if one.differences
+    ]
+
+
+def test_the_order_of_writes_of_one_pin_counts():
+    device = Device(TWO_WRITES)
+    device.says(29, 1, TOKEN)
+    device.says(20, 2, b"vw\x001\x000")
+    device.says(20, 3, b"vw\x001\x001")
+    assert device.leaves() == [("equal", 1), ("equal", 4), ("different", 3)]
+    assert differences(device) == [(3, [("order", "before #4", "behind #4")])]
+
+
+def test_what_is_said_before_the_login_is_told():
+    device = Device(TWO_WRITES)
+    assert device.says(20, 2, b"vw\x001\x001") == []
+    assert device.says(20, 3, b"vw\x001\x000") == [], "nothing is pushed before the login"
+    assert device.says(29, 4, TOKEN) == [(0, 4, 200), (20, 9, b"vw\x005\x001")]
+    assert device.leaves() == [("different", 3), ("different", 4), ("equal", 1)]
+    assert {difference for _, told in differences(device) for difference in told} == {
+        ("order", "behind the login", "before it")
+    }
+
+
+def test_what_gaps_leave_open():
+    line = line_of(
+        LOGIN, (False, 0, 1, 200, 1), (True, 6, 2, b"", None), (False, 0, 3, 200, None),
+        (True, 20, 4, b"vw\x001\x000", None),
+    )  # fmt: skip
+    line = msgspec.structs.replace(line, orphans=frozenset({4}), unheard=frozenset({3}), holes=((2, 4),))
+    device = Device(line)
+    assert device.says(29, 1, TOKEN) == [(0, 1, 200)], "the answer to what is lost is not pushed"
+    assert device.says(6, 2) == [(0, 2, 200)], "what the table says in place of the lost answer"
+    device.says(14, 3, b"alarm")
+    device.says(20, 4, b"vw\x001\x000")
+    device.says(14, 5, b"alarm")
+    assert device.leaves() == [("equal", 1), ("equal", 3), ("equal", None), ("equal", 5), ("extra", None)]
+    assert [one.rule for one in device.outcomes] == [None, None, "recording-gap", None, None]
 
 
 def test_what_nobody_asked_for_comes_at_its_time_behind_the_login():

@@ -89,11 +89,13 @@ RULES: tuple[Rule, ...] = (
         "exposure",
         "The server takes outdated TLS",
         "SSL 3.0, TLS 1.0 and 1.1, and ciphers such as RC4, 3DES, or those without encryption or authentication are "
-        "no protection any more, or a weak one. Servers keep some of them for old devices; clients of today refuse "
-        "them. What a device and the server agree on is the best that both have.",
+        "no protection any more, or a weak one; the same holds for certificates with an RSA key below 2048 bits, and "
+        "for signatures with SHA-1 or MD5. Servers keep some of them for old devices; clients of today refuse them. "
+        "What a device and the server agree on is the best that both have.",
         "Turn off what no device of yours needs: with nginx or HAProxy in front ssl_protocols TLSv1.2 TLSv1.3, with a "
         "legacy server a Java of today (it turns them off by itself, jdk.tls.disabledAlgorithms). `blynkscope probe "
-        "HOST:PORT --suites LIST` shows what a device's list would still agree on.",
+        "HOST:PORT --suites LIST` shows what a device's list would still agree on. Have a weak certificate made anew, "
+        "with RSA 2048 or EC and SHA-256.",
         "TLS alerts",
     ),
 )
