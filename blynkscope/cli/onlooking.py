@@ -7,13 +7,15 @@ import ipaddress
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from blynkscope.cli import FOUND, INTERRUPTED, options
 from blynkscope.cli.keys import key_log
+from blynkscope.cli.kinds import Duration
 from blynkscope.cli.notes import say
+from blynkscope.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from blynkscope.analysis.records import Record
@@ -24,6 +26,31 @@ if TYPE_CHECKING:
     from blynkscope.render.outputs import Output
 
 _SHOW = "show:"
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_OPTIONS = (
+    click.option(
+        "--record", type=_FILE, metavar="FILE.pcapng",
+        help="Write what passes as a capture, decrypted, with findings as comments. It holds tokens and passwords.",
+    ),
+    click.option("--keylog-out", type=_FILE, metavar="FILE", help="Add the TLS keys to this file."),
+    click.option(
+        "--log", type=_FILE, metavar="FILE.jsonl", help="Write all records there too, whatever --filter shows."
+    ),
+    click.option("--force", is_flag=True, help="Let --record and --log write over files that exist."),
+    click.option("--duration", type=Duration(), metavar="TIME", help="End after this time (90, 10s, 5m, 1h)."),
+    click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
+    click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone."),
+)  # fmt: skip
+
+
+def onlooking_options(function: F) -> F:
+    """The options about what is seen, which go into `Asked` with those of `options.common`; and --duration."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
 
 
 class Asked(NamedTuple):

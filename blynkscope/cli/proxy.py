@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blynkscope.cli import options
-from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network
+from blynkscope.cli.kinds import LOCAL, Listen, Network
 from blynkscope.cli.notes import say
-from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, own_addresses, rule_set
+from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, onlooking_options, own_addresses, rule_set
 from blynkscope.errors import EnvironmentProblem
-from blynkscope.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from blynkscope.cli.intercept import Interception
@@ -64,16 +63,7 @@ _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
 @click.option(
     "--intercept", metavar="EXPR", help="Hold frames that match, to pass, edit or drop them with single keys."
 )
-@click.option(
-    "--record", type=_FILE, metavar="FILE.pcapng",
-    help="Write both legs as a capture, decrypted, with findings as comments. It holds tokens and passwords.",
-)  # fmt: skip
-@click.option("--keylog-out", type=_FILE, metavar="FILE", help="Add the TLS keys of both legs to this file.")
-@click.option("--log", type=_FILE, metavar="FILE.jsonl", help="Write all records there too, whatever --filter shows.")
-@click.option("--force", is_flag=True, help="Let --record and --log write over files that exist.")
-@click.option("--duration", type=Duration(), metavar="TIME", help="End after this time (90, 10s, 5m, 1h).")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone.")
+@onlooking_options
 @options.common
 def command(
     upstream: str | None,
@@ -90,24 +80,9 @@ def command(
     scenario: str | None,
     seed: int | None,
     intercept: str | None,
-    record: Path | None,
     keylog_out: Path | None,
-    log: Path | None,
-    force: bool,
     duration: float | None,
-    format_: str,
-    findings: bool,
-    output: Path | None,
-    filter_: str | None,
-    streams: tuple[int, ...],
-    dialect: str | None,
-    era: str | None,
-    keylog: tuple[Path, ...],
-    show_secrets: bool,
-    fail_on: str | None,
-    color: Any,
-    quiet: bool,
-    verbose: int,
+    **shared: Any,
 ) -> None:
     """Sit between devices and their server: show every frame as it passes, and hold, change, drop or break it.
 
@@ -119,6 +94,7 @@ def command(
     where these were moved away, else under numbered ones. It opens --keylog-out anew, too. Where the terminal was
     closed, and always with --intercept, SIGHUP ends the proxy.
     """
+    asked = Asked(**shared)
     from blynkscope.proxy import Upstream
 
     if about_rules(scenario):
@@ -126,8 +102,10 @@ def command(
     if upstream is None:
         raise click.UsageError("name the server: --upstream HOST:PORT")
     target = _leading(Upstream.parse(upstream), auto_hosts, allow_private)
-    _check(target, listen, insecure, upstream_ca, cert, key, rules, scenario, seed, (record, log), force)
-    apart(output, record, log, keylog_out)
+    _check(
+        target, listen, insecure, upstream_ca, cert, key, rules, scenario, seed, (asked.record, asked.log), asked.force
+    )
+    apart(asked.output, asked.record, asked.log, keylog_out)
     if intercept is not None and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("--intercept needs a terminal, to show frames and to read keys from")
     from blynkscope.cli.proxy_run import Life
@@ -139,10 +117,6 @@ def command(
         upstream=target, listen_host=listen[0], verify=not insecure, upstream_ca=upstream_ca,
         certificate=(cert, key) if cert is not None and key is not None else None, legacy_tls=legacy_tls,
         allow=tuple(allow), allow_private=allow_private, keylog=keylog_out, rules=ruleset, seed=seed,
-    )  # fmt: skip
-    asked = Asked(
-        format_, findings, output, filter_, streams, dialect, era, keylog, show_secrets, fail_on, color, quiet, verbose,
-        record, log, force,
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
         screen: Any = None
@@ -156,7 +130,7 @@ def command(
             screen = Screen(sys.stdout, sys.stderr)
             stack.callback(screen.close)
             # One of its own: the other one is used by another thread.
-            interception = Interception(intercept, screen, Redactor(show_secrets).apply)
+            interception = Interception(intercept, screen, Redactor(asked.show_secrets).apply)
             alert = screen.say
         onlooker = Onlooker(
             asked, stack, inputs=(str(target),), listens=f"{listen[0]}:{listen[1] or PLAIN_PORT}",
@@ -178,7 +152,7 @@ def command(
 
         def began(address: tuple[str, int]) -> None:
             onlooker.listens(address_text(address))
-            for line in _banner(settings, address, authority, short=quiet):
+            for line in _banner(settings, address, authority, short=asked.quiet):
                 alert(line)
             if ruleset is not None:
                 alert(f"rules: {ruleset.name}{f': {ruleset.description}' if ruleset.description else ''}")

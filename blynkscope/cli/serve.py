@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blynkscope.cli import options
-from blynkscope.cli.kinds import LOCAL, Duration, Listen, Network, Number
+from blynkscope.cli.kinds import LOCAL, Listen, Network, Number
 from blynkscope.cli.notes import say
-from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, rule_set
+from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, onlooking_options, rule_set
 from blynkscope.errors import EnvironmentProblem
-from blynkscope.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from blynkscope.proxy import Proxy, Settings
@@ -136,13 +135,7 @@ class _Public(click.ParamType):  # type: ignore[type-arg]
     "--seed", type=int, metavar="N", help="Chance in faults falls the same way in every run with this number."
 )
 @click.option("--prompt/--no-prompt", default=None, help="Take orders like vw V1 42.  [default: on a terminal]")
-@click.option("--record", type=_FILE, metavar="FILE.pcapng", help="Write what is said as a capture, decrypted.")
-@click.option("--keylog-out", type=_FILE, metavar="FILE", help="Add the TLS keys to this file.")
-@click.option("--log", type=_FILE, metavar="FILE.jsonl", help="Write all records there too, whatever --filter shows.")
-@click.option("--force", is_flag=True, help="Let --record and --log write over files that exist.")
-@click.option("--duration", type=Duration(), metavar="TIME", help="End after this time (90, 10s, 5m, 1h).")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--findings/--no-findings", default=True, help="Say what went wrong, or tell the frames alone.")
+@onlooking_options
 @click.option("--no-decode", is_flag=True, help="Answer alone: show, log and record nothing, for tests of load.")
 @options.common
 def command(
@@ -170,25 +163,10 @@ def command(
     scenario: str | None,
     seed: int | None,
     prompt: bool | None,
-    record: Path | None,
     keylog_out: Path | None,
-    log: Path | None,
-    force: bool,
     duration: float | None,
-    format_: str,
-    findings: bool,
     no_decode: bool,
-    output: Path | None,
-    filter_: str | None,
-    streams: tuple[int, ...],
-    dialect: str | None,
-    era: str | None,
-    keylog: tuple[Path, ...],
-    show_secrets: bool,
-    fail_on: str | None,
-    color: Any,
-    quiet: bool,
-    verbose: int,
+    **shared: Any,
 ) -> None:
     """Be the server of devices and apps: a small one, for one machine or a bench.
 
@@ -199,13 +177,14 @@ def command(
     On a terminal it takes orders: vw V1 42 writes to the devices, help lists the others. Without --token and
     --any-token a token is made and printed. Ctrl-C ends it with the summary.
     """
+    asked = Asked(**{**shared, "era": shared["era"] or like})
     if about_rules(scenario):
         return
     _check(
         tokens, like, quirks, no_quirks, tls_listen, no_tls, cert, key, legacy_tls, keylog_out, rules, scenario, seed,
-        (record, log), force, no_decode, (record, log, filter_, output),
+        (asked.record, asked.log), asked.force, no_decode, (asked.record, asked.log, asked.filter_, asked.output),
     )  # fmt: skip
-    apart(output, record, log, keylog_out, store)
+    apart(asked.output, asked.record, asked.log, keylog_out, store)
     from blynkscope.cli.proxy_run import Life
     from blynkscope.protocol import limits
     from blynkscope.protocol.model import Era
@@ -225,10 +204,6 @@ def command(
         certificate=(cert, key) if cert is not None and key is not None else None, legacy_tls=legacy_tls,
         allow=tuple(allow), keylog=keylog_out, rules=ruleset, seed=seed, per_address=limits.PROXY_CONNECTIONS_MAX,
         deadlines=Deadlines(idle=limits.SERVER_IDLE_SECONDS),
-    )  # fmt: skip
-    asked = Asked(
-        format_, findings, output, filter_, streams, dialect, era or like, keylog, show_secrets, fail_on, color, quiet,
-        verbose, record, log, force,
     )  # fmt: skip
     made_token = None
     server = ServerSettings(
@@ -250,7 +225,7 @@ def command(
         alert: Callable[[str], None] = say
         ordering: Any = None
         screen: Any = None
-        if _prompts(prompt, format_):
+        if _prompts(prompt, asked.format_):
             from blynkscope.cli.serve_prompt import Ordering
             from blynkscope.render.screen import Screen
 
@@ -286,7 +261,7 @@ def command(
 
         def began(addresses: Sequence[tuple[str, int]]) -> None:
             onlooker.listens(address_text(addresses[0]))
-            for line in _banner(settings, server, addresses, authority, made_token, account, admin, quiet):
+            for line in _banner(settings, server, addresses, authority, made_token, account, admin, asked.quiet):
                 alert(line)
             if ruleset is not None:
                 alert(f"faults: {ruleset.name}{f': {ruleset.description}' if ruleset.description else ''}")
