@@ -19,11 +19,19 @@ HEADER = {Dialect.HARDWARE: ">BHH", Dialect.APP: ">BHI"}
 
 
 class FakeLink:
-    """The way to a client that does not exist: `sent` holds each piece, `how` is open, closed or aborted."""
+    """The way to a client that does not exist: `sent` holds each piece, `how` is open, closed or aborted.
+
+    `gone` is set for one that takes nothing any more, though nobody has told its session yet.
+    """
 
     def __init__(self):
         self.sent = []
         self.how = "open"
+        self.gone = False
+
+    @property
+    def over(self):
+        return self.gone or self.how != "open"
 
     def send(self, data):
         assert self.how == "open", "bytes behind the end"
@@ -36,6 +44,9 @@ class FakeLink:
 
     def abort(self):
         self.how = "aborted"
+
+    def drained(self, then):
+        then()
 
     def take(self):
         """All bytes since the last time."""

@@ -22,7 +22,7 @@ CONNECTIONS_KEPT = 64
 class Connection:
     """One connection of a device, in short."""
 
-    __slots__ = ("closed", "end", "host", "how", "login", "opened", "stream")
+    __slots__ = ("accepted", "closed", "end", "host", "how", "login", "opened", "stream")
 
     def __init__(self, stream: Conversation) -> None:
         self.stream = stream.number
@@ -33,6 +33,8 @@ class Connection:
         self.end = stream.opened.server
         self.login: int | None = None
         """Number of its login frame."""
+        self.accepted: int | None = None
+        """Number of the frame that accepted that login."""
 
 
 class Device:
@@ -88,8 +90,10 @@ class Devices:
             if before is not None:
                 _leave(stream, before)
             self._join(stream, device)
-        if device.connections and device.connections[-1].stream == stream.number:
-            device.connections[-1].login = login
+        for entry in reversed(device.connections):
+            if entry.stream == stream.number:
+                entry.login = login
+                break
         return self._put(_address_key(stream), device)
 
     def closed(self, stream: Conversation, time: float | None, how: str) -> None:

@@ -13,7 +13,7 @@ import click
 from blynkscope import __version__
 from blynkscope.cli import config
 from blynkscope.errors import BlynkscopeError, EnvironmentProblem, FilterError
-from blynkscope.render.glyphs import suit
+from blynkscope.render.glyphs import missing_glyphs, suit
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -159,7 +159,8 @@ def _complete_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
     # Whatever writes to them, notes and `--help` too: what the encoding of the terminal lacks must not end the program.
     for stream in (sys.stdout, sys.stderr):
-        suit(stream)
+        if missing_glyphs(stream):
+            suit(stream)
 
 
 def _explain(error: BlynkscopeError) -> str:

@@ -41,16 +41,16 @@ _HOW = {
 _JOINED: dict[str, tuple[tuple[str, str], ...]] = {
     "bash": (
         ("    local response\n", """    local response
-    local words=() at count=0 cword=0
+    local words=('') at count=0 cword=0
 
     # bash makes three words of --option=value.
     for at in "${!COMP_WORDS[@]}"; do
-        if (( count )) && [[ ${words[count-1]} == --*= && ${COMP_WORDS[at-1]} == "=" ]] ||
-           (( count )) && [[ ${words[count-1]} == --* && ${words[count-1]} != *=* && ${COMP_WORDS[at]} == "=" ]]; then
-            words[count-1]+=${COMP_WORDS[at]}
+        local last=${words[count-1]-} word=${COMP_WORDS[at]}
+        if (( at )) && [[ ( $last == --*= && ${COMP_WORDS[at-1]} == "=" ) ||
+            ( $last == --* && $last != *=* && $word == "=" ) ]]; then
+            words[count-1]+=$word
         else
-            words[count]=${COMP_WORDS[at]}
-            count=$(( count + 1 ))
+            words[count++]=$word
         fi
         (( at == COMP_CWORD )) && cword=$(( count - 1 ))
     done
@@ -61,8 +61,14 @@ _JOINED: dict[str, tuple[tuple[str, str], ...]] = {
         ("    local -a response\n", """    local -a response
 
     # What is completed of --option=value is the value.
-    [[ $PREFIX == --*=* ]] && compset -P 1 '*='
+    local before=
+    if [[ $PREFIX == --*=* ]]; then
+        before=${PREFIX%%=*}=
+        compset -P 1 '*='
+    fi
 """),
+        ("completions_with_descriptions -U\n", "completions_with_descriptions -U -P \"$before\"\n"),
+        ("compadd -U -V", "compadd -U -P \"$before\" -V"),
     ),
     "fish": (
         ("    for completion in $response;\n", """    # What is offered for --option=value is the whole of it.

@@ -91,7 +91,7 @@ def command(
     if log and (len(files) > 1 or files == ("-",)):
         raise click.UsageError("--log goes with one capture in a file: it is read twice")
     # The reading of a long file begins in its own process while this one still imports the analysis.
-    read = Reading(files, jobs, opener)
+    read = Reading(files, jobs, opener, both_legs=bool(streams))
     from blynkscope.analysis.analyser import Analyser
     from blynkscope.analysis.selection import Selection
     from blynkscope.cli.showing import Shown, collect_seldom

@@ -30,15 +30,18 @@ class Reading:
         files: Names of captures and logs; `-` is standard input.
         jobs: Processes to use; None for as many as help.
         opener: Opens a file by its name.
+        both_legs: Show both legs of what a proxy recorded, not that of the device alone.
 
     Raises:
         CaptureError: The only file cannot be read. Where there are several, the others are read all the same.
     """
 
     def __init__(
-        self, files: Sequence[str], jobs: int | None = None, opener: Callable[[str], Source] = open_input
-    ) -> None:
+        self, files: Sequence[str], jobs: int | None = None, opener: Callable[[str], Source] = open_input, *,
+        both_legs: bool = False,
+    ) -> None:  # fmt: skip
         self._files = files
+        self._both_legs = both_legs
         self._opener = opener
         self.shared = jobs > 1 if jobs is not None else _idle_processors(files)
         """True where other processes take part of the work."""
@@ -80,6 +83,8 @@ class Reading:
                 raise
             self._fails(str(error))
             return None
+        if isinstance(source, CaptureSource):
+            source.one_leg = not self._both_legs
         if self.shared and isinstance(source, CaptureSource) and (source.size or 0) >= LONG:
             from blynkscope.sources.ahead import Ahead
 
@@ -114,6 +119,7 @@ def merged(log: str, capture: str, analyser: Any) -> Any:
     if not isinstance(source, CaptureSource):
         source.close()
         raise click.UsageError(f"{capture}: --log needs a capture to go with; this is a log itself")
+    source.one_leg = True
     merge = Merge([event for batch in lines for event in batch], lines.line)
     for events in source:
         merge.learn(analyser.feed(events))

@@ -130,6 +130,10 @@ def command(
     Values that depend on the time are not compared; the account names the rules. A replay to a server writes to the
     project of the device there: without --yes no public address is taken.
 
+    json and jsonl have a record "step" for each verdict (verdict, kind, stream, n, request, recorded, now, differences,
+    rule, note, times) and a record "replay" with the account behind them; junit has a test suite for each stream with a
+    test case for each step.
+
     Exit status: 0 all is equal, 1 something differs, 2 usage, 3 the recording cannot be read, 4 no connection.
     """
     if bool(targets) == (listen is not None):
@@ -158,6 +162,8 @@ def command(
             outputs.append(make("junit", document, _about(plain, capture), RULES))
 
         def told(outcome: Any) -> None:
+            if outcome.now is not None:
+                redactor.learn_frame(outcome.now)
             for out in outputs:
                 out.step(outcome)
 
@@ -271,33 +277,43 @@ def _prepared(script: Script, swaps: Swaps, redactor: Redactor, *, as_device: bo
     Raises:
         UsageError: A secret is masked in the recording, or one is to be replaced that is not there.
     """
-    from blynkscope.replay.script import logins
-    from blynkscope.replay.swaps import masked, swapped, tokens
+    from blynkscope.protocol import commands
+    from blynkscope.replay.model import Call
+    from blynkscope.replay.swaps import all_tokens, call_tokens, masked, swapped, takes_token, tokens
 
     def learn(of: Script) -> None:
-        for said in logins(of):
-            redactor.learn(said.cmd, said.body, of.lines[said.line].dialect.value)
+        for line in of.lines.values():
+            for said in line.frames:
+                redactor.learn(said.cmd, said.body, (line.dialect if said.client else line.answers).value)
+        for step in of.steps:
+            for token in call_tokens(step.call) if step.call is not None else ():
+                redactor.learn(commands.HW_LOGIN, token.encode(), "hardware")
 
-    known = {token.decode("utf-8", "replace") for token in tokens(script)}
+    known = {token.decode("utf-8", "replace") for token in all_tokens(script)}
+    several = len(tokens(script)) or len(known)
     learn(script)
     if missing := [old for old in swaps.pairs if old not in known]:
         raise click.UsageError(
-            f"--token: {len(missing)} of the old tokens are in no login of the recording (it has {len(known)})"
+            f"--token: {len(missing)} of the old tokens are in no login, bridge or call of the recording (it has "
+            f"{len(known)})"
         )
-    script = swapped(script, swaps)
+    if swaps.token is not None and not takes_token(script):
+        raise click.UsageError("--token: the recording has no login, bridge or call whose token it could replace")
+    recorded, script = script, swapped(script, swaps)
     learn(script)
     if as_device:
-        lost = masked(script)
+        lost = masked(recorded, script)
         if lost:
-            said = lost[0]
-            device = script.lines[said.line].dialect == "hardware"
-            what, option = ("token", "--token TOKEN") if device else ("account", "--account EMAIL:PASSWORD")
+            one = lost[0]
+            account = not isinstance(one, Call) and recorded.lines[one.line].dialect != "hardware"
+            what, option = ("account", "--account EMAIL:PASSWORD") if account else ("token", "--token TOKEN")
+            where = "HTTP call" if isinstance(one, Call) else "login in frame"
             raise click.UsageError(
-                f"the {what} of the login in frame {said.n} (stream {said.line}) is masked in the recording: give a "
-                f"real one with {option}"
+                f"the {what} of the {where} {one.n} (stream {one.line}) is masked in the recording: give a real one "
+                f"with {option}"
             )
-        if swaps.token is not None and len(known) > 1:
-            say(f"note: the recording has {len(known)} tokens, and all become one: OLD=NEW keeps them apart")
+        if swaps.token is not None and several > 1:
+            say(f"note: the recording has {several} tokens, and all become one: OLD=NEW keeps them apart")
     return script
 
 

@@ -15,14 +15,14 @@ from blynkscope.export.recorder import COMMENTS_MAX, PLAIN_PORT, WEB_PORT
 from blynkscope.export.rotating import Rotating
 from blynkscope.export.synthetic import CLIENT, Connection, Endpoint, endpoint
 from blynkscope.protocol.ports import SECURE_PORTS
+from blynkscope.sources.capture import LEG_DESCRIPTION, LEGS
 from blynkscope.sources.pcapng import PcapngWriter
 
 DEVICE_LEG, UPSTREAM_LEG = 0, 1
 """Between the device and the proxy, and between the proxy and the server."""
-_LEGS = ("device leg", "upstream leg")
 _DESCRIPTIONS = (
-    "blynkscope proxy: between device and proxy, decrypted",
-    "blynkscope proxy: between proxy and server, decrypted",
+    f"{LEG_DESCRIPTION}between device and proxy, decrypted",
+    f"{LEG_DESCRIPTION}between proxy and server, decrypted",
 )
 _ALONE = ("blynkscope serve: between device and server, decrypted",)
 _ETHERNET = 1
@@ -72,7 +72,7 @@ class StreamingRecorder:
         self._buffer = io.BytesIO()
         self._writer = PcapngWriter(self._buffer)
         descriptions = _DESCRIPTIONS if self._legs > 1 else _ALONE
-        for name, description in zip(_LEGS, descriptions, strict=False):
+        for name, description in zip(LEGS, descriptions, strict=False):
             self._writer.interface(_ETHERNET, name=name, description=description)
         self._put()
 

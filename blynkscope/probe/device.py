@@ -30,11 +30,12 @@ async def compare(
     bare = await scanner.ask(version, suites, older=older and new, sni=False)
     without = names.named(bare.cipher) if bare.cipher is not None else None
     if answer.cipher is None or answer.cipher not in suites:
-        known = not answer.silent and (not answer.dropped or await scanner.lives())
+        known = await _is_answer(scanner, answer)
         verdict, advice = await _why(scanner, answer, suites, facts, known=known)
-        if without is not None:
+        if without is not None and known:
             verdict = f"only without a server name (SNI): {without.iana}"
         return DeviceSuites(offered, without_sni=without, verdict=verdict, advice=advice)
+    needed = without is None if await _is_answer(scanner, bare) else None
     taken, is_all = await _taken(scanner, version, suites, answer.cipher, facts, older=older and new)
     group = answer.flight.group if answer.flight is not None else None
     done = await _complete(network, address, port, name, answer.cipher, answer.version or version)
@@ -44,8 +45,13 @@ async def compare(
     verdict = f"{len(taken)} of {len(suites)} are accepted; they would use {agreed.iana}"
     return DeviceSuites(
         offered, tuple(names.named(number) for number in taken), agreed, tls.version_name(answer.version or version),
-        tls.group_name(group) if group is not None else None, without, done, verdict, None, is_all,
+        tls.group_name(group) if group is not None else None, without, done, verdict, None, is_all, needed,
     )  # fmt: skip
+
+
+async def _is_answer(scanner: Scanner, answer: Answer) -> bool:
+    """Is it one to what was asked, and not only the end of the server's patience?"""
+    return not answer.silent and (not answer.dropped or await scanner.lives())
 
 
 async def _taken(
@@ -59,8 +65,7 @@ async def _taken(
     while left:
         answer = await scanner.ask(version, left, older=older)
         if answer.cipher not in left:
-            sure = not answer.silent and (not answer.dropped or await scanner.lives())
-            return [number for number in suites if number in found], sure
+            return [number for number in suites if number in found], await _is_answer(scanner, answer)
         left.remove(answer.cipher)
         found.add(answer.cipher)
     return [number for number in suites if number in found], True
@@ -146,7 +151,7 @@ async def _certificate_mismatch(
     if not taken:
         fitting = [number for number in names.numbers() if names.certificate_of(number) in wants]
         other = await scanner.ask(tls.TLS_1_2, fitting)
-        if other.outcome == "hello" or other.silent or (other.dropped and not await scanner.lives()):
+        if other.outcome == "hello" or not await _is_answer(scanner, other):
             return None
     wanted, held = " or ".join(sorted(wants)), " or ".join(sorted(has))
     key = next((chain.certificates[0].key for chain in facts.chains if chain.kind in has), None)

@@ -1,26 +1,28 @@
 """What a probe is told, and what it finds: the keys of its JSON, in this order.
 
-    Report        host port schema time seconds complete connections budget public limits dns ports era findings
-    dns           host addresses ms literal error advice
-    ports[]       port tcp[] address speaks[] tls logins[] others[] note
-      tcp[]       address result ms text
-      tls         chosen cipher alert versions[] sni sni_text chains[] device handshake
-        versions[]      version accepted why suites[] order complete groups[]
-          suites[]      suite exchange weak
-            suite       code iana openssl mbedtls axtls
-        chains[]        kind certificates[] flaws[] trust[] root
-          certificates[]  subject names[] issuer not_before not_after key signature serial sha256 sha1 self_signed
-                          error used
-          trust[]       store trusted reason root
-        device          offered[] accepted[] agreed version group without_sni handshake verdict advice known
-          offered[] accepted[] agreed without_sni: as suite
-      logins[]    made_up answer status status_name ms pings[] pings_lost redirect followed closing text id frames host
-                  address
-      others[]    kind text server code made_up
-    era           era evidence[]
-    findings[]    as in the records of analysis, `FindingRecord`
+    Report (the object): host port schema time seconds complete connections budget public limits dns ports era findings
+    Names (dns): host addresses ms literal error advice
+    PortFacts (each of ports): port tcp address speaks tls logins others note
+    Attempt (each of tcp): address result ms text
+    TlsFacts (tls): chosen cipher alert versions sni sni_text chains device handshake
+    VersionFacts (each of versions): version accepted why suites order complete groups
+    Accepted (each of suites): suite exchange weak
+    SuiteName (suite; agreed and without_sni of a device, each of its offered and accepted): code iana openssl mbedtls
+        axtls
+    ChainFacts (each of chains): kind certificates flaws trust root
+    CertificateFacts (each of certificates): subject names issuer not_before not_after key signature serial sha256 sha1
+        self_signed error used
+    Trust (each of trust): store trusted reason root
+    DeviceSuites (device): offered accepted agreed version group without_sni handshake verdict advice known
+        sni_needed
+    LoginFacts (each of logins): made_up answer status status_name ms pings pings_lost redirect followed closing text
+        id frames host address
+    SpokenFacts (each of others): kind text server code made_up
+    EraFacts (era): era evidence
 
-The classes below say what the keys mean. The facts are filled in as they become known, so that an interrupted probe has what it learned until then; `None`, an
+Findings are those of every analysis (`FindingRecord`). The classes below say what the keys mean.
+
+The facts are filled in as they become known, so that an interrupted probe has what it learned until then; `None`, an
 empty list, or a missing section is what was not looked at. Times are milliseconds, dates seconds since the epoch. Texts
 of the server are cut short and otherwise as they came: whoever shows them makes them safe.
 """
@@ -175,7 +177,11 @@ class ChainFacts(msgspec.Struct, frozen=True):
 
 
 class DeviceSuites(msgspec.Struct, frozen=True):
-    """A device's list against the server. `agreed` is what they would use; `verdict` says why, or why not."""
+    """A device's list against the server. `agreed` is what they would use; `verdict` says why, or why not.
+
+    `without_sni` is what they would use if the device named no server; `sni_needed` says that the server refuses the
+    list then, None where that is not known. `known` says that `accepted` holds all.
+    """
 
     offered: tuple[SuiteName, ...]
     accepted: tuple[SuiteName, ...] = ()
@@ -187,6 +193,7 @@ class DeviceSuites(msgspec.Struct, frozen=True):
     verdict: str | None = None
     advice: str | None = None
     known: bool = False
+    sni_needed: bool | None = None
 
 
 class TlsFacts(msgspec.Struct):

@@ -120,7 +120,7 @@ class _Probe:
             report.limits.append(
                 f"the limit of {one.budget} connections was reached (--max-connections): the rest was not asked"
             )
-        report.complete = not cut and not refused and not self._spent
+        report.complete = not cut and not refused and not self._spent and not self._speaker.cut
 
     def _places(self, facts: PortFacts, addresses: Sequence[Address]) -> list[tuple[int, Address]]:
         facts.tcp = [Attempt(one.text, "not-tried") for one in addresses]

@@ -294,6 +294,7 @@ class Scanner:
         while left:
             cipher = (await self.ask(version, left)).cipher
             if cipher not in left:
+                facts.order = None  # what is not put in order must not be called so
                 return
             left.remove(cipher)
             order.append(cipher)

@@ -31,6 +31,10 @@ class Speaker:
         network: Makes the connections.
         polite: Makes those to public addresses that a redirect leads to, within the limits for such.
         lookup: The resolver, for redirects.
+
+    Attributes:
+        hidden: For texts of the server.
+        cut: Was something not asked because the server took no more connections?
     """
 
     def __init__(self, settings: Settings, report: Report, network: Network, polite: Network, lookup: Lookup) -> None:
@@ -40,6 +44,7 @@ class Speaker:
         self._polite = polite
         self._lookup = lookup
         self.hidden = talk.Hidden(settings.token)
+        self.cut = False
 
     @asynccontextmanager
     async def _channel(
@@ -84,15 +89,23 @@ class Speaker:
                     channel, token, count=settings.count, timeout=settings.timeout, hidden=self.hidden
                 )
         except FailedError as error:
-            if error.result != "budget":
-                # There were connections to this port before: one that does not come about is no answer to a login.
-                self._limit(f"no login on port {facts.port}: no further connection came about ({error.text})")
+            self._unreached(facts, error)
             return
         if found.answer in {"status", "redirect", "other-id"} or found.frames:
             facts.speaks.append("blynk")
         facts.logins.append(found)
         if found.answer == "redirect" and settings.follow and found.redirect is not None:
             await self._follow(facts, address)
+
+    def _unreached(self, facts: PortFacts, error: FailedError) -> None:
+        """There were connections to this port before: one that does not come about is no answer to what was to be
+        asked on it."""
+        if error.result != "budget":  # which is told on its own
+            self.cut = True
+            self._limit(
+                f"port {facts.port}: no further connection came about ({error.text}): what it speaks was not asked to "
+                "the end. Try again later, with --delay"
+            )
 
     def _limit(self, text: str) -> None:
         if text not in self._report.limits:
@@ -139,7 +152,8 @@ class Speaker:
             try:
                 async with self._channel(facts, address) as channel:
                     answer = await talk.http(channel, f"{host}:{facts.port}", path, self._settings.timeout)
-            except FailedError:
+            except FailedError as error:
+                self._unreached(facts, error)
                 return
             found = talk.http_facts(answer, self.hidden)
             if found is None:
@@ -167,7 +181,8 @@ class Speaker:
             async with self._channel(facts, address) as channel:
                 token = None if clear else settings.token
                 found = await talk.mqtt_answer(channel, token, login=settings.login, timeout=settings.timeout)
-        except FailedError:
+        except FailedError as error:
+            self._unreached(facts, error)
             return
         if found is not None:
             facts.speaks.append("mqtt")

@@ -7,7 +7,8 @@
 
 Facts that `Tap.told` gets, beside `tls-client-hello` and `tls-alert` of the device leg:
     `proxy-upstream-failed`: stage (dns, connect, tls, timeout, refused), reason (a word), text, host, port.
-    `proxy-handshake-failed`: leg, reason, alert (its number), cause, versions, ciphers, sni; the device's handshake.
+    `proxy-handshake-failed`: leg, reason, alert (its number), cause, versions, ciphers, sni, legacy (old versions and
+        weak ciphers are allowed); the device's handshake.
     `proxy-tls-broken`: leg, reason; TLS failed later on.
     `proxy-refused`: reason, text; of a client (connection 0) client, port, before (how many more since the last time);
         of `auto` host.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import tempfile
 from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
@@ -12,14 +11,12 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from blynkscope.ca.serving import load_leaf, server_settings
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol import limits, tls
 from blynkscope.proxy.settings import Authority, ProxyUsageError, Settings, is_host
 from blynkscope.wire.hellos import ClientHello
 
-_CIPHERS = "DEFAULT:+aECDSA:@SECLEVEL=1"
-"""Of the device leg: all that is not broken, as devices are given what they can. Those for RSA come first: with RSA
-certificates every stack was tried."""
 _LEGACY = "ALL:!aNULL:!eNULL:+aECDSA:@SECLEVEL=0"
 """With `legacy_tls`: all that OpenSSL can do with a certificate."""
 _ALPN_MAX = 16
@@ -144,7 +141,7 @@ class Contexts:
             self._load_own(context)
         else:
             for chain, key in self._leaves(served):
-                _load(context, chain, key)
+                load_leaf(context, chain, key)
                 chains.append(chain)
         self._servers.put(served, (context, chains))
         return context
@@ -196,14 +193,11 @@ class Contexts:
 
     def _server(self, alpn: str | None) -> ssl.SSLContext:
         settings = self._settings
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.options |= ssl.OP_NO_RENEGOTIATION
+        context = server_settings()
         if settings.legacy_tls:
             # The lowest is SSL 3.0, which stays off by an option of its own.
             context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        else:
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(_LEGACY if settings.legacy_tls else _CIPHERS)
+            context.set_ciphers(_LEGACY)
         if settings.keylog is not None:
             context.keylog_filename = str(settings.keylog)
         if alpn is not None:
@@ -225,16 +219,6 @@ class Contexts:
 
 def _no_password() -> str:
     raise ValueError("the key has a password")
-
-
-def _load(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
-    """The ssl module reads files alone: a folder that only this user can look into holds them for a moment."""
-    with tempfile.TemporaryDirectory(prefix="blynkscope-") as folder:
-        path = Path(folder, "leaf.pem")
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "wb") as out:
-            out.write(key + b"\n" + chain)
-        context.load_cert_chain(path)
 
 
 def _begin_keylog(path: Path) -> None:

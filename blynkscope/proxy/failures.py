@@ -77,7 +77,7 @@ def handshake_failure(hello: ClientHello | None, why: ssl.SSLError | str, *, leg
         why: The error of OpenSSL, or "closed", "reset", "timeout", "no-certificate", "no-hello", "too-long".
         legacy: Are old versions and weak ciphers allowed?
     """
-    detail: dict[str, Any] = {"leg": "device", "versions": [], "ciphers": [], "sni": None}
+    detail: dict[str, Any] = {"leg": "device", "versions": [], "ciphers": [], "sni": None, "legacy": legacy}
     if hello is not None:
         described = hellos.client_detail(hello)
         detail |= {"versions": described["versions"], "ciphers": described["ciphers"], "sni": server_name(hello)}

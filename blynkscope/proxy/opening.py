@@ -10,11 +10,11 @@ from blynkscope.proxy import commands as do
 from blynkscope.proxy.commands import DEVICE, UPSTREAM
 from blynkscope.proxy.contexts import server_name
 from blynkscope.proxy.failures import alert_detail, handshake_failure, upstream_failure
-from blynkscope.proxy.hello import HelloReader
 from blynkscope.proxy.relaying import Relaying
 from blynkscope.proxy.secure import slices
 from blynkscope.proxy.state import Plan
 from blynkscope.wire.facts import Fact
+from blynkscope.wire.first_hello import HelloReader
 from blynkscope.wire.tls import TlsSession
 
 _TLS_BEGIN = bytes([tls.HANDSHAKE, 3])

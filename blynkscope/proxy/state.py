@@ -10,10 +10,10 @@ import msgspec
 
 from blynkscope.proxy import commands as do
 from blynkscope.proxy.commands import DEVICE, UPSTREAM, Order
-from blynkscope.proxy.hello import HelloReader
 from blynkscope.proxy.lanes import Lanes
 from blynkscope.proxy.secure import TlsLeg
 from blynkscope.proxy.settings import Deadlines, Held, Upstream
+from blynkscope.wire.first_hello import HelloReader
 from blynkscope.wire.hellos import ClientHello
 from blynkscope.wire.tls import TlsSession
 

@@ -14,8 +14,8 @@ _PLAIN: dict[str, str] = {
     "─": "-", "│": "|", "╌": ".", "┊": ":", "├": "|", "┤": "|", "└": "+", "┘": "+", "┌": "+", "┐": "+", "┬": "+",
     "┴": "+", "→": ">", "←": "<", "↔": "-", "↩": "^", "…": "~", "·": "-", "●": "*", "○": "o", "✗": "x", "▲": "!",
     "△": "^", "▷": ">", "±": "~", "\u00d7": "x", "\u203a": ">",
-    "≠": "#", "∞": "~", "≥": ">", "▶": ">", "✓": "*", "—": "-", "–": "-", "“": '"', "”": '"', "‘": "'", "’": "'", "′": "'",
-    "″": '"', "µ": "u",
+    "≠": "#", "∞": "~", "≥": ">", "▶": ">", "✓": "*", "µ": "u", "“": '"', "”": '"', "″": '"',
+    "—": "-", "–": "-", "‘": "'", "’": "'", "′": "'",  # noqa: RUF001
     "▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "%", "█": "#",
 }  # fmt: skip
 """Drawing character → the ASCII character of the same width that does its work; words stand beside all marks."""
@@ -26,9 +26,7 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(
-        _PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode() for char in lacking
-    ), error.end
+    return "".join(_PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode() for char in lacking), error.end
 
 
 codecs.register_error(_HANDLER, _replaced)

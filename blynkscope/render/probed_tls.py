@@ -58,7 +58,8 @@ def _suites(page: Page, versions: list[Any]) -> None:
     for one in reversed(versions):
         if not one.accepted:
             if page.verbose and one.why:
-                page.rows([(one.version, f"not taken: {safe_line(one.why, 100)}", "quiet")])
+                said = "not taken" if one.accepted is False else "not found out"
+                page.rows([(one.version, f"{said}: {safe_line(one.why, 100)}", "quiet")])
             continue
         codes = tuple(suite.suite.code for suite in one.suites)
         facts = [f"{len(codes)} cipher suite{'' if len(codes) == 1 else 's'}"]
@@ -77,8 +78,15 @@ def _suites(page: Page, versions: list[Any]) -> None:
 
 def _suite(page: Page, suite: Any, weak: str | None, mark: str = " ") -> None:
     openssl = f"  {padded(suite.openssl or '', _OPENSSL)}" if page.width >= _WIDE else ""
-    text = f"    {mark} {suite.code}  {padded(suite.iana, _IANA)}{openssl}  {weak or ''}"
-    page.line(text, "warning" if weak else None)
+    head = f"    {mark} {suite.code}  "
+    # What is wrong with it must be there to the last word: the gap gives way, or it gets a line of its own.
+    room = min(_IANA, page.width - len(head) - len(openssl) - 2 - len(weak or ""))
+    beside = len(suite.iana) <= room
+    name = padded(suite.iana, room if beside else _IANA)
+    style = "warning" if weak else None
+    page.line(f"{head}{name}{openssl}  {weak if weak and beside else ''}", style)
+    if weak and not beside:
+        page.line(f"{'':{len(head)}}{weak}", style)
     if page.verbose:
         names = {"OpenSSL": suite.openssl if not openssl else None, "mbedTLS": suite.mbedtls, "axTLS": suite.axtls}
         told = ", ".join(f"{library} {name}" for library, name in names.items() if name)
@@ -145,9 +153,9 @@ def _device(page: Page, device: Any) -> None:
                    ("", f"also written {', '.join(names)}" if names else "", None)])  # fmt: skip
         if device.handshake is not None:
             page.rows([("  handshake", safe_line(device.handshake, 100), None)])
-        if device.without_sni is None:
+        if device.sni_needed:
             page.rows([("  without SNI", "the server refuses the same list", "warning")])
-        elif device.without_sni.code != device.agreed.code:
+        elif device.without_sni is not None and device.without_sni.code != device.agreed.code:
             page.rows([("  without SNI", f"{device.without_sni.iana}", None)])
     elif device.advice:
         page.rows([("", f"→ {safe(device.advice)}", "good")])

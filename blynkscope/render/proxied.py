@@ -97,7 +97,8 @@ def _upstream_failed(detail: dict[str, Any]) -> Told:
 
 
 def _handshake_failed(detail: dict[str, Any]) -> Told:
-    detail.pop("leg", None)
+    for known in ("leg", "legacy"):
+        detail.pop(known, None)
     versions, ciphers, sni = (detail.pop(name, None) for name in ("versions", "ciphers", "sni"))
     reason, cause, alert = (detail.pop(name, None) for name in ("reason", "cause", "alert"))
     # The finding that follows says what an alert means, and what to do.

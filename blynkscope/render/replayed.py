@@ -2,6 +2,45 @@
 
 The verdicts and the account of the whole come from `replay`, as structs whose fields are named in the protocols here.
 They hold raw wire text and secrets; every output here cleans them itself.
+
+JSON (`json`: one array; `jsonl`: a line each) has a record for each verdict, and the account as the last one. Of a
+verdict:
+
+    record       "step"
+    verdict      equal, different, missing, extra, unplayed
+    kind         frame, call (of the HTTP API), end (of the connection)
+    stream       number of the stream in the recording; 0 of a connection that is none of it
+    n            number of the recorded frame or call; null of what is extra
+    request      number of the recorded frame that this answers, or that the client sent
+    recorded     the frame as it was recorded, with the keys of the records of `decode`; null of what is extra
+    now          the frame as it came; null of what is missing
+    differences  a list of field, recorded, now: what differs, "order" where only the order does
+    rule         why it is equal although the bytes differ, or though the recording lacks it; null otherwise
+    note         what else there is to say
+    recorded_ms  how long the answer took then
+    rtt_ms       how long it took now
+
+Of the account:
+
+    record       "replay"
+    side         device or server: whom this program played
+    target       where to, or where it listened
+    streams      connections of the recording that can be played
+    played       how many of them were
+    sent         frames that were sent
+    counts       number of verdicts, by name
+    rules        how often each rule made frames equal, by name
+    passed_over  what is in the recording and was not played, by reason
+    notes        what a person should know
+    recorded_ms  median time of an answer then
+    rtt_ms       the same now
+    trouble      why it ended before its time: stage, text, stream; null where it did not
+    complete     everything was played
+    seconds      how long it took
+
+JUnit has a `testsuite` for each stream, with a `testcase` for each recorded step: `failure` (its `type` is the verdict)
+where it departs, `skipped` where it was not played; the case "nothing else is said" fails with what is extra. The suite
+"replay" holds the `property` elements input, target and count.VERDICT, and an `error` where the replay ended early.
 """
 
 from __future__ import annotations
@@ -282,6 +321,8 @@ class JUnit:
             text = f"{frame.name} {frame.id}: {frame.text}" if frame is not None else step.note
             self._extras.setdefault(step.stream, []).append(safe_line(text.replace("\n", " "), _TEXT_MAX))
             return
+        if step.n is None and step.kind == "frame" and step.verdict == "equal":
+            return  # what a rule excuses that is not in the recording has no name there
         counts[0] += 1
         seconds = f"{(step.rtt_ms or 0.0) / 1000.0:.6f}"
         names = f"name={xml_value(_case_name(step))} classname={_class(step.stream)}"

@@ -117,9 +117,12 @@ class Tally:
                 streams.add(record.stream)
 
     def opened(self, record: StreamRecord) -> None:
-        """Keys that open a stream: it is no longer one that is only named."""
-        keys = fact_of(record) == "tls-keys" and record.detail.get("state") in OPENED
-        if (keys or fact_of(record) == "ws-upgraded") and len(self._read) < limits.STREAMS_MAX:
+        """Keys that open a stream, or TLS of a proxy's own: it is no longer one that is only named."""
+        fact = fact_of(record)
+        keys = fact == "tls-keys" and record.detail.get("state") in OPENED
+        # A proxy tells itself what became of the handshake; there is nothing to open where it failed.
+        own = fact == "proxy-handshake-failed" or (fact == "tls-client-hello" and "agreed" in record.detail)
+        if (keys or own or fact == "ws-upgraded") and len(self._read) < limits.STREAMS_MAX:
             self._read.add(record.stream)
 
     def message(self, record: MessageRecord) -> None:

@@ -32,7 +32,7 @@ class Connection:
 
     Attributes:
         ended: It is over, or the server has closed its side.
-        how: "fin", "reset", or "" while it stands, and where it was closed here.
+        how: "fin", "reset", "stuck" (it takes nothing any more), or "" while it stands, and where it was closed here.
         sent: Frames that were sent.
         noise: Bytes of the server that were no frame.
     """
@@ -48,7 +48,6 @@ class Connection:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
         self.ended = asyncio.Event()
         self.how = ""
         self.sent = 0
@@ -115,15 +114,20 @@ class Connection:
                     break
                 if self._messages is None:
                     self._take(data)
+                    await self._drained()
                     continue
                 protocol = self._messages.protocol
                 protocol.receive_data(data)
                 for message in self._messages.messages(protocol.events_received()):
                     self._take(message)
                 self._write(self._messages.pending())
+                await self._drained()
                 if self._messages.closed or protocol.parser_exc is not None:
                     self.how = "fin"
                     break
+        except TimeoutError:
+            self.how = "stuck"
+            self.abort()
         except ssl.SSLError:
             self.how = "fin"  # a TLS connection that ends without close_notify
         except (OSError, WebSocketException):
@@ -140,6 +144,19 @@ class Connection:
     def _write(self, data: bytes) -> None:
         if data and self._writer is not None and not self._writer.is_closing():
             self._writer.write(data)
+
+    async def _drained(self) -> None:
+        """Wait until the answers to what was heard are on their way, before more is heard.
+
+        Raises:
+            TimeoutError: The server takes nothing.
+        """
+        assert self._writer is not None
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._writer.drain()
+        except ConnectionError:
+            return  # what it said before it went is still to be heard
 
     async def send(self, cmd: int, number: int, word: int, body: bytes) -> None:
         """Send a frame; where the connection is over nothing happens."""
@@ -161,7 +178,6 @@ class Connection:
         if writer is None:
             return
         if not self.ended.is_set():
-            self._closing = True
             with suppress(OSError, TimeoutError, RuntimeError):
                 if self._messages is not None:
                     self._write(self._messages.close())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from blynkscope.replay.listener import Listener
 
 FIRST_SECONDS = 30.0
-"""For the first byte, the TLS handshake and the upgrade of a WebSocket: slow devices take some 10 s."""
+"""For the TLS handshake, the upgrade of a WebSocket and the first whole frame: slow devices take some 10 s."""
 IDLE_SECONDS = 3600.0
 """A device that says nothing for so long is gone: heartbeats come each 10 to 60 s."""
 WRITE_SECONDS = 10.0
@@ -41,22 +41,25 @@ class Device:
     Args:
         listener: Where to.
         reader, writer: The way to it, decrypted.
+        until: Time of the loop until which its first frame must be whole.
     """
 
-    def __init__(self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, until: float
+    ) -> None:
         self._listener = listener
+        self._until = until
         self._reader, self._writer = reader, writer
         self._dialect: Dialect | None = None
         self._listening: Listening | None = None
         self._messages: Messages | None = None
         self._serving: Serving | None = None
-        self._foreign = 0
 
     async def talk(self, *, secure: bool) -> None:
         """All that is said, until one side closes."""
         by_device = True
         try:
-            async with asyncio.timeout(FIRST_SECONDS):
+            async with asyncio.timeout_at(self._until):
                 data = await self._reader.read(READ_SIZE)
                 while data and len(data) < _SNIFFED and (more := await self._reader.read(READ_SIZE)):
                     data += more
@@ -102,10 +105,10 @@ class Device:
         upgrade = request is not None and "websocket" in request.headers.get("Upgrade", "").lower()
         if request is None or not upgrade or not isinstance(dialect, Dialect):
             self._listener.tally.note("HTTP requests were answered with 404: the API is not played to devices")
-            self._writer.write(_NOT_FOUND)
+            await self._write(_NOT_FOUND)
             return []
         protocol.send_response(protocol.accept(request))
-        self._writer.write(messages.pending())
+        await self._write(messages.pending())
         self._dialect = dialect
         self._listening = Listening(dialect)
         return messages.messages(events)
@@ -117,12 +120,14 @@ class Device:
             return True
         while True:
             due = self._serving.next_due if self._serving is not None else None
-            until = loop.time() + IDLE_SECONDS
+            until = loop.time() + IDLE_SECONDS if self._serving is not None else self._until
             try:
                 async with asyncio.timeout_at(min(due, until) if due is not None else until):
                     data = await self._reader.read(READ_SIZE)
             except TimeoutError:
-                if self._serving is None or due is None:
+                if self._serving is None:
+                    raise
+                if due is None:
                     return True
                 if not await self._do(self._serving.tick(loop.time())):
                     return False
@@ -135,7 +140,7 @@ class Device:
             if self._messages is not None:
                 self._messages.protocol.receive_data(data)
                 pieces = self._messages.messages(self._messages.protocol.events_received())
-                self._writer.write(self._messages.pending())
+                await self._write(self._messages.pending())
             for piece in pieces:
                 if not await self._take(piece):
                     return False
@@ -159,7 +164,24 @@ class Device:
                 self._listener.tally.note(f"a client of the {self._dialect} dialect came, which was not recorded")
                 line = Line(0, self._dialect, self._dialect, None, None, False, False, (), "", None, None)
             self._serving = Serving(line, settings.speed, settings.era, self._listener.clock)
-        return await self._do(self._serving.heard(heard))
+        turn = self._serving.heard(heard)
+        if self._serving.logged_in:
+            self._listener.logged_in()
+        return await self._do(turn)
+
+    async def _write(self, data: bytes) -> None:
+        """Send, and wait until it is on its way: who never reads is cut off.
+
+        Raises:
+            TimeoutError: It is one.
+        """
+        self._writer.write(data)
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._writer.drain()
+        except TimeoutError:
+            self._writer.transport.abort()
+            raise
 
     async def _do(self, turn: Turn) -> bool:
         assert self._serving is not None
@@ -167,16 +189,11 @@ class Device:
         dialect = self._serving.line.answers
         for answer in turn.answers:
             data = wire(dialect, answer.cmd, answer.id, answer.word, answer.body)
-            self._writer.write(self._messages.wrap(data) if self._messages is not None else data)
+            await self._write(self._messages.wrap(data) if self._messages is not None else data)
             self._listener.tally.sent += 1
-        if turn.answers:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._writer.drain()
-        if turn.close:
-            if self._messages is not None:
-                self._writer.write(self._messages.close())
-            with suppress(OSError, TimeoutError):
-                await self._writer.drain()
+        if turn.close and self._messages is not None:
+            with suppress(OSError):
+                await self._write(self._messages.close())
         return not turn.close
 
     def _finish(self, by_device: bool) -> None:

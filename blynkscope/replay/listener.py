@@ -7,14 +7,14 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol.model import Dialect, Era
-from blynkscope.replay.certificates import Authority, server_context
+from blynkscope.replay.certificates import Authority, asked_name, server_context
 from blynkscope.replay.comparing import Heard
 from blynkscope.replay.device import FIRST_SECONDS, READ_SIZE, Device
 from blynkscope.replay.model import Line, Script
@@ -24,6 +24,8 @@ from blynkscope.replay.tally import Tally
 
 CONNECTIONS_MAX = 256
 """Devices at one time; more than any recording plays."""
+_DROP_SECONDS = 1.0
+"""For a connection that is dropped to end; one that takes longer ends beside the next one."""
 _BACKLOG = 64
 _HANDSHAKE = 0x16
 
@@ -73,8 +75,10 @@ class Listener:
         self._stage = Stage(script.lines.values(), settings.era)
         self._listening: list[socket.socket] = []
         self._devices: set[asyncio.Task[None]] = set()
+        self._strangers: dict[asyncio.Task[None], None] = {}
+        """Those that have not logged in, oldest first."""
         self._changed = asyncio.Event()
-        self._context: ssl.SSLContext | None = None
+        self._address = (settings.host, settings.port)
         self.interrupted = False
         self.cut = False
         """It ends before its time: what did not come is not missing."""
@@ -99,7 +103,8 @@ class Listener:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             raise EnvironmentProblem(f"cannot listen on {host}:{port}: {why.lower()}; choose another port") from None
         at = self._listening[0].getsockname()
-        return str(at[0]), int(at[1])
+        self._address = str(at[0]), int(at[1])
+        return self._address
 
     async def run(self) -> Report:
         """Take devices until all is played, the time is over, or this is cancelled."""
@@ -126,9 +131,12 @@ class Listener:
         if self._stage.left:
             self.tally.note(f"{self._stage.left} of {len(self._script.lines)} recorded connections were not played")
         if self.repeated:
-            self.tally.note(f"{self.repeated} requests came more often than in the recording")
-        host, port = self.settings.host, self.settings.port
-        return self.tally.report(f"{host}:{port}", loop.time() - began, None, complete=complete)
+            self.tally.note(
+                f"{self.repeated} pings, syncs or questions for the time came more often than in the recording"
+            )
+        host, port = self._address
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return self.tally.report(target, loop.time() - began, None, complete=complete)
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -138,16 +146,35 @@ class Listener:
             except OSError:
                 await asyncio.sleep(0.1)  # no more files: wait until some are free
                 continue
-            if len(self._devices) >= CONNECTIONS_MAX:
+            if len(self._devices) >= CONNECTIONS_MAX and not await self._makes_room():
                 sock.close()
                 self.tally.note(f"devices beyond {CONNECTIONS_MAX} at one time were not taken")
                 continue
             task = asyncio.create_task(self._device(sock))
             self._devices.add(task)
+            self._strangers[task] = None
             task.add_done_callback(self._left)
+
+    async def _makes_room(self) -> bool:
+        """Drop the device that has been here the longest without logging in; False where all have."""
+        oldest = next(iter(self._strangers), None)
+        if oldest is None:
+            return False
+        oldest.cancel()
+        self._strangers.pop(oldest)
+        await asyncio.wait({oldest}, timeout=_DROP_SECONDS)
+        self.tally.note(f"with {CONNECTIONS_MAX} devices at one time, those that had not logged in were dropped")
+        return True
+
+    def logged_in(self) -> None:
+        """The device of the current task has logged in."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._strangers.pop(task, None)
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._devices.discard(task)
+        self._strangers.pop(task, None)
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self.tally.note(f"a connection failed: {type(error).__name__}")
@@ -157,18 +184,20 @@ class Listener:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = sock.getsockname()[0]
         writer: asyncio.StreamWriter | None = None
+        until = asyncio.get_running_loop().time() + FIRST_SECONDS
         try:
-            async with asyncio.timeout(FIRST_SECONDS):
+            async with asyncio.timeout_at(until):
                 first = await _peeked(sock)
                 if not first:
                     return
                 reader, writer = await self._stream(sock, first[0] == _HANDSHAKE, str(name))
-            await Device(self, reader, writer).talk(secure=first[0] == _HANDSHAKE)
+            await Device(self, reader, writer, until).talk(secure=first[0] == _HANDSHAKE)
         except TimeoutError:
-            self.tally.note("a device said nothing, or did not finish its handshake")
+            self.tally.note("a device said nothing that is whole, or did not take what it was sent")
         except ssl.SSLError as error:
             reason = (error.reason or "the handshake failed").lower().replace("_", " ")
-            self.tally.note(f"TLS with a device failed: {reason}; it must trust the CA (blynkscope ca export)")
+            hint = "; it must trust the CA (blynkscope ca export)" if _distrusts(reason) else ""
+            self.tally.note(f"TLS with a device failed: {reason}{hint}")
         except OSError:
             return  # it is gone
         finally:
@@ -184,11 +213,15 @@ class Listener:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=READ_SIZE * 4)
         protocol = asyncio.StreamReaderProtocol(reader)
-        context = await loop.run_in_executor(None, self._secured, name) if tls else None
+        context = None
+        if tls:
+            asked = await asked_name(sock)
+            names = (asked, name, "localhost") if asked is not None else (name, "localhost")
+            context = await loop.run_in_executor(None, self._secured, names)
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=context)
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
-    def _secured(self, name: str) -> ssl.SSLContext:
+    def _secured(self, names: Sequence[str]) -> ssl.SSLContext:
         """TLS settings, with a certificate for the name that a device asks for, and for the address it came to.
 
         Raises:
@@ -196,16 +229,7 @@ class Listener:
         """
         if self._authority is None:
             raise OSError("no certificates")
-        if self._context is None:
-            context = server_context(self._authority, (name, "localhost"))
-
-            def named(sock: ssl.SSLObject, asked: str, _: ssl.SSLContext) -> None:
-                if asked and self._authority is not None:
-                    sock.context = server_context(self._authority, (asked, name))
-
-            context.sni_callback = named
-            self._context = context
-        return self._context
+        return server_context(self._authority, names)
 
     def chosen(self, dialect: Dialect, first: Heard) -> Line | None:
         """The recorded connection for a device, by its first frame."""
@@ -215,11 +239,6 @@ class Listener:
             if again:
                 self.tally.note(f"stream {line.number} was played again: more connections came than were recorded")
         return line
-
-    @property
-    def script(self) -> Script:
-        """What is played."""
-        return self._script
 
     @property
     def dialects(self) -> set[Dialect]:
@@ -235,6 +254,11 @@ class Listener:
     def clock(self) -> Callable[[], float]:
         """The time of day."""
         return self._clock
+
+
+def _distrusts(reason: str) -> bool:
+    """Does a device say by an alert that it does not take the certificate?"""
+    return "alert" in reason and ("certificate" in reason or "unknown ca" in reason)
 
 
 async def _peeked(sock: socket.socket) -> bytes:

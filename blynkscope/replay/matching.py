@@ -138,8 +138,8 @@ class Matching:
         status = frame.word << 16 | frame.id if frame.cmd == commands.RESPONSE else 0
         return frame.cmd, frame.body, status
 
-    def sent(self, said: Said, time: float) -> list[Expected]:
-        """A frame of the client was sent; gives the answers that are expected now."""
+    def sent(self, said: Said, time: float) -> None:
+        """A frame of the client was sent."""
         if said.cmd != commands.RESPONSE:
             row = commands.find(said.cmd, self.line.dialect, self._era)
             request = Request(said.n, said.cmd, said.id, time, row, said.body)
@@ -153,7 +153,6 @@ class Matching:
             one.sent_at = time
         if answers:
             self._open.setdefault(said.id, []).append(said.n)
-        return answers
 
     def heard(self, frame: Heard) -> tuple[Outcome | None, Said | None]:
         """A frame of the server.

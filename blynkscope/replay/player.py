@@ -156,6 +156,7 @@ class Player:
             async with asyncio.timeout(self.playing.duration):
                 for step in self._script.steps:
                     await self._step(step)
+                    self._reached += 1
                 await self._finish()
             complete = True
         except ConnectError as error:
@@ -178,7 +179,6 @@ class Player:
 
     async def _step(self, step: Step) -> None:
         self._at = step.line
-        self._reached += 1
         if step.kind == "open":
             await self._before(step)
             await self._opens(step)

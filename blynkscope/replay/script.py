@@ -37,8 +37,8 @@ class _Stream:
     """What is known of a stream of the recording, while it is read."""
 
     __slots__ = (
-        "client", "closed", "ended", "frames", "gaps", "how", "joined", "key", "log", "number", "opened", "path", "sealed",
-        "senders", "server", "via",
+        "client", "closed", "ended", "frames", "gaps", "how", "joined", "key", "log", "number", "opened", "path",
+        "sealed", "senders", "server", "via",
     )  # fmt: skip
 
     def __init__(

@@ -14,7 +14,7 @@ import msgspec
 
 from blynkscope.protocol import commands
 from blynkscope.protocol.model import Era
-from blynkscope.replay.comparing import EPOCH_TIMES, Compared, Difference, Heard, compare, compare_bodies, subject
+from blynkscope.replay.comparing import EPOCH_TIMES, Compared, Difference, Heard, compare, subject
 from blynkscope.replay.model import Line, Said
 from blynkscope.replay.outcome import Outcome, Verdict
 from blynkscope.replay.spelling import Speller
@@ -133,7 +133,7 @@ class Serving:
         turn = Turn([], [])
         if frame.cmd == commands.RESPONSE and frame.id in self._asked:
             self._answered(turn, self._asked.pop(frame.id), frame)
-            return self._go_on(turn, frame.time)
+            return self.tick(frame.time, turn)
         found = self._requests.get(self._wording(frame))
         if found is not None:
             said = found.next(self._written.get(self._about(frame), -1), self._met)
@@ -148,7 +148,7 @@ class Serving:
             self._departs(turn, frame)
         if not self.logged_in and (self._recorded_login is None or frame.cmd in commands.SESSION_LOGINS):
             self._login = (frame.time, self._clock())
-        return self._go_on(turn, frame.time)
+        return self.tick(frame.time, turn)
 
     @property
     def logged_in(self) -> bool:
@@ -200,15 +200,11 @@ class Serving:
         self._extra(turn, frame, note)
 
     def _compare(self, said: Said, frame: Heard) -> Compared:
-        if said.cmd != frame.cmd or said.cmd == commands.RESPONSE:
-            return compare(said, frame, self.line.dialect, self._era)
-        if 0 <= said.word != len(said.body) and frame.body.startswith(said.body):
-            return Compared((), "not-in-log")
-        return compare_bodies(said.cmd, said.body, frame.body, self.line.dialect, self._era)
+        return compare(said, frame, self.line.dialect, self._era, self._clock())
 
     def _answered(self, turn: Turn, reply: Said, frame: Heard) -> None:
         """The device answers what it was asked."""
-        self._meets(turn, reply, frame, compare(reply, frame, self.line.dialect, self._era))
+        self._meets(turn, reply, frame, self._compare(reply, frame))
 
     def _meets(self, turn: Turn, said: Said, frame: Heard, compared: Compared) -> None:
         compared = self._in_order(said, frame, compared)
@@ -258,9 +254,6 @@ class Serving:
         then = answer.time if answer.time is not None and answer.time > EPOCH_TIMES else None
         now = int(digits) + (self._clock() - then) if then is not None else self._clock()
         return key + b"\0" + str(round(now)).encode()
-
-    def _go_on(self, turn: Turn, time: float) -> Turn:
-        return self.tick(time, turn)
 
     def tick(self, time: float, turn: Turn | None = None) -> Turn:
         """Time has passed: what nobody asked for, and the end, as far as they are due."""

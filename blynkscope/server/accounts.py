@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import secrets
 
@@ -29,7 +27,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         email: As it was registered; the store's key is its lower case.
-        hash: See `password_hash`.
+        hash: See `protocol.passwords`.
         energy: The apps' currency for widgets.
         push: Phones for push notifications: its id → its token.
     """
@@ -46,12 +44,6 @@ class Registration(msgspec.Struct, frozen=True):
     status: int
 
 
-def password_hash(password: str, email: str) -> str:
-    """What Blynk's apps send in place of a password: base64(sha256(password + sha256(lower case of the e-mail)))."""
-    salt = hashlib.sha256(email.lower().encode()).digest()
-    return base64.b64encode(hashlib.sha256(password.encode() + salt).digest()).decode()
-
-
 def is_email(text: str) -> bool:
     """Has this the form of an e-mail address?"""
     return len(text) <= EMAIL_MAX and _EMAIL.fullmatch(text) is not None
@@ -63,26 +55,34 @@ def new_token() -> str:
 
 
 class Accounts:
-    """All accounts, in memory and in the store."""
+    """All accounts, in memory and in the store. Raises `StoreError` where what is stored is damaged."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._all: dict[str, Account] = {}
         for key, document in store.documents(_KIND):
-            self._all[key] = msgspec.json.decode(document, type=Account)
+            try:
+                self._all[key] = msgspec.json.decode(document, type=Account)
+            except msgspec.DecodeError as error:
+                raise store.damaged(_KIND, key) from error
 
     def get(self, email: str) -> Account | None:
         """The account of an address, whatever its case."""
         return self._all.get(email.lower())
 
-    def keep(self, account: Account) -> None:
-        """Keep an account, new or changed."""
+    def keep(self, account: Account) -> bool:
+        """Keep an account, new or changed; False where there is no room for it."""
         key = account.email.lower()
+        if not self._store.set_document(_KIND, key, msgspec.json.encode(account)):
+            return False
         self._all[key] = account
-        self._store.set_document(_KIND, key, msgspec.json.encode(account))
+        return True
 
     def register(self, email: str, hashed: str) -> Registration:
-        """Make an account. Status 2: this is no address, or no hash; 4: there is one already; 6: there are too many."""
+        """Make an account.
+
+        Status 2: this is no address, or no hash; 4: there is one already; 6: there are too many; 19: there is no room.
+        """
         if not is_email(email) or not 0 < len(hashed) <= HASH_MAX:
             return Registration(None, 2)
         if self.get(email) is not None:
@@ -90,8 +90,7 @@ class Accounts:
         if len(self._all) >= ACCOUNTS_MAX:
             return Registration(None, 6)
         account = Account(email=email.lower(), hash=hashed)
-        self.keep(account)
-        return Registration(account, 200)
+        return Registration(account, 200) if self.keep(account) else Registration(None, 19)
 
     def login(self, email: str, hashed: str) -> Registration:
         """The account, or the status that refuses the login: 3 no such account, 5 another password."""

@@ -211,8 +211,7 @@ class AppSession:
         cmd, number = header.unpack_from(data)
         if cmd == commands.RESPONSE:
             return
-        longest = BODY_MAX if self._joined else FIRST_BODY_MAX
-        if len(data) - header.size > longest:
+        if len(data) - header.size > self._longest:
             self._refuse_size(number, len(data))
         else:
             self._handle(cmd, number, data[header.size :], time)
@@ -230,14 +229,14 @@ class AppSession:
                 return
             data = bytes(self._rest)
             self._wait(None)
-        at, end = 0, len(data)
+        at, end, link = 0, len(data), self._link
         while end - at >= header.size:
             cmd, number, word = header.unpack_from(data, at)
             start = at + header.size
             if cmd == commands.RESPONSE:
                 at = start
                 continue
-            if word > (BODY_MAX if self._joined else FIRST_BODY_MAX):
+            if word > self._longest:
                 self._refuse_size(number, word)
                 at = min(start + word, end)
                 self._skip = start + word - at
@@ -246,24 +245,32 @@ class AppSession:
             else:
                 at = start + word
                 self._handle(cmd, number, data[start:at], time)
-            if self._over:
+            if self._over or link.over:
                 return
         if at < end:
             self._wait(bytearray(memoryview(data)[at:]))
 
     def _wait(self, rest: bytearray | None) -> None:
-        """Keep the beginning of a message, unless all apps together keep too much."""
+        """Keep the beginning of a message, unless all apps together keep too much.
+
+        Who has not logged in keeps little (`FIRST_BODY_MAX`), and nothing that counts for those who have.
+        """
         projects = self.hub.projects
-        size = len(rest) if rest is not None else 0
+        size = len(rest) if rest is not None and self._joined else 0
         projects.waiting += size - self._held
         self._held = size
         self._rest = rest
         if size and projects.waiting > WAITING_MAX:
             self.close()
 
+    @property
+    def _longest(self) -> int:
+        """Bytes of a body that is read."""
+        return BODY_MAX if self._joined else FIRST_BODY_MAX
+
     def _length(self, rest: bytearray) -> int:
         cmd, _, word = _HEADERS[Dialect.APP].unpack_from(rest)
-        return 0 if cmd == commands.RESPONSE or word > BODY_MAX else int(word)
+        return 0 if cmd == commands.RESPONSE or word > self._longest else int(word)
 
     def _refuse_size(self, number: int, size: int) -> None:
         """A body that nobody reads: 6, and it passes by; one that the real server would not read either ends it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -46,14 +45,18 @@ def split(body: bytes) -> tuple[str, bytes]:
 
 def load_profile(session: AppSession, number: int, body: bytes, time: float) -> Outcome:
     """LOAD_PROFILE_GZIPPED: all dashboards of the account, or one; a guest is shown one, without tokens."""
-    documents = session.documents()
-    if body:
-        found = documents.dash(session.account, dash_of(session, words(body, 1)[0]), public=session.guest)
-    elif session.guest:
-        found = {"dashBoards": [documents.dash(session.account, session.shared, public=True)]}
-    else:
-        found = documents.profile(session.account)
-    return session.reply(24, number, zlib.compress(_json(found)))
+    documents, account, guest, shared = session.documents(), session.account, session.guest, session.shared
+    dash = dash_of(session, words(body, 1)[0]) if body else None
+
+    def made() -> Json:
+        if dash is not None:
+            return documents.dash(account, dash, public=guest)
+        if guest:
+            return {"dashBoards": [documents.dash(account, shared, public=True)]}
+        return documents.profile(account)
+
+    hub = session.hub
+    return session.reply(24, number, hub.profiles.get((account, guest, shared, dash), hub.store.version, made))
 
 
 def create_dash(session: AppSession, number: int, body: bytes, time: float) -> Outcome:

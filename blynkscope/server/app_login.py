@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from blynkscope.protocol import commands
-from blynkscope.protocol.statuses import ILLEGAL_COMMAND, NOT_ALLOWED, NOT_REGISTERED
+from blynkscope.protocol.statuses import ILLEGAL_COMMAND, NOT_ALLOWED, NOT_REGISTERED, SERVER_EXCEPTION
 from blynkscope.server.answering import DONE, Outcome
 from blynkscope.server.app_widgets import NUMBER_MAX, Refused
 
@@ -99,5 +99,5 @@ def add_energy(session: AppSession, number: int, body: bytes, time: float) -> Ou
     account = accounts.get(session.account)
     if not (amount.isascii() and amount.isdecimal()) or len(amount) > _DIGITS or not transaction or account is None:
         return ILLEGAL_COMMAND
-    accounts.keep(msgspec.structs.replace(account, energy=min(account.energy + int(amount), NUMBER_MAX)))
-    return DONE
+    richer = msgspec.structs.replace(account, energy=min(account.energy + int(amount), NUMBER_MAX))
+    return DONE if accounts.keep(richer) else SERVER_EXCEPTION

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from blynkscope.protocol import commands
+from blynkscope.protocol import commands, limits
 from blynkscope.protocol.model import Era
-from blynkscope.protocol.statuses import DEVICE_NOT_IN_NETWORK, ILLEGAL_COMMAND, ILLEGAL_COMMAND_BODY, NOT_ALLOWED
+from blynkscope.protocol.statuses import (
+    DEVICE_NOT_IN_NETWORK,
+    ILLEGAL_COMMAND,
+    ILLEGAL_COMMAND_BODY,
+    NOT_ALLOWED,
+    SERVER_EXCEPTION,
+)
 from blynkscope.server import app_widgets, boards
 from blynkscope.server.answering import DONE, OK, Outcome, message
 from blynkscope.server.app_login import words
 from blynkscope.server.app_widgets import FIRST_TAG, NUMBER_MAX, WRITES, Refused
-from blynkscope.server.hub import MODES_ID
+from blynkscope.server.hub import MODES_ID, NO_ROOM
 from blynkscope.server.ordering import pin_number
 from blynkscope.server.pinning import sound
 
@@ -115,7 +122,8 @@ def write(session: AppSession, number: int, body: bytes, time: float) -> Outcome
     Nothing happens, and nothing is answered, where the dashboard is not active, and to requests to read (measured).
     """
     hub = session.hub
-    parts = sound(body).split(b"\0")
+    body = sound(body)
+    parts = body.split(b"\0")
     if len(parts) < 3:
         return ILLEGAL_COMMAND
     dash, wanted = target_of(session, parts[0].decode("utf-8", "replace"))
@@ -130,11 +138,14 @@ def write(session: AppSession, number: int, body: bytes, time: float) -> Outcome
     if not values:
         return ILLEGAL_COMMAND_BODY
     known = pin_number(pin)
-    if known is None:
+    if known is None or len(body) - len(parts[0]) - 1 > limits.HARDWARE_BODY_MAX:
         return ILLEGAL_COMMAND
     got = 0
     for device in devices:
-        got += hub.write(device, op, known, values, id=number, origin=session)
+        reached = hub.write(device, op, known, values, id=number, origin=session)
+        if reached == NO_ROOM:
+            return SERVER_EXCEPTION
+        got += reached
     return DONE if got else DEVICE_NOT_IN_NETWORK
 
 
@@ -168,16 +179,15 @@ def synced(session: AppSession, devices: list[Device]) -> list[bytes]:
     return frames
 
 
-def _values(session: AppSession, devices: list[Device]) -> list[tuple[int, bytes]]:
+def _values(session: AppSession, devices: list[Device]) -> Iterator[tuple[int, bytes]]:
     documents, store = session.documents(), session.hub.store
-    made: list[tuple[int, bytes]] = []
     for device in devices:
         for key, values in documents.loose_pins(device).items():
-            made.append((commands.APP_SYNC, _operation(device, WRITES[key[:1]], key[1:], values)))
+            yield commands.APP_SYNC, _operation(device, WRITES[key[:1]], key[1:], values)
         for key, name, values in documents.loose_properties(device):
-            made.append((commands.PROPERTY, _operation(device, key[1:], name, values)))
+            yield commands.PROPERTY, _operation(device, key[1:], name, values)
     if not devices:
-        return made
+        return
     by_number = {device.id: device for device in devices}
     for found in session.hub.projects.board(devices[0]).get("widgets", ()):
         pin = app_widgets.key_of(found)
@@ -187,8 +197,7 @@ def _values(session: AppSession, devices: list[Device]) -> list[tuple[int, bytes
         kept = store.pin(shown.token, pin)
         if kept:
             op = b"vm" if app_widgets.is_multi(found) and pin[:1] == b"v" else WRITES[pin[:1]]
-            made.append((commands.APP_SYNC, _operation(shown, op, pin[1:], kept)))
-    return made
+            yield commands.APP_SYNC, _operation(shown, op, pin[1:], kept)
 
 
 def _operation(device: Device, first: bytes, second: bytes, values: Values) -> bytes:

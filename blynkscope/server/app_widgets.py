@@ -180,6 +180,12 @@ def dashboard(found: Json, now: float) -> Json:
     return made
 
 
+def is_whole(dash: Json) -> bool:
+    """Has a dashboard out of the store all that `dashboard` gave it?"""
+    whole = _DASH.keys() <= dash.keys() and isinstance(dash.get("tags", []), list)
+    return whole and all({"id", "type"} <= each.keys() for each in dash["widgets"])
+
+
 def tag(found: object) -> Json:
     """A tag as the server keeps it: id, name, numbers of devices. Raises `Refused` 11 where it is none."""
     if not isinstance(found, dict) or number(found, least=FIRST_TAG) < FIRST_TAG:

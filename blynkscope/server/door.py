@@ -58,7 +58,7 @@ class Door:
         peer: Its address.
     """
 
-    __slots__ = ("_due", "_first", "_hub", "_inner", "_link", "_place", "number")
+    __slots__ = ("_due", "_first", "_hub", "_inner", "_link", "_place", "_waits", "number")
 
     def __init__(self, hub: Hub, link: Link, *, number: int, secure: bool, port: int, peer: tuple[str, int]) -> None:
         self._hub = hub
@@ -67,7 +67,10 @@ class Door:
         self._place = secure, port, peer
         self._first = b""
         self._inner: Session | None = None
-        self._due: float | None = None
+        # From the moment that it stands: who says nothing at all is no better than who says half a word.
+        self._due: float | None = hub.clock() + LOGIN_SECONDS
+        self._waits = True
+        hub.timetable.enter(self)
 
     def feed(self, data: bytes, time: float) -> None:
         """Bytes of the client. Where the store fails the connection is reset, and the hub knows why."""
@@ -106,21 +109,19 @@ class Door:
         return self._due
 
     def expire(self, now: float) -> None:
-        """It began a word and did not end it."""
+        """It has not said who it is."""
         self._due = None
         self._link.close()
 
     def _decided(self) -> None:
-        if self._first:
-            self._first, self._due = b"", None
+        self._first, self._due = b"", None
+        if self._waits:
+            self._waits = False
             self._hub.timetable.leave()
 
     def _look(self, first: bytes, time: float) -> None:
         kind = spoken(first, secure=self._place[0], era=self._hub.settings.like)
         if kind is None:
-            if not self._first:
-                self._due = time + LOGIN_SECONDS
-                self._hub.timetable.enter(self)
             self._first = first
             return
         self._decided()

@@ -14,10 +14,10 @@ from blynkscope.server import boards, ordering, properties
 from blynkscope.server.answering import OK, frame, message
 from blynkscope.server.images import Images
 from blynkscope.server.ordering import pin_number
-from blynkscope.server.projects import Device, Projects
-from blynkscope.server.timing import Timetable
 from blynkscope.server.profiles import Profiles
+from blynkscope.server.projects import Device, Projects
 from blynkscope.server.store import is_name
+from blynkscope.server.timing import Timetable
 from blynkscope.server.updates import Updates
 
 if TYPE_CHECKING:

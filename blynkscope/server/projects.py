@@ -11,8 +11,10 @@ from typing import cast
 
 import msgspec
 
+from blynkscope.protocol.passwords import password_hash
+from blynkscope.protocol.statuses import NOT_ALLOWED, SERVER_EXCEPTION
 from blynkscope.server import app_widgets
-from blynkscope.server.accounts import Account, Accounts, new_token, password_hash
+from blynkscope.server.accounts import Account, Accounts, new_token
 from blynkscope.server.app_devices import Device, Presence, Seen, described
 from blynkscope.server.app_documents import Documents
 from blynkscope.server.app_widgets import FIRST_TAG, Json, Refused
@@ -48,6 +50,9 @@ class Projects:
         settings: The account, and the tokens whose devices are made.
         store: Where they are kept, and from where they are read.
         clock: Seconds since 1970.
+
+    Raises:
+        StoreError: What is stored is damaged.
     """
 
     def __init__(self, settings: ServerSettings, store: Store, clock: Callable[[], float]) -> None:
@@ -74,11 +79,14 @@ class Projects:
         """The device that logs in with this token. One that was provisioned is there from now on."""
         found = self._devices.get(token)
         if found is None and token in self._awaited:
-            found = self._awaited.pop(token)
-            self._store.set_document("awaited", token, None)
-            if not self._is_free(found):
+            found = self._awaited[token]
+            free = self._is_free(found)
+            if free and not self._keep_device(found):
                 return None
-            self._keep_device(found)
+            del self._awaited[token]
+            self._store.set_document("awaited", token, None)
+            if not free:
+                return None
         return found
 
     def all_devices(self) -> list[Device]:
@@ -105,7 +113,10 @@ class Projects:
         return []
 
     def make_device(self, token: str) -> Device | None:
-        """A device for a token that nobody knew, in the first dashboard; None where it can be no token, or too many."""
+        """A device for a token that nobody knew, in the first dashboard.
+
+        None where it can be no token, or there are too many, or there is no room.
+        """
         if not 0 < len(token.encode("utf-8", "replace")) <= TOKEN_BYTES or not token.isprintable():
             return None
         if len(self._devices) >= DEVICES_MAX:
@@ -115,8 +126,7 @@ class Projects:
             self._first_dash(account)
         number = self._free(account, FIRST_DASH)
         device = Device(token=token, dash=FIRST_DASH, id=number, account=account, name=f"Device {number}")
-        self._keep_device(device)
-        return device
+        return device if self._keep_device(device) else None
 
     def create_device(self, account: str, dash: int, document: bytes, *, at_once: bool = True) -> Device:
         """A device from an app's document, with a new token.
@@ -128,7 +138,8 @@ class Projects:
             at_once: False makes only a token; the device is there once that token logs in.
 
         Raises:
-            Refused: 2, there is no such dashboard; 6, its number is taken, or there are too many; 11, it is no device.
+            Refused: 2, there is no such dashboard; 6, its number is taken, or there are too many; 11, it is no device;
+                19, there is no room.
         """
         self.dash(account, dash)
         found = self._device_document(document)
@@ -139,10 +150,8 @@ class Projects:
         if number in there or number >= FIRST_TAG:
             raise Refused(6)
         device = described(Device(token=new_token(), dash=dash, id=number, account=account), found)
-        if at_once:
-            self._keep_device(device)
-        else:
-            self._await(device)
+        if not (self._keep_device(device) if at_once else self._await(device)):
+            raise Refused(SERVER_EXCEPTION)
         return device
 
     def update_device(self, account: str, dash: int, document: bytes) -> Device:
@@ -152,16 +161,19 @@ class Projects:
         if old is None:
             raise Refused(2)
         device = described(old, found)
-        self._keep_device(device)
+        if not self._keep_device(device):
+            raise Refused(SERVER_EXCEPTION)
         return device
 
     def assign_token(self, device: Device, token: str) -> Device:
         """Give a device another token; its pins and history go with the old one."""
         if token in self._devices:
             raise Refused(6)
-        self._drop_device(device)
         made = msgspec.structs.replace(device, token=token)
-        self._keep_device(made)
+        if not self._store.set_document("device", token, msgspec.json.encode(made)):
+            raise Refused(SERVER_EXCEPTION)
+        self._drop_device(device)
+        self._hold(made)
         return made
 
     def delete_device(self, device: Device) -> None:
@@ -215,22 +227,22 @@ class Projects:
         """Store a dashboard that was made or changed.
 
         Raises:
-            Refused: 6, it has become too big; it is what it was before.
+            Refused: 6, it has become too big, or 19, there is no room; it is what it was before.
         """
         number = dash["id"]
         key = _key(account, number)
         dash["updatedAt"] = int(self._clock() * 1000)
         document = msgspec.json.encode(dash)
         growth = len(document) - self._sizes.get(key, 0)
-        if growth > 0 and not self._has_room(account, len(document), growth):
+        fits = growth <= 0 or self._has_room(account, len(document), growth)
+        if not fits or not self._store.set_document("dash", key, document):
             old = self._store.document("dash", key)
             if old is not None:
                 self._dashes[account][number] = msgspec.json.decode(old)
-            raise Refused(6)
+            raise Refused(SERVER_EXCEPTION if fits else NOT_ALLOWED)
         self._sizes[key] = len(document)
         self._size += growth
         self._dashes.setdefault(account, {})[number] = dash
-        self._store.set_document("dash", key, document)
 
     def create_dash(self, account: str, document: bytes) -> Json:
         """A dashboard from an app's document, with the devices in it.
@@ -317,8 +329,8 @@ class Projects:
         code = dash.get("cloneCode")
         if not isinstance(code, str):
             code = dash["cloneCode"] = new_token()
-            self._store.set_document("clone", code, msgspec.json.encode([account, number]))
             self.keep(account, dash)
+            self._store.set_document("clone", code, msgspec.json.encode([account, number]))
         return code
 
     def cloned(self, code: str) -> Json | None:
@@ -326,7 +338,10 @@ class Projects:
         found = self._store.document("clone", code) if len(code) <= TOKEN_BYTES else None
         if found is None:
             return None
-        account, number = msgspec.json.decode(found, type=tuple[str, int])
+        try:
+            account, number = msgspec.json.decode(found, type=tuple[str, int])
+        except msgspec.DecodeError:
+            return None
         dash = self._dashes.get(account, {}).get(number)
         if dash is None:
             return None
@@ -336,17 +351,29 @@ class Projects:
 
     def _load(self) -> None:
         for key, document in self._store.documents("dash"):
-            account, number = key.rsplit("/", 1)
-            dash = msgspec.json.decode(document)
+            account, _, number = key.rpartition("/")
+            try:
+                dash = app_widgets.parse(document)
+                app_widgets.dashboard(dash, 0.0)
+            except Refused as error:
+                raise self._store.damaged("dash", key) from error
+            if not app_widgets.is_whole(dash) or key != _key(account, dash["id"]):
+                raise self._store.damaged("dash", key)
             self._dashes.setdefault(account, {})[int(number)] = dash
             self._sizes[key] = len(document)
             self._size += len(document)
             if isinstance(dash.get("sharedToken"), str):
                 self._shares[dash["sharedToken"]] = account, int(number)
-        for _, document in self._store.documents("device"):
-            self._hold(msgspec.json.decode(document, type=Device))
+        for token, document in self._store.documents("device"):
+            self._hold(self._read_device("device", token, document))
         for token, document in self._store.documents("awaited"):
-            self._awaited[token] = msgspec.json.decode(document, type=Device)
+            self._awaited[token] = self._read_device("awaited", token, document)
+
+    def _read_device(self, kind: str, token: str, document: bytes) -> Device:
+        try:
+            return msgspec.json.decode(document, type=Device)
+        except msgspec.DecodeError as error:
+            raise self._store.damaged(kind, token) from error
 
     def _first_account(self) -> None:
         email, password = self._settings.account
@@ -392,22 +419,27 @@ class Projects:
         self._devices[device.token] = device
         self._of_dash.setdefault((device.account, device.dash), {})[device.id] = device
 
-    def _await(self, device: Device) -> None:
+    def _await(self, device: Device) -> bool:
+        if not self._store.set_document("awaited", device.token, msgspec.json.encode(device)):
+            return False
         self._awaited[device.token] = device
-        self._store.set_document("awaited", device.token, msgspec.json.encode(device))
         while len(self._awaited) > AWAITED_MAX:
             oldest = next(iter(self._awaited))
             del self._awaited[oldest]
             self._store.set_document("awaited", oldest, None)
+        return True
 
     def _is_free(self, device: Device) -> bool:
         """May a device that was announced come now? Meanwhile its dashboard may be gone, or its number taken."""
         dashes = self._dashes.get(device.account, {})
         return device.dash in dashes and self.find(device.account, device.dash, device.id) is None
 
-    def _keep_device(self, device: Device) -> None:
+    def _keep_device(self, device: Device) -> bool:
+        """Store a device that is new or changed; False where there is no room."""
+        if not self._store.set_document("device", device.token, msgspec.json.encode(device)):
+            return False
         self._hold(device)
-        self._store.set_document("device", device.token, msgspec.json.encode(device))
+        return True
 
     def _drop_device(self, device: Device) -> None:
         self._devices.pop(device.token, None)

@@ -64,7 +64,7 @@ def answer(hub: Hub, request: Request) -> Answer:
 
 
 def csv(rows: Iterator[tuple[float, int]], device: int) -> Iterator[bytes]:
-    """The history of a pin as the real server gives it: `value,timestamp in ms,number of the device`, gzip, in pieces."""
+    """The history of a pin as the real server gives it, in pieces: `value,timestamp in ms,device`, with gzip."""
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     while lines := [f"{number(value)},{time},{device}\n" for value, time in islice(rows, LINES_AT_ONCE)]:
         if packed := packer.compress("".join(lines).encode()):

@@ -19,6 +19,7 @@ import msgspec
 
 from blynkscope.server.store_file import StoreError, damaged, open_file, trouble
 from blynkscope.server.store_history import History
+from blynkscope.server.store_kept import ENTRY_COST, Kept, Values, read_kept, size_of
 from blynkscope.server.store_room import Room
 
 PINS_PER_DEVICE = 1_024
@@ -33,8 +34,6 @@ NAME_BYTES = 64
 """Bytes of the name of a property, an event or a field of metadata; real ones have some ten."""
 DESCRIPTION_MAX = 300
 """Characters of the description of an event, as Blynk IoT documents them; the rest is cut off."""
-_ENTRY_COST = 150
-"""Bytes that Python needs for a remembered value, beside the value itself."""
 
 _SET_PIN = """INSERT INTO pins (token, key, value, time) VALUES (?, ?, ?, ?)
               ON CONFLICT (token, key) DO UPDATE SET value = excluded.value, time = excluded.time"""
@@ -44,28 +43,12 @@ _SET_FACT = "INSERT OR REPLACE INTO facts (token, field, value) VALUES (?, ?, ?)
 _SET_OWN = "INSERT OR REPLACE INTO own (token, field, value) VALUES (?, ?, ?)"
 _SET_DOCUMENT = "INSERT OR REPLACE INTO documents (kind, key, value) VALUES (?, ?, ?)"
 
-Values = list[bytes]
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 def is_name(name: bytes) -> bool:
     """May a property, an event or a field of metadata be called so? Control characters are in no name."""
     return 0 < len(name) <= NAME_BYTES and not any(byte < 0x20 or byte == 0x7F for byte in name)
-
-
-class _Kept:
-    """What is remembered of one device."""
-
-    __slots__ = ("cost", "facts", "own", "pins", "properties", "times")
-
-    def __init__(self) -> None:
-        self.pins: dict[bytes, Values] = {}
-        self.times: dict[bytes, float] = {}
-        self.properties: dict[bytes, dict[bytes, Values]] = {}
-        self.facts: dict[bytes, bytes] = {}
-        self.own: dict[str, bytes] = {}
-        self.cost = 4 * _ENTRY_COST
 
 
 class Store:
@@ -85,7 +68,7 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.version = 0
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._cost = 0
         self._pins: dict[tuple[str, bytes], tuple[Values, float]] = {}
         self._properties: dict[tuple[str, bytes, bytes], Values] = {}
@@ -130,8 +113,8 @@ class Store:
         old = kept.pins.get(key)
         if old is None and len(kept.pins) >= PINS_PER_DEVICE:
             return False
-        size = _size(values)
-        growth = size - _size(old) + (len(key) if old is None else 0)
+        size = size_of(values)
+        growth = size - size_of(old) + (len(key) if old is None else 0)
         if not self._has_room(size) or not self._charge(kept, growth):
             return False
         kept.pins[key] = values
@@ -166,8 +149,8 @@ class Store:
         old = named.get(name)
         if not is_name(name) or (old is None and sum(map(len, kept.properties.values())) >= PINS_PER_DEVICE):
             return False
-        size = _size(values) + len(name)
-        growth = size - (_size(old) + len(name) if old is not None else 0)
+        size = size_of(values) + len(name)
+        growth = size - (size_of(old) + len(name) if old is not None else 0)
         if not self._has_room(size) or not self._charge(kept, growth):
             return False
         kept.properties.setdefault(key, named)[name] = values
@@ -198,7 +181,7 @@ class Store:
         old = kept.facts.get(field)
         if not is_name(field) or (old is None and len(kept.facts) >= PINS_PER_DEVICE):
             return False
-        size = len(value) + len(field) + _ENTRY_COST
+        size = len(value) + len(field) + ENTRY_COST
         growth = len(value) - len(old) if old is not None else size
         if not self._has_room(size) or not self._charge(kept, growth):
             return False
@@ -214,8 +197,10 @@ class Store:
     def set_own(self, token: str, field: str, value: bytes) -> bool:
         """Keep something of a device for the server itself; False where there is no room at all."""
         kept = self._of(token)
-        size = len(value) + len(field) + _ENTRY_COST
+        size = len(value) + len(field) + ENTRY_COST
         if not self._has_room(size):
+            # Who is here and who is not has changed all the same.
+            self.version += 1
             return False
         old = kept.own.get(field)
         growth = len(value) - len(old) if old is not None else size
@@ -241,7 +226,7 @@ class Store:
             # No character has more than four bytes.
             text = description[: 4 * DESCRIPTION_MAX].decode("utf-8", "replace")
             description = text[:DESCRIPTION_MAX].encode()
-        size = len(name) + len(description) + _ENTRY_COST
+        size = len(name) + len(description) + ENTRY_COST
         if not is_name(name) or not self._has_room(size):
             return False
         self._history.add_event(token, name, description, time)
@@ -261,10 +246,10 @@ class Store:
 
     def add_data(self, token: str, key: bytes, value: float, time: float) -> bool:
         """Keep a value of a pin's history; the oldest of the pin go. False where there is no room at all."""
-        if not self._has_room(_ENTRY_COST):
+        if not self._has_room(ENTRY_COST):
             return False
         self._history.add_data(token, key, value, int(time * 1000))
-        self._wait(_ENTRY_COST)
+        self._wait(ENTRY_COST)
         return True
 
     def data(self, token: str, key: bytes) -> Iterator[tuple[float, int]]:
@@ -316,7 +301,7 @@ class Store:
 
     def set_document(self, kind: str, key: str, value: bytes | None) -> bool:
         """Keep a document; None removes it. False where there is no room at all."""
-        size = len(value or b"") + len(key) + _ENTRY_COST
+        size = len(value or b"") + len(key) + ENTRY_COST
         if value is not None and not self._has_room(size):
             return False
         self._documents[kind, key] = value
@@ -390,7 +375,7 @@ class Store:
         if self._pending > PENDING_BYTES:
             self.commit()
 
-    def _charge(self, kept: _Kept, growth: int) -> bool:
+    def _charge(self, kept: Kept, growth: int) -> bool:
         """Take note of a write of so many bytes more; False where the device has no room for them."""
         if growth > 0 and kept.cost + growth > DEVICE_BYTES:
             return False
@@ -398,35 +383,13 @@ class Store:
         self._cost += growth
         return True
 
-    def _of(self, token: str) -> _Kept:
+    def _of(self, token: str) -> Kept:
         kept = self._kept.get(token)
         if kept is None:
-            kept = self._kept[token] = self._read(token)
+            kept = self._kept[token] = read_kept(self._db, token)
             self._cost += kept.cost
         elif self._cost > CACHED_BYTES:
             self._kept.move_to_end(token)
-        return kept
-
-    def _read(self, token: str) -> _Kept:
-        kept, rows = _Kept(), self._db.rows
-        try:
-            for key, value, time in rows("SELECT key, value, time FROM pins WHERE token = ? ORDER BY rowid", (token,)):
-                kept.pins[bytes(key)] = values = _unpack(value)
-                kept.times[bytes(key)] = time
-                kept.cost += _size(values) + len(key)
-            for key, name, value in rows(
-                "SELECT key, name, value FROM properties WHERE token = ? ORDER BY rowid", (token,)
-            ):
-                kept.properties.setdefault(bytes(key), {})[bytes(name)] = values = _unpack(value)
-                kept.cost += _size(values) + len(name)
-            for field, value in rows("SELECT field, value FROM facts WHERE token = ?", (token,)):
-                kept.facts[bytes(field)] = bytes(value)
-                kept.cost += len(field) + len(value) + _ENTRY_COST
-            for field, value in rows("SELECT field, value FROM own WHERE token = ?", (token,)):
-                kept.own[field] = bytes(value)
-                kept.cost += len(field) + len(value) + _ENTRY_COST
-        except (msgspec.MsgspecError, TypeError, ValueError) as error:
-            raise damaged(self.path, "the values of a device") from error
         return kept
 
     def _flush(self) -> None:
@@ -483,10 +446,5 @@ class Store:
 
 
 _BY_TOKEN = ("pins", "properties", "facts", "own")
-
-
-def _size(values: Values | None) -> int:
-    return 0 if values is None else _ENTRY_COST + sum(map(len, values)) + 40 * len(values)
-
 
 __all__ = ["Store", "StoreError", "Values", "is_name"]

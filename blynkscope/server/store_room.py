@@ -15,6 +15,8 @@ _ROW_PAGES = 3
 """Pages that a small write touches: the row, its place in an index, and what holds these."""
 _GROWTH = 2
 """The file grows by at most so many times what is written: pages are split in halves, and rows have an index."""
+_SPARE = 32 * 1024 * 1024
+"""So much room is made in time, twice what one commit stores at most; of a small store a quarter."""
 _UNKNOWN = 1 << 62
 
 
@@ -57,26 +59,27 @@ class Room:
         unused = (database.pages - pages + free) * PAGE
         self._growth = unused - min(RESERVE, most // 8)
         self._log = _UNKNOWN
-        self.low = unused < most // 8
+        self.low = self._growth < min(_SPARE, most // 4)
         if database.path is None:
             return
-        disk = self._disk(database.path)
+        disk, reserve = self._disk(database.path)
         if disk < 2 * RESERVE and _size_of_log(database.path) > disk // 4:
             database.write_back()
-            disk = self._disk(database.path)
+            disk, reserve = self._disk(database.path)
         # Rows go to the log first. The file grows by what its free pages do not hold.
         self._growth = min(self._growth, disk, (disk + free * PAGE) // 2)
         self._log = disk
-        self.low = self.low or (disk < RESERVE and free * PAGE < min(RESERVE, pages * PAGE // 4))
+        self.low = self.low or (disk < reserve and free * PAGE < min(reserve, pages * PAGE // 4))
 
     @staticmethod
-    def _disk(path: Path) -> int:
-        """Bytes of the disk that may be used; what cannot be found out is no limit."""
+    def _disk(path: Path) -> tuple[int, int]:
+        """Bytes of the disk that may be used, and those that stay free; what cannot be found out is no limit."""
         try:
             found = shutil.disk_usage(path.parent)
         except OSError:
-            return _UNKNOWN
-        return found.free - min(RESERVE, found.total // 8)
+            return _UNKNOWN, 0
+        reserve = min(RESERVE, found.total // 8)
+        return found.free - reserve, reserve
 
 
 def _size_of_log(path: Path) -> int:

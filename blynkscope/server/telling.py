@@ -120,8 +120,10 @@ def _metadata(session: HardwareSession, device: Device, number: int, rest: bytes
 
 
 def event(session: HardwareSession, number: int, body: bytes, time: float) -> Outcome:
-    """EVENT_LOG: Blynk IoT keeps it, the legacy server reads it and does nothing. Neither answers, unless it is refused:
-    with 11 for what is no name, with 19 where there is no room."""
+    """EVENT_LOG: Blynk IoT keeps it, the legacy server reads it and does nothing. Neither answers.
+
+    What is not kept is refused: with 11 for what is no name, with 19 where there is no room.
+    """
     name, _, description = body.partition(b"\0")
     device, hub = session.device, session.hub
     if name and device is not None and hub.settings.like is Era.IOT:

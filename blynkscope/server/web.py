@@ -16,7 +16,7 @@ import msgspec
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol.model import Dialect, Era
 from blynkscope.server import ota, web_routes, websocket
-from blynkscope.server.web_model import Answer, Request, text
+from blynkscope.server.web_model import UNKNOWN, Answer, Request, text
 
 if TYPE_CHECKING:
     from blynkscope.server.hub import Hub
@@ -52,6 +52,7 @@ class WebSession:
         "_body",
         "_due",
         "_ended",
+        "_head",
         "_held",
         "_http",
         "_inner",
@@ -85,6 +86,8 @@ class WebSession:
         self._upload: ota.Upload | None = None
         self._stream: Iterator[bytes] | None = None
         self._wanted = 0
+        self._head = False
+        """Only the head of the answer is asked for."""
         self._held = bytearray()
         self._pumping = False
         self._waiting = False
@@ -152,7 +155,7 @@ class WebSession:
         try:
             if data:
                 http.receive_data(data)
-            while not self._over and self._stream is None and self._http is not None:
+            while not self._over and self._stream is None and self._http is not None and not self.link.over:
                 event = http.next_event()
                 if isinstance(event, h11.Request):
                     self._begin(event)
@@ -172,6 +175,7 @@ class WebSession:
         path, _, query = web_routes.local(event.target.decode("ascii", "replace")).partition("?")
         request = Request(event.method.decode("ascii", "replace"), path, query, headers, self._secure)
         self._request = request
+        self._head = request.method == "HEAD"
         self._body = bytearray()
         size = sum(len(name) + len(value) + 4 for name, value in event.headers) + len(event.target)
         if size > HEAD_MAX or len(event.headers) > HEADERS_MAX:
@@ -213,7 +217,7 @@ class WebSession:
         else:
             whole = msgspec.structs.replace(request, body=bytes(self._body))
             self._body = bytearray()
-            self._say(web_routes.route(self.hub, whole), head=request.method == "HEAD")
+            self._say(web_routes.route(self.hub, whole))
 
     def _upgrade(self, request: Request) -> None:
         path = request.path
@@ -254,7 +258,7 @@ class WebSession:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
-    def _say(self, answer: Answer, *, head: bool = False) -> None:
+    def _say(self, answer: Answer) -> None:
         """Send an answer, or begin to. Behind it comes the next request, or the end."""
         http = self._http
         if http is None or http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
@@ -267,9 +271,12 @@ class WebSession:
         headers = [(b"connection", b"close" if answer.close else b"keep-alive")]
         if answer.kind is not None:
             headers.append((b"content-type", answer.kind.encode("ascii")))
-        headers += [*answer.headers, _ANYONE, (b"content-length", b"%d" % answer.size)]
+        headers += [*answer.headers, _ANYONE]
+        if answer.size != UNKNOWN:
+            headers.append((b"content-length", b"%d" % answer.size))
         response = h11.Response(status_code=answer.status, headers=headers, reason=_reason(answer.status))
         sent = http.send(response) or b""
+        head = self._head
         if answer.stream is not None and not head:
             self._stream = answer.stream
             self._wanted = answer.length
@@ -295,15 +302,19 @@ class WebSession:
             while self._stream is not None and not self._waiting:
                 piece = next(self._stream, b"")
                 http = self._http
-                if http is None or (not piece and self._wanted):
+                if http is None or (not piece and self._wanted > 0):
                     # The file has become shorter: nobody may take this for all of it.
                     self._stop()
                     self.link.abort()
                     return
-                piece = piece[: self._wanted]
-                self._wanted -= len(piece)
+                if self._wanted == UNKNOWN:
+                    more = bool(piece)
+                else:
+                    piece = piece[: self._wanted]
+                    self._wanted -= len(piece)
+                    more = self._wanted > 0
                 sent = (http.send(h11.Data(data=piece)) or b"") if piece else b""
-                if self._wanted:
+                if more:
                     self._waiting = True
                     self.link.send(sent)
                     self.link.drained(self._pump)
@@ -331,6 +342,7 @@ class WebSession:
         http = self._http
         if http is not None and http.our_state is h11.DONE and http.their_state is h11.DONE:
             http.start_next_cycle()
+            self._head = False
         elif http is None or http.their_state is not h11.SEND_BODY or unasked or self._ended:
             self._close()
         else:

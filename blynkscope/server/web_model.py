@@ -68,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Bytes of the body, or `UNKNOWN`."""
         return self.length if self.stream is not None else len(self.body)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from websockets.exceptions import WebSocketException
 from websockets.frames import CloseCode, Frame, Opcode
@@ -64,6 +64,17 @@ def frames_of(data: bytes) -> list[bytes]:
     return pieces
 
 
+def _length(head: bytearray) -> int | None:
+    """How many bytes follow on the head of a frame (RFC 6455, 5.2); None where it is not whole."""
+    if len(head) < 2:
+        return None
+    length = head[1] & 0x7F
+    wide = {126: 2, 127: 8}.get(length, 0)
+    if len(head) < 2 + wide + (4 if head[1] & 0x80 else 0):
+        return None
+    return int.from_bytes(head[2 : 2 + wide], "big") if wide else length
+
+
 class _Inside:
     """The way from the session inside of a WebSocket to its client."""
 
@@ -81,6 +92,10 @@ class _Inside:
     def abort(self) -> None:
         self._outer.link.abort()
 
+    @property
+    def over(self) -> bool:
+        return self._outer.over or self._outer.link.over
+
     def drained(self, then: Callable[[], None]) -> None:
         self._outer.link.drained(then)
 
@@ -94,7 +109,7 @@ class WebSocketSession:
         framed: What it sends are frames of the hardware dialect, each of which becomes a message.
     """
 
-    __slots__ = ("_framed", "_frames", "_inner", "_kind", "_message", "_over", "link")
+    __slots__ = ("_framed", "_frames", "_head", "_inner", "_kind", "_left", "_message", "link", "over")
 
     def __init__(self, link: Link, inner: Callable[[Link], Session], *, framed: bool) -> None:
         self.link = link
@@ -102,14 +117,50 @@ class WebSocketSession:
         self._framed = framed
         self._message = bytearray()
         self._kind = Opcode.TEXT
-        self._over = False
+        self._head = bytearray()
+        self._left = 0
+        self.over = False
         self._inner = inner(_Inside(self))
 
     def feed(self, data: bytes, time: float) -> None:
-        """Bytes of the client."""
-        if self._over:
-            return
-        self._frames.receive_data(data)
+        """Bytes of the client. Each frame is answered before the next is looked at, however they are cut."""
+        for piece in self._cut(data):
+            if self.over or self.link.over:
+                return
+            self._frames.receive_data(piece)
+            if not self._work(time):
+                return
+            self._flush()
+            if self._frames.close_expected():
+                # The client closes, or broke the rules: nothing more comes, and the answer to that is the last thing.
+                self.ended(time)
+
+    def _cut(self, data: bytes) -> Iterator[bytes]:
+        """The bytes in pieces, of which none goes on behind the end of a frame."""
+        start = at = 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+                whole = not self._left
+            else:
+                self._head.append(data[at])
+                at += 1
+                length = _length(self._head)
+                if length is None:
+                    continue
+                self._head.clear()
+                self._left = length
+                whole = not length
+            if whole:
+                yield data[start:at]
+                start = at
+        if start < at:
+            yield data[start:at]
+
+    def _work(self, time: float) -> bool:
+        """What came goes to the session inside; False where that has ended the connection."""
         for frame in self._frames.events_received():
             if not isinstance(frame, Frame):
                 continue
@@ -126,51 +177,44 @@ class WebSocketSession:
                 if frame.fin:
                     whole, self._message = bytes(self._message), bytearray()
                     self._inner.feed(whole, time)
-            if self._is_over():
-                return
-        self._flush()
-        if self._frames.close_expected():
-            # The client closes, or broke the rules: nothing more comes, and the answer to that is the last thing said.
-            self.ended(time)
+            if self.over:
+                return False
+        return True
 
     def ended(self, time: float) -> None:
         """FIN of the client."""
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             self._inner.ended(time)
             self.link.close()
 
     def lost(self, time: float) -> None:
         """The connection is gone."""
-        self._over = True
+        self.over = True
         self._message = bytearray()
         self._inner.lost(time)
 
     def say(self, data: bytes) -> None:
         """A message for the client, or several."""
-        if self._over:
+        if self.over:
             return
         try:
             for piece in frames_of(data) if self._framed else (data,):
                 self._frames.send_binary(piece)
         except WebSocketException:
-            # The client has said goodbye, in the same bytes.
+            # The client has said goodbye.
             return
         self._flush()
 
     def hang_up(self) -> None:
         """The session inside is done with its client."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         with contextlib.suppress(WebSocketException):
             self._frames.send_close(CloseCode.NORMAL_CLOSURE)
         self._flush()
         self.link.close()
-
-    def _is_over(self) -> bool:
-        """What was just done may have ended it."""
-        return self._over
 
     def _flush(self) -> None:
         for piece in self._frames.data_to_send():

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from blynkscope.errors import CaptureError
-from blynkscope.sources.capture import TLS_KEY_LOG, CaptureReader, Damage, is_capture, read_capture, unpacked
+from blynkscope.sources.capture import TLS_KEY_LOG, CaptureReader, Damage, Packet, is_capture, read_capture, unpacked
 from blynkscope.sources.fused import read_batch
 from blynkscope.sources.packets import LINK_TYPES, PacketReader
-from blynkscope.wire.events import Event, Secrets
+from blynkscope.wire.events import Closed, Event, Opened, Secrets
 
 __all__ = ["CaptureSource", "Source", "open_capture", "open_input"]
 
@@ -51,6 +51,10 @@ class CaptureSource:
             self.size = os.path.getsize(name)
         self.on_read: Callable[[int], None] | None = None
         """Called with the position in the file, now and then."""
+        self.one_leg = False
+        """Leave out what a proxy recorded of its way to the server: the same as on the device's way, a second time."""
+        self._leave_out: set[int] = set()
+        self._left_out = self._first_left_out = 0
 
     @property
     def descriptor(self) -> int:
@@ -82,6 +86,13 @@ class CaptureSource:
     def notes(self) -> list[str]:
         """Things about the capture that a person should know, for stderr."""
         notes = []
+        if self._left_out:
+            what = "connection" if self._left_out == 1 else f"{self._left_out} connections"
+            notes.append(
+                f"{self.name}: recorded by a proxy; the {what} between it and the server, where the same was said once "
+                f"more, {'is' if self._left_out == 1 else 'are'} left out: --stream {self._first_left_out} shows "
+                f"{'it' if self._left_out == 1 else 'the first of them'}"
+            )
         for link, count in self._packets.unused.unknown_link.items():
             known = ", ".join(sorted(set(LINK_TYPES.values())))
             notes.append(
@@ -105,25 +116,47 @@ class CaptureSource:
                     if secrets[told][0] == TLS_KEY_LOG:
                         reader.events.append(Secrets(secrets[told][1]))
                     told += 1
-                if self._general:
+                if self.one_leg and self._reader.passed_on:
+                    self._of_one_leg(buffer, packets)
+                elif self._general:
                     for packet in packets:
                         reader.packet(buffer, packet)
                 else:
                     read_batch(reader, buffer, packets)
                 if self.on_read is not None:
                     self.on_read(self._stream.tell())
-                if reader.events:
-                    batch = reader.events.copy()
-                    reader.events.clear()
+                if reader.events and (batch := self._events()):
                     yield batch
         except OSError as error:
             raise CaptureError(f"{self.name}: cannot be read on: {error.strerror or error}") from error
         finally:
             self.close()
         reader.finish()
-        if reader.events:
-            yield reader.events.copy()
-            reader.events.clear()
+        if reader.events and (batch := self._events()):
+            yield batch
+
+    def _of_one_leg(self, buffer: bytes, packets: list[Packet]) -> None:
+        """Read a batch packet by packet: connections on the proxy's other leg are to be left out."""
+        reader, passed_on, events = self._packets, self._reader.passed_on, self._packets.events
+        for packet in packets:
+            done = len(events)
+            reader.packet(buffer, packet)
+            if packet[2] in passed_on:
+                for event in events[done:]:
+                    if isinstance(event, Opened):
+                        self._leave_out.add(event.stream)
+                        self._left_out += 1
+                        self._first_left_out = self._first_left_out or event.stream
+
+    def _events(self) -> list[Event]:
+        """What was read since the last time, without what is left out."""
+        events = self._packets.events.copy()
+        self._packets.events.clear()
+        if self._leave_out:
+            closed = {event.stream for event in events if isinstance(event, Closed)}
+            events = [event for event in events if getattr(event, "stream", None) not in self._leave_out]
+            self._leave_out -= closed
+        return events
 
 
 class Source(Protocol):

@@ -34,6 +34,12 @@ TLS_KEY_LOG = 0x544C534B
 _SHB, _IDB, _PB, _SPB, _EPB, _DSB = 0x0A0D0D0A, 1, 2, 3, 6, 10
 
 
+LEGS = ("device leg", "upstream leg")
+"""Names of the interfaces in a recording of `blynkscope proxy`: every connection is in it twice."""
+LEG_DESCRIPTION = "blynkscope proxy: "
+"""How the descriptions of these interfaces begin."""
+
+
 class Damage(NamedTuple):
     """Where an input broke: offset in the (uncompressed) data, and what was wrong there."""
 
@@ -48,6 +54,8 @@ class Interface(NamedTuple):
     snaplen: int
     resolution: float
     offset: int
+    leg: str = ""
+    """Of which way of a relay it holds the packets, where `blynkscope proxy` recorded it: one of `LEGS`."""
 
 
 class _Input:
@@ -94,6 +102,8 @@ class CaptureReader:
         self.skipped_blocks = 0
         self.secrets: list[tuple[int, bytes]] = []
         """Decryption secrets blocks: (type, data)."""
+        self.passed_on: set[int] = set()
+        """Where the packets of the batch begin that a proxy recorded of its way to the server."""
 
     def __iter__(self) -> Iterator[Batch]:
         magic = self._input.data[:4]
@@ -159,6 +169,7 @@ class CaptureReader:
         while True:
             data, size = source.data, len(source.data)
             packets: list[Packet] = []
+            self.passed_on.clear()
             problem: str | None = None
             while size - at >= 12:
                 kind, length = struct.unpack_from(order + "II", data, at)
@@ -238,7 +249,9 @@ class CaptureReader:
             return f"a packet of interface {number}, which is not described"
         if start + captured > end:
             return f"a packet claims {captured} bytes in a block that has {end - start}"
-        link_type, _, resolution, offset = interfaces[number]
+        link_type, _, resolution, offset, leg = interfaces[number]
+        if leg == LEGS[1]:
+            self.passed_on.add(start)
         packets.append(((high << 32 | low) * resolution + offset, link_type, start, start + captured, wire))
         return None
 
@@ -249,6 +262,7 @@ class CaptureReader:
             return f"more than {limits.INTERFACES_MAX} interfaces"
         link_type, _, snaplen = struct.unpack_from(order + "HHI", data, at)
         resolution, offset = 1e-6, 0
+        name = description = b""
         at += 8
         while end - at >= 4:
             code, length = struct.unpack_from(order + "HH", data, at)
@@ -260,8 +274,13 @@ class CaptureReader:
                 resolution = 2.0**-exponent if value[0] & 0x80 else 10.0**-exponent
             elif code == 14 and length == 8:
                 (offset,) = struct.unpack(order + "q", value)
+            elif code == 2:
+                name = value
+            elif code == 3:
+                description = value
             at += 4 + (length + 3) // 4 * 4
-        interfaces.append(Interface(link_type, snaplen, resolution, offset))
+        known = name in {leg.encode() for leg in LEGS} and description.startswith(LEG_DESCRIPTION.encode())
+        interfaces.append(Interface(link_type, snaplen, resolution, offset, name.decode() if known else ""))
         return None
 
 

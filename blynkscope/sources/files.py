@@ -23,12 +23,12 @@ def new_file(path: Path, mode: int = MODE) -> int:
 
 
 def spared(path: Path) -> bool:
-    """Is there a file, or a link to one or to nothing, that is not to be written over unasked? Pipes and devices are not."""
+    """Is there a file, or a link to one or to nothing, which is not to be written over unasked? No pipe, no device."""
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def begin_file(path: Path, *, force: bool = False, mode: int = MODE) -> int:
-    """The descriptor of a file to write: a new one, or what is there already and is no ordinary file (a pipe, a device).
+    """The descriptor of a file to write: a new one, or what is there and is no ordinary file (a pipe, a device).
 
     Args:
         path: Where it is to be.

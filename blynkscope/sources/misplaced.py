@@ -1,4 +1,4 @@
-"""Files that belong to a capture and are none: key logs, certificates and keys, given in its place."""
+"""Files that belong to a capture and are none, given in its place: key logs, certificates, keys, our own records."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import re
 PROBE = 256 * 1024
 """Bytes that are looked at."""
 _LABEL = re.compile(rb"(?m)^[\xef\xbb\xbf\xff\xfe]{0,3}(?:CLIENT_|SERVER_|PMS_CLIENT_|RSA |EXPORTER_|EARLY_EXPORTER_)")
+_RECORD = re.compile(
+    rb'[\xef\xbb\xbf\xff\xfe]{0,3}\s*+(?:\[\s*+)?\{\s*+"record":\s*+'
+    rb'"(?:stream|frame|message|write|link|finding|log|summary|step|replay)"'
+)
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _END = b"-----END "
 _OPENS_NOTHING = (
@@ -21,6 +25,11 @@ def what_it_is(data: bytes) -> str | None:
     probe = data[:PROBE].replace(b"\0", b"")
     if _is_key_log(probe):
         return "this is a TLS key log: give it with --keylog, beside the capture that it belongs to"
+    if _RECORD.match(probe) is not None:
+        return (
+            "this is what blynkscope has written about frames (--format json or jsonl, --log), not the frames "
+            "themselves: give the capture that it was made from; proxy, serve and decode make one with --record"
+        )
     kind = _pem(probe)
     if kind is None:
         return None

@@ -71,6 +71,15 @@ def test_refused(asked, answered, finding, severity):
     assert said(*tried, asked, answered, asked, answered) == [(finding, "note"), (finding, severity)]
 
 
+def test_a_call_that_the_server_does_not_have():
+    asked = get(f"/{T}/notify", method="POST", body=b"{}")
+    (lacking,) = Connections().talk(wires=(asked, answer(501, b"not implemented"))).finish().findings("BS345")
+    assert "does not have this call" in lacking.fix
+    assert "logs/blynk.log" not in lacking.fix
+    (failing,) = Connections().talk(wires=(asked, answer(500))).finish().findings("BS345")
+    assert "logs/blynk.log" in failing.fix
+
+
 def test_an_unknown_token_beside_a_few_good_calls_is_an_error():
     """A program with two tokens, one of them mistyped."""
     good = (get("/fedcba9876543210fedcba9876543210/rtc"), answer(200, b"[1]"))

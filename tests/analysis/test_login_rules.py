@@ -267,6 +267,30 @@ def test_another_token_or_a_closed_connection_is_fine():
     assert Talk(analyser, 3).device(LOGIN).server(status(1)).findings("BS206") == []
 
 
+def test_a_relay_in_the_middle_is_no_second_device():
+    """Its own login is sent behind the device's, and answered before: to the recording both are connections."""
+    analyser = Analyser()
+    device, relay = Talk(analyser, 1, ports=(50000, 8080)), Talk(analyser, 2, ports=(50001, 9000))
+    device.device(LOGIN)
+    relay.device(LOGIN).server(status(1))
+    device.server(status(1))
+    assert [one.findings("BS206") for one in (device, relay)] == [[], []]
+    # Another device is told all the same.
+    (found,) = Talk(analyser, 3, ports=(50002, 9000)).device(LOGIN).server(status(1)).findings("BS206")
+    assert found.frames == (1, 2, 5)
+
+
+@pytest.mark.parametrize("ports", [(9000, 9000), (8080, 9000)])
+def test_two_devices_at_one_time_are_no_relay(ports):
+    analyser = Analyser()
+    one, other = (Talk(analyser, number, ports=(50000 + number, port)) for number, port in enumerate(ports, 1))
+    one.device(LOGIN)
+    other.device(LOGIN)
+    one.server(status(1))
+    other.server(status(1))
+    assert one.findings("BS206") + other.findings("BS206")
+
+
 def test_the_recorded_second_login():
     assert [(one.id, one.severity) for one in recorded("12c")] == [("BS206", "note"), ("BS205", "note")]
 

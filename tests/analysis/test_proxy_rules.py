@@ -56,6 +56,15 @@ def test_each_failure_is_one_finding(kind, detail, name, words):
     assert finding.fix
 
 
+def test_legacy_tls_is_not_advised_where_it_is_on():
+    failed = {**HELLO, "reason": "no-common-cipher", "alert": None, "cause": "It offers RC4-MD5."}
+    (finding,) = found((HANDSHAKE, {**failed, "legacy": False}))
+    assert finding.fix.startswith("Start the proxy with --legacy-tls")
+    (finding,) = found((HANDSHAKE, {**failed, "legacy": True}))
+    assert "already (--legacy-tls)" in finding.fix
+    assert "Start" not in finding.fix
+
+
 def test_the_host_that_a_device_asked_for_is_named():
     detail = {"stage": "connect", "reason": "refused", "text": "x", "host": "fra1.blynk.cloud", "port": 443}
     (finding,) = found((UPSTREAM, detail), server="auto:443")

@@ -13,7 +13,8 @@ import pytest
 
 from blynkscope.cli import COMMANDS, cli, config
 from blynkscope.cli.config_file import COMMON, FILE_MAX, ConfigError, Configuration
-from blynkscope.cli.config_values import every_command, leaves, plain, settable, value_of
+from blynkscope.cli.config_values import CONFIRMATIONS, every_command, leaves, plain, settable, value_of
+from blynkscope.cli.kinds import Number
 
 CAPTURE = str(Path(__file__).parent.parent.parent / "captures" / "12b_idle_hbeat5.pcap")
 WORDS = ("7", "5s", "2M", "127.0.0.1:9000", "10.0.0.0/8", "2x", "user:word", "legacy")
@@ -148,7 +149,50 @@ def test_every_option_has_a_key():
     for name, command in every_command():
         for names, one in leaves((name,), command):
             known = {param.name for param in one.params if isinstance(param, click.Option) and not param.is_eager}
+            known -= CONFIRMATIONS
             assert known == {option.name for option in settable(one).values()}, names
+
+
+def test_confirmations_are_for_the_command_line(home, capsys):
+    """Whoever may write the file must not be able to turn guards off: of no command, and under no spelling."""
+    found = 0
+    for name, command in every_command():
+        for names, one in leaves((name,), command):
+            for option in one.params:
+                if option.name not in CONFIRMATIONS:
+                    continue
+                found += 1
+                for table, key in ((".".join(names), option.name), ("all", option.name), (".".join(names), "no-yes")):
+                    put(home, f"[{table}]\n{key} = true\n")
+                    with pytest.raises(ConfigError, match="on the command line where it is meant") as told:
+                        Configuration.read(str(home)).defaults(name, command)
+                    assert (told.value.line, told.value.column) == (2, 1)
+    assert found > 5
+    put(home, "[replay]\nyes = true\n")
+    with pytest.raises(SystemExit) as ended:
+        main_of(["replay", CAPTURE, "--to", "127.0.0.1:1"])
+    assert ended.value.code == 2
+    assert "yes cannot be set here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "+nan"])
+def test_what_is_no_finite_number(value, home, capsys):
+    """TOML has them, too; every comparison with nan is false, so no bounds keep it out."""
+    for table, key in (("probe", "timeout"), ("probe", "delay"), ("serve", "quota"), ("serve", "heartbeat")):
+        put(home, f"[{table}]\n{key} = {value}\n")
+        with pytest.raises(ConfigError, match=key):
+            Configuration.read(str(home)).check()
+    for name, command in every_command():
+        for names, one in leaves((name,), command):
+            loose = [key for key, option in settable(one).items()
+                     if isinstance(option.type, click.FloatRange | click.types.FloatParamType)
+                     and not isinstance(option.type, Number)]  # fmt: skip
+            assert not loose, names
+    for words in (["probe", "127.0.0.1:1", "--timeout"], ["probe", "127.0.0.1:1", "--delay"], ["serve", "--quota"],
+                  ["replay", CAPTURE, "--to", "127.0.0.1:1", "--timeout"]):  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main_of(["--no-config", *words, value])
+        assert ended.value.code == 2
 
 
 def test_what_is_common_is_common():

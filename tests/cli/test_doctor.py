@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -529,6 +530,30 @@ def test_secrets_that_others_may_read(home):
     assert "hidden" not in one.found
     put("[decode]\nwpa = ['hidden:net']\n")
     assert doctor_machine.configuration(path).state is State.OK
+
+
+@linux
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+@pytest.mark.parametrize("text", ["", "[all]\nquiet = true\n", "[decode]\nwpa = ['hidden:net']\n", "[nothing"])
+def test_a_configuration_that_others_may_write(text, mode, home):
+    path = put(text, mode)
+    one = doctor_machine.configuration(path)
+    assert one.state is (State.MISSING if text == "[nothing" else State.WARN)
+    assert "others may write it" in one.found
+    assert one.facts["others_may_write"]
+    assert any(f"chmod go-w {path}" in line or f"chmod 600 {path}" in line for line in one.mend)
+    put(text, 0o600)
+    assert "may write" not in doctor_machine.configuration(path).found
+
+
+def test_the_packages_are_those_of_the_project():
+    """A package that the program needs and that its installed metadata do not name would not be looked for."""
+    project = Path(__file__).parent.parent.parent / "pyproject.toml"
+    lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    matches = [doctor_machine._REQUIREMENT.match(line) for line in lines]
+    wanted = {match[1]: match[2] or "" for match in matches}
+    assert "h11" in wanted
+    assert len(wanted) == len(lines)
 
 
 def test_a_configuration_with_a_mistake(home):

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from probe_world import (
@@ -23,6 +25,7 @@ from probe_world import (
 )
 
 from blynkscope.cli.probe import command, parse_target, read_suites
+from blynkscope.probe import model
 
 ROOT = {
     "host", "port", "schema", "time", "seconds", "complete", "connections", "budget", "public", "limits", "dns",
@@ -35,10 +38,11 @@ SUITE = ["code", "iana", "openssl", "mbedtls", "axtls"]
 CHAIN = ["kind", "certificates", "flaws", "trust", "root"]
 DEVICE = [
     "offered", "accepted", "agreed", "version", "group", "without_sni", "handshake", "verdict", "advice", "known",
+    "sni_needed",
 ]  # fmt: skip
 LOGIN = [
     "made_up", "answer", "status", "status_name", "ms", "pings", "pings_lost", "redirect", "followed", "closing",
-    "text",
+    "text", "id", "frames", "host", "address",
 ]  # fmt: skip
 
 
@@ -237,6 +241,89 @@ def test_an_interrupted_probe_tells_what_it_knows(form):
     else:
         assert "127.0.0.1 open" in out
         assert "what is missing was not asked any more" in out
+
+
+def documented():
+    """The keys of each class, as the module says them."""
+    told = {}
+    for line in model.__doc__.splitlines():
+        begins = re.match(r" {4}(\w+) \([^()]*\): (.*)", line) or re.match(r" {4}(\w+) \(([^()]*)$", line)
+        if begins is not None:
+            name = begins[1]
+            told[name] = begins[2].split()
+        elif line.startswith(" " * 8):
+            told[name] += line.split()
+    return told
+
+
+def test_the_keys_are_documented(server):
+    """Those of the module are those of the classes, and those of the output; the help has what is outermost."""
+    told = documented()
+    kinds = {
+        name: one for name, one in vars(model).items() if isinstance(one, type) and one.__module__ == model.__name__
+    }
+    assert set(told) == set(kinds) - {"Settings"}
+    for name, keys in told.items():
+        assert keys == [field.name for field in msgspec.structs.fields(kinds[name])], name
+    held = json.loads(probed(f"localhost:{server.port}", "--format", "json", "--suites", "0xC02F").stdout)
+    tls = held["ports"][0]["tls"]
+    chain, version = tls["chains"][0], tls["versions"][3]
+    for name, part in {
+        "Report": held, "Names": held["dns"], "PortFacts": held["ports"][0], "Attempt": held["ports"][0]["tcp"][0],
+        "TlsFacts": tls, "VersionFacts": version, "Accepted": version["suites"][0], "ChainFacts": chain,
+        "SuiteName": version["suites"][0]["suite"], "CertificateFacts": chain["certificates"][0],
+        "Trust": chain["trust"][0], "DeviceSuites": tls["device"], "LoginFacts": held["ports"][0]["logins"][0],
+        "EraFacts": held["era"],
+    }.items():  # fmt: skip
+        assert list(part) == told[name], name
+    shown = probed("--help").stdout.partition("The JSON")[2]
+    for key in ("host", "complete", "connections", "limits", "dns", "ports", "era", "findings", "speaks", "logins"):
+        assert re.search(rf"\b{key}\b", shown), key
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_what_is_weak_is_said_to_the_last_word(width, tmp_path):
+    settings = context(pem(tmp_path, certificate(kind="RSA")), ciphers="eNULL:AECDH:@SECLEVEL=0",
+                       versions=("TLSv1_2", "TLSv1_2"))  # fmt: skip
+    with Server(closing, settings) as one:
+        done = probed(f"localhost:{one.port}", "--no-login", width=width)
+    table = done.stdout.partition("findings")[0]
+    lines = [line for line in table.splitlines() if "…" in line]
+    assert all("  TLS_" in line and line.endswith("…") and "  n" not in line for line in lines), lines
+    count = sum(line.strip().startswith("0x") for line in table.splitlines())
+    assert count == table.count("nothing is encrypted") + table.count("nobody is authenticated") > 4
+    assert all(len(line) <= width for line in done.stdout.splitlines())
+
+
+def test_what_is_not_known_is_not_called_refused(tmp_path):
+    settings, taken = context(pem(tmp_path, certificate(kind="RSA"))), []
+
+    def talk(connection):
+        taken.append(None)
+        if len(taken) <= 11:
+            with settings.wrap_socket(connection, server_side=True) as secured:
+                secured.recv(1)
+
+    with Server(talk) as one:
+        done = probed(f"localhost:{one.port}", "--no-login", "-v", "-4")
+    assert "taken: TLS 1.2; not found out: SSL 3.0, TLS 1.0, TLS 1.1, TLS" in done.stdout
+    assert "not found out: the server takes no more connections" in done.stdout
+    assert "not taken" not in done.stdout
+    assert "limit         port" in done.stdout
+
+
+def test_an_answer_with_another_id_and_a_hop():
+    def talk(connection):
+        if connection.recv(65536)[:1] == b"\x1d":
+            connection.sendall(b"\0\0\x05\0\xc8")
+            nothing(connection)
+
+    with Server(talk) as one, Server(blynk(redirect=b"localhost\0%d" % one.port)) as first:
+        done = probed(f"127.0.0.1:{first.port}", "--follow", "--timeout", "0.3", "-4")
+    told = " ".join(done.stdout.split())
+    assert f"redirect to localhost:{one.port}, followed" in told
+    assert f"at localhost:{one.port}, made-up token: STA_SUCCESS (200), but with the id 5, not 1" in told
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
 def test_help():

@@ -102,7 +102,7 @@ def serves(*arguments):
         ((PLAIN, *NOWHERE, "--timing", "0x"), "use original, asap, or a factor"),
         ((PLAIN, *NOWHERE, "--timing", "fast"), "use original, asap, or a factor"),
         ((PLAIN, *NOWHERE, "--token", "a", "--token", "b"), "give one TOKEN for all"),
-        ((PLAIN, *NOWHERE, "--token", "nobody=b"), "in no login of the recording"),
+        ((PLAIN, *NOWHERE, "--token", "nobody=b"), "in no login, bridge or call of the recording"),
         ((PLAIN, *NOWHERE, "--token", "a b"), "printable ASCII"),
         ((PLAIN, *NOWHERE, "--account", "nobody"), "EMAIL:PASSWORD"),
         ((PLAIN, *NOWHERE, "--stream", "77"), "there is no stream 77"),
@@ -270,3 +270,72 @@ def test_an_app_logs_in_to_the_reference_server_with_its_account():
 def test_help_names_the_exit_statuses():
     text = invoke("--help").output
     assert "Exit status: 0 all is equal, 1 something differs" in text
+
+
+def test_help_names_the_keys_of_json():
+    text = " ".join(invoke("--help").output.split())
+    from blynkscope.replay.outcome import Outcome
+
+    told = text.partition('a record "step" for each verdict (')[2].partition(")")[0].split(", ")
+    assert told == [*Outcome.__struct_fields__[:-2], "times"]
+
+
+# --- secrets ---
+
+
+def test_tokens_of_bridges_are_hidden_and_replaced():
+    new = "ffffeeeeddddccccbbbbaaaa99998888"
+    with Peer() as peer:
+        for arguments in ((), ("--token", TOKEN), ("--token", f"_gXh48eAiBJ4WaNJHeVnEJ8BjiR9qgFJ={new}")):
+            for format_ in ("table", "json", "junit"):
+                done = invoke(
+                    BRIDGE, "--to", f"tcp://127.0.0.1:{peer.port}", "--timeout", "200ms", "--format", format_, "-v",
+                    *arguments,
+                )  # fmt: skip
+                assert done.exit_code in {0, 1}
+                for secret in ("8ahBSNiIl06fGjEQdLCPH_pLg4FGW1wf", "_gXh48eAiBJ4WaNJHeVnEJ8BjiR9qgFJ", TOKEN, new):
+                    assert secret not in done.output
+                    assert secret.encode().hex() not in done.output
+
+
+def test_a_token_that_replaces_nothing_is_refused():
+    done = invoke(*APP, "--stream", "3", *NOWHERE, "--token", TOKEN)
+    assert status_of(done) == 2
+    assert "no login, bridge or call whose token it could replace" in done.output
+
+
+def test_a_token_that_looks_masked_is_taken_where_the_user_gave_it():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    done = invoke(PLAIN, "--to", f"127.0.0.1:{port}", "--token", "TOKEN-of-my-test-server")
+    assert done.exit_code == 4, "it comes as far as the connection"
+
+
+# --- what other commands record ---
+
+
+def test_what_serve_records_replays_without_editing(folder):
+    with serves("--any-token", "--record", "served.pcapng") as server:
+        # The recording has a pin mode and a value of a project that is not there.
+        first = invoke(BRIDGE, "--to", f"tcp://127.0.0.1:{server.ports[0]}", "--timeout", "500ms", "--stream", "1")
+        assert first.exit_code in {0, 1}
+        assert server.ends(signal.SIGTERM)[0] == 0
+    with serves("--any-token") as server:
+        again = invoke("served.pcapng", "--to", f"tcp://127.0.0.1:{server.ports[0]}", "--timeout", "2s")
+        server.ends(signal.SIGTERM)
+    assert again.exit_code == 0, again.output
+    assert "different 0 · missing 0 · extra 0" in again.stdout
+
+
+def test_what_proxy_records_replays_without_editing(folder):
+    with Peer() as peer:
+        command = ["--upstream", f"tcp://127.0.0.1:{peer.port}", "--listen", "0", "--record", "proxied.pcapng", "-q"]
+        with Program(r"^proxy: .*:(\d+) →", "proxy", *command) as proxy:
+            invoke(PLAIN, "--to", f"127.0.0.1:{proxy.ports[0]}", "--timeout", "300ms")
+            assert proxy.ends(signal.SIGTERM)[0] == 0
+        again = invoke("proxied.pcapng", "--to", f"127.0.0.1:{peer.port}")
+    assert again.exit_code == 0, again.output
+    with listens("proxied.pcapng", "--once") as server:
+        both = invoke("proxied.pcapng", "--to", f"127.0.0.1:{server.ports[0]}")
+        assert server.ends()[0] == 0
+    assert both.exit_code == 0, both.output

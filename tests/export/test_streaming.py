@@ -1,15 +1,18 @@
 """What a proxy records while it runs: whole packets at once, two legs, comments; tshark reads the same bytes."""
 
 import io
+import json
 import os
 import stat
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 from talk import TOKEN, frame, status
 
 from blynkscope.analysis.analyser import Analyser
 from blynkscope.analysis.records import FrameRecord, spelled_out
+from blynkscope.cli import cli
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.export.rotating import ExistsError, Rotating
 from blynkscope.export.streaming import DEVICE_LEG, UPSTREAM_LEG, StreamingRecorder
@@ -185,3 +188,62 @@ def test_tshark_reads_the_same_bytes(path):
     )  # fmt: skip
     assert "BS301 told\tdevice leg" in comments.stdout
     assert "upstream leg" in comments.stdout
+
+
+def decoded(path, *words):
+    done = CliRunner().invoke(cli, ["decode", "--format", "jsonl", str(path), *words])
+    assert done.exit_code == 0, done.output
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    named = [(one["stream"], one["cmd"], one["sender"]) for one in records if one["record"] == "frame"]
+    return named, [one["id"] for one in records if one["record"] == "finding"], done.stderr
+
+
+def test_decode_shows_the_leg_of_the_device_alone(path):
+    recorder = recording(path)
+    for number in (1, 2):
+        talk(recorder, number, client=f"198.51.100.{number}:50000")
+        recorder.closed(number, NOW + 1, "fin", CLIENT)
+    named, findings, notes = decoded(path)
+    assert named == [(1, 29, "device"), (1, 0, "server"), (3, 29, "device"), (3, 0, "server")]
+    assert findings == []
+    assert "the 2 connections between it and the server" in notes
+    assert "--stream 2 shows the first of them" in notes
+    # Streams keep their numbers where both legs are shown.
+    assert decoded(path, "--stream", "2")[0] == [(2, 29, "device"), (2, 0, "server")]
+    assert decoded(path, "--stream", "3")[0] == named[2:]
+    assert "left out" not in decoded(path, "--stream", "3")[2]
+    assert len(decoded(path, *(word for number in "1234" for word in ("--stream", number)))[0]) == 8
+
+
+def test_one_leg_is_the_same_however_it_is_read(path, monkeypatch):
+    recorder = recording(path)
+    talk(recorder)
+    data = path.read_bytes()
+
+    def events(general):
+        source = CaptureSource(io.BytesIO(data), "x", general=general)
+        source.one_leg = True
+        return [event for batch in source for event in batch], source.notes
+
+    whole = events(False)
+    assert whole[0]
+    assert {event.stream for event in whole[0]} == {1}
+    assert "the connection between it and the server" in whole[1][0]
+    monkeypatch.setattr("blynkscope.protocol.limits.READ_SIZE", 7)
+    for general in (False, True):
+        assert events(general) == whole
+
+
+def test_a_server_of_its_own_has_one_leg(path):
+    recorder = StreamingRecorder(Rotating(path), "192.0.2.9:9443", legs=1)
+    talk(recorder)
+    named, _, notes = decoded(path)
+    assert named == [(1, 29, "device"), (1, 0, "server")]
+    assert "left out" not in notes
+
+
+def test_other_interfaces_of_that_name_are_read_as_they_are(path):
+    recorder = recording(path)
+    talk(recorder)
+    path.write_bytes(path.read_bytes().replace(b"blynkscope proxy: between", b"whatever else: is between"))
+    assert len(decoded(path)[0]) == 4

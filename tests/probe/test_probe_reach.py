@@ -43,7 +43,8 @@ def failing(error):
         (socket.gaierror(socket.EAI_FAIL, "\x1b[2J"), "failed for good"),
         (socket.gaierror(12345, None), "the resolver failed"),
         (UnicodeError("label too long"), "no host name"),
-        (OSError(errno.EMFILE, "too many"), "no host name"),
+        (ValueError("embedded null byte"), "no host name"),
+        (RuntimeError("odd"), "the resolver failed (RuntimeError: odd)"),
     ],
 )
 def test_names_that_fail(error, said):
@@ -53,6 +54,16 @@ def test_names_that_fail(error, said):
     assert ids(report) == ["BS104"]
     assert report.findings[0].fix == report.dns.advice
     assert (report.complete, report.connections, report.ports) == (True, 0, [])
+
+
+def test_a_computer_that_cannot_ask(capfd):
+    """Which says nothing about the name; and whatever a resolver raises, no thread prints it."""
+    report = run("blynk.clowd", 80, lookup=failing(OSError(errno.EMFILE, "Too many open files")))
+    assert report.dns.error == "this computer could not ask for it (too many open files)"
+    assert "whatever the name" in report.dns.advice
+    assert "Did you mean" not in report.dns.advice
+    run("server.example", 80, lookup=failing(MemoryError()))
+    assert capfd.readouterr().err == ""
 
 
 def test_a_resolver_that_hangs():

@@ -94,7 +94,9 @@ def test_everything_at_once_is_told(tmp_path):
     leaf = certificate("other.example", days=(-30, -1), kind="RSA 1024")
     report, (chain,) = probed(tmp_path, leaf)
     assert set(chain.flaws) == {"expired", "wrong-name", "weak-key", "self-signed"}
-    assert ids(report) == ["BS605", "BS607", "BS604"]
+    assert ids(report) == ["BS605", "BS607", "BS604", "BS608"]
+    assert "its certificate has a short key (RSA 1024)" in report.findings[-1].detail
+    assert report.findings[-1].severity == "warning"
 
 
 def test_both_kinds_of_certificates(tmp_path, root):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -469,6 +470,19 @@ def test_streams_that_were_read_are_not_called_unopened():
     assert "1 of TLS: named above, not opened" in flat("table", hello(), chosen(), keys("none"))
     assert "named above" not in flat("table", hello(), chosen(), keys("opened"))
     assert "named above" not in flat("table", hello(), chosen(), frame(1, via=TLS))
+
+
+def test_handshakes_of_the_proxy_itself_are_not_called_unopened():
+    offered = hello()
+    told = {**offered.detail, "agreed": ""}
+    assert "named above" not in flat("table", msgspec.structs.replace(offered, detail=told))
+    failed = {"fact": "proxy-handshake-failed", "reason": "closed", "alert": None, "legacy": True, "cause": "It left."}
+    failure = StreamRecord("proxy", offered.stream, 1001.0, "device", 0, failed)
+    alert = StreamRecord("tls", offered.stream, 1001.0, "device", 0, {"fact": "tls-alert", "number": 42, "level": "fatal"})
+    text = flat("table", alert, failure)
+    assert "named above" not in text
+    assert "no TLS with the device: It left" in text
+    assert "legacy" not in text
 
 
 def test_rows_for_spreadsheets_end_in_new_columns():

@@ -1,12 +1,16 @@
 """Scripts: what of a recording is played, in which order, and with which secrets."""
 
 import pytest
-from replaying import Taped, logged_in, script_of
+from replaying import Taped, line_of, logged_in, script_of
 from talk import TOKEN, frame, ping, status, write
 
+from blynkscope.analysis.records import StreamRecord
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.passwords import password_hash
 from blynkscope.replay import script as script_module
-from blynkscope.replay.swaps import Swaps, masked, password_hash, swapped, tokens
+from blynkscope.replay.attribution import unheard, with_sync_answers
+from blynkscope.replay.model import Call, Gap, Step
+from blynkscope.replay.swaps import Swaps, all_tokens, call_tokens, masked, swapped, takes_token, tokens
 
 NEW = "0123456789abcdef0123456789abcdef"
 
@@ -127,15 +131,15 @@ def test_one_token_for_all():
 
 
 def test_the_hash_of_a_password_is_that_of_the_apps():
-    assert password_hash("app7@example.com", "secret7") == "l3KXMwaCS07M/ItKL8G5kNQW0hxgpIzvcP/pOZDga1g="
-    assert password_hash("App7@Example.com", "wrong") == "dIpw8pttC25vzyxoVoRDC3gnW5Xwky8onU+vQeFDTvc="
+    assert password_hash("secret7", "app7@example.com") == "l3KXMwaCS07M/ItKL8G5kNQW0hxgpIzvcP/pOZDga1g="
+    assert password_hash("wrong", "App7@Example.com") == "dIpw8pttC25vzyxoVoRDC3gnW5Xwky8onU+vQeFDTvc="
 
 
 def test_an_account_takes_the_place_of_the_recorded_one():
     script = swapped(script_of("07a_app_tls12"), Swaps(account=("me@example.com", "secret7")))
     logins = [said for said in script.lines[3].frames if said.client and said.cmd == 2]
     assert {said.body.split(b"\0")[0] for said in logins} == {b"me@example.com"}
-    assert {said.body.split(b"\0")[1] for said in logins} == {password_hash("me@example.com", "secret7").encode()}
+    assert {said.body.split(b"\0")[1] for said in logins} == {password_hash("secret7", "me@example.com").encode()}
     assert logins[0].body.split(b"\0")[2:] == [b"Android", b"2.27.0", b"Blynk"]
     devices = [said for line in script.lines.values() if line.dialect is Dialect.HARDWARE for said in line.frames]
     assert not any(b"me@example.com" in said.body for said in devices)
@@ -169,3 +173,107 @@ def test_a_real_token_is_not_taken_for_a_masked_one(name):
 def test_what_redact_writes_is_masked(token):
     assert masked(Taped().device(frame(29, 1, token)).server(status(1)).close().script())
     assert not masked(Taped().device(frame(29, 1, TOKEN)).server(status(1)).close().script())
+
+
+# --- what recordings leave open ---
+
+
+def test_frames_with_the_id_of_an_empty_sync_are_its_answers():
+    line = line_of(
+        (True, 16, 2, b"", None), (False, 20, 2, b"vw\x001\x001", None), (False, 20, 9, b"vw\x003\x001", None),
+        (False, 20, 2, b"vw\x002\x001", None), (True, 6, 3, b"", None), (False, 0, 3, 200, 5),
+        (False, 20, 2, b"vw\x001\x002", None), (True, 16, 4, b"", None), (True, 20, 4, b"vw\x001\x002", None),
+        (False, 20, 4, b"vw\x001\x002", None),
+    )  # fmt: skip
+    assert {said.n: said.answers for said in with_sync_answers(line.frames) if said.answers} == {2: 1, 4: 1, 6: 5}
+
+
+LOST = line_of(
+    (True, 29, 1, TOKEN, None), (False, 0, 1, 200, 1), (False, 0, 2, 200, None), (False, 20, 77, b"vw\x001\x001", None),
+    (True, 20, 3, b"vw\x002\x001", None), (True, 6, 4, b"", None), (True, 16, 5, b"vr\x001", None),
+    (False, 20, 5, b"vw\x001\x001", 7),
+)  # fmt: skip
+
+
+def test_what_may_be_in_a_gap():
+    found = unheard(LOST.frames, [Gap(True, 3)], Dialect.HARDWARE)
+    assert (found.answers, found.requests, found.holes) == ({3}, frozenset(), ((0, 4),))
+    found = unheard(LOST.frames, [Gap(False, 7)], Dialect.HARDWARE)
+    assert (found.answers, found.requests, found.holes) == (frozenset(), {6, 7}, ())
+    end = unheard(LOST.frames, [Gap(True, 8), Gap(False, 8)], Dialect.HARDWARE)
+    assert (end.answers, end.requests, end.holes) == (frozenset(), {6, 7}, ((6, 8),))
+    assert unheard(LOST.frames, [], Dialect.HARDWARE).requests == frozenset()
+
+
+def test_gaps_are_marked_in_the_script():
+    talk = logged_in().server(status(2))
+    talk.maker.feed([StreamRecord("gap", 1, 3.0, "device", 5, {"reason": "lost"})])
+    line = talk.device(ping(3)).server(status(3)).close().script().lines[1]
+    assert (line.orphans, line.unheard, line.holes) == ({3}, frozenset(), ((0, 3),))
+    assert line.how == "fin"
+
+
+# --- tokens of calls and bridges ---
+
+
+def with_calls(script, *targets, content=None, answer=None):
+    calls = [Call(900 + at, 9, None, "GET", one, content, 200, answer, 1.0, False) for at, one in enumerate(targets)]
+    steps = tuple(Step("call", 9, 0.0, call=call) for call in calls)
+    return type(script)(script.lines, script.steps + steps, len(calls), {})
+
+
+def targets_of(script):
+    return [step.call.target for step in script.steps if step.call is not None]
+
+
+EMPTY = type(logged_in().script())({}, (), 0, {})
+OLD = TOKEN.decode()
+
+
+def test_a_recording_of_calls_alone_gets_another_token():
+    script = with_calls(EMPTY, f"/{OLD}/get/V1", f"/external/api/get?token={OLD}&V1", "/short/get/V1")
+    assert [token.decode() for token in all_tokens(script)] == [OLD, "short"]
+    assert targets_of(swapped(script, Swaps(token="a/b"))) == [
+        "/a%2Fb/get/V1", "/external/api/get?token=a%2Fb&V1", "/a%2Fb/get/V1",
+    ]  # fmt: skip
+    assert targets_of(swapped(script, Swaps(pairs={"short": NEW})))[2] == f"/{NEW}/get/V1"
+    assert takes_token(script)
+    assert not takes_token(EMPTY)
+
+
+def test_tokens_are_swapped_in_what_calls_send_and_get():
+    answer = f'{{"token":"{OLD}"}}'
+    script = with_calls(EMPTY, f"/{OLD}/project", content=answer, answer=answer)
+    call = swapped(script, Swaps(pairs={OLD: NEW})).steps[0].call
+    assert (call.content, call.answer) == (answer.replace(OLD, NEW),) * 2
+
+
+def test_tokens_that_are_wrong_on_purpose_stay_beside_a_login():
+    script = with_calls(logged_in().script(), f"/{OLD}/get/V1", f"/{'f' * 31}0/get/V1", f"/{'*' * 32}/get/V1")
+    assert targets_of(swapped(script, Swaps(token=NEW))) == [
+        f"/{NEW}/get/V1", f"/{'f' * 31}0/get/V1", f"/{NEW}/get/V1",
+    ]  # fmt: skip
+
+
+def test_masked_tokens_of_calls_and_bridges_are_found():
+    script = with_calls(EMPTY, f"/{'*' * 32}/get/V1")
+    assert [call.n for call in masked(script)] == [900]
+    assert not masked(script, swapped(script, Swaps(token=NEW)))
+    assert call_tokens(script.steps[0].call) == ["*" * 32]
+    bridge = logged_in().device(frame(15, 2, b"64", b"i", b"*" * 32)).server(status(2)).close().script()
+    assert [said.cmd for said in masked(bridge)] == [15]
+    assert not masked(bridge, swapped(bridge, Swaps(pairs={"*" * 32: NEW})))
+
+
+def test_a_token_that_was_given_is_never_taken_for_a_masked_one():
+    script = logged_in().script()
+    assert not masked(script, swapped(script, Swaps(token="TOKEN-of-my-test-server")))
+    lost = Taped().device(frame(29, 1, b"*" * 32)).server(status(1)).close().script()
+    assert masked(lost, lost)
+    assert not masked(lost, swapped(lost, Swaps(token="TOKEN-of-my-test-server")))
+
+
+def test_a_short_token_of_a_bridge_is_swapped():
+    script = logged_in().device(frame(15, 2, b"64", b"i", b"short")).server(status(2)).close().script()
+    bodies = [said.body for said in swapped(script, Swaps(pairs={"short": NEW})).lines[1].frames]
+    assert b"64\0i\0" + NEW.encode() in bodies

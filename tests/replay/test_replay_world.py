@@ -1,12 +1,16 @@
 """Replays over real sockets: recordings against their own other side, and servers that behave in other ways."""
 
 import asyncio
+import base64
 import contextlib
+import socket
 import ssl
+import struct
 
 import pytest
 from proxy_peer import certificate
 from replaying import (
+    DEADLINE,
     Server,
     Taped,
     frames_from,
@@ -25,6 +29,7 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.replay.listener import Listener, ListenSettings
 from blynkscope.replay.player import Player, Playing
 from blynkscope.replay.swaps import Swaps, swapped
+from blynkscope.replay.tally import EXTRAS_TOLD
 from blynkscope.replay.targets import ConnectError, ReplayUsageError, Target, resolved, way_of
 from blynkscope.wire.addresses import is_public
 
@@ -188,6 +193,92 @@ def test_a_server_that_does_not_close_where_it_did():
     script = logged_in().close(by=1).script()
     outcomes, report = asyncio.run(played(script, answering, timeout=0.2))
     assert [(one.verdict.value, one.kind) for one in outcomes] == [("equal", "frame"), ("missing", "end")]
+    assert report.departs
+
+
+def resets(writer):
+    """Break a connection off."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def ends(outcomes):
+    return [(one.verdict.value, one.note) for one in outcomes if one.kind == "end"]
+
+
+def test_a_server_that_closes_behind_the_login_is_told_of_although_it_closed_at_the_end():
+    talk = logged_in().device(ping(2)).server(status(2)).device(ping(3)).server(status(3)).close(by=1)
+
+    async def early(reader, writer):
+        async for _, number, _ in frames_from(reader):
+            writer.write(status(number))
+            return
+
+    outcomes, report = asyncio.run(played(talk.script(), early, timeout=0.2))
+    assert ends(outcomes) == [("different", "the server closes the connection earlier than recorded")]
+    assert report.departs
+
+
+@pytest.mark.parametrize(("how", "words"), [("close", "closes"), ("reset", "reset")])
+def test_a_server_that_ends_behind_the_last_answer_where_the_client_closed(how, words):
+    async def ending(reader, writer):
+        async for cmd, number, _ in frames_from(reader):
+            writer.write(status(number))
+            await writer.drain()
+            if cmd == 6:
+                if how == "reset":
+                    resets(writer)
+                return
+
+    script = logged_in().device(ping(2)).server(status(2)).close().script()
+    outcomes, report = asyncio.run(played(script, ending))
+    (end,) = ends(outcomes)
+    assert end[0] == "extra"
+    assert words in end[1]
+    assert report.departs
+    assert not asyncio.run(played(script, answering))[1].departs
+
+
+def test_a_reset_in_place_of_a_close_is_told_of():
+    async def ending(reader, writer):
+        async for _, number, _ in frames_from(reader):
+            writer.write(status(number))
+            await writer.drain()
+            resets(writer)
+            return
+
+    outcomes, _ = asyncio.run(played(logged_in().close(by=1).script(), ending))
+    (end,) = ends(outcomes)
+    assert end[0] == "different"
+
+
+def test_what_still_had_time_when_it_was_ended_is_not_missing():
+    async def silent(reader, writer):
+        await reader.read()
+
+    outcomes, report = asyncio.run(played(healthy(), silent, timeout=30.0, duration=0.1))
+    assert set(report.counts) == {"unplayed"}
+    talk = Taped().device(frame(29, 1, TOKEN)).server(status(1), after=0.01).device(ping(2)).server(status(2))
+    outcomes, _ = asyncio.run(played(talk.close().script(), silent, timeout=0.05, duration=0.7, speed=2.0))
+    assert {one.n: one.verdict.value for one in outcomes} == {2: "missing", 3: "unplayed", 4: "unplayed"}
+
+
+def test_a_server_that_takes_nothing_is_cut_off(monkeypatch):
+    monkeypatch.setattr("blynkscope.replay.connection.WRITE_SECONDS", 0.2)
+
+    async def never(writer):
+        await asyncio.sleep(DEADLINE)
+
+    monkeypatch.setattr(asyncio.StreamWriter, "drain", never)
+
+    async def pinging(reader, writer):
+        await reader.readexactly(37)
+        writer.write(status(1) + ping(9))
+        await reader.read()
+        await reader.read()
+
+    outcomes, report = asyncio.run(played(healthy(), pinging, timeout=0.3))
+    assert any("takes nothing any more" in note for _, note in ends(outcomes))
     assert report.departs
 
 
@@ -495,3 +586,139 @@ def test_a_limited_time_ends_the_listening():
     report = asyncio.run(listen())
     assert (report.complete, report.departs) == (False, False)
     assert "1 of 1 recorded connections were not played" in report.notes
+
+
+def test_the_account_names_the_port_that_it_got():
+    async def meet(host, port):
+        seen.append(f"{host}:{port}")
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+
+    seen = []
+    _, report = asyncio.run(listening(healthy(), meet))
+    assert [report.target] == seen
+
+
+def test_half_logins_do_not_lock_others_out(monkeypatch):
+    monkeypatch.setattr("blynkscope.replay.listener.CONNECTIONS_MAX", 4)
+
+    async def meet(host, port):
+        reader, device = await asyncio.open_connection(host, port)
+        device.write(frame(29, 9, TOKEN))
+        assert await reader.readexactly(5) == status(9)
+        half = [await asyncio.open_connection(host, port) for _ in range(6)]
+        for _, writer in half:
+            writer.write(b"\x1d\0\1\0\x20aa")
+        other, writer = await asyncio.open_connection(host, port)
+        writer.write(frame(29, 8, TOKEN))
+        assert await other.readexactly(5) == status(8)
+        device.write(ping(10))
+        assert await reader.readexactly(5) == status(10), "who has logged in stays"
+        for _, one in [*half, (other, writer), (reader, device)]:
+            one.close()
+
+    script = logged_in().device(ping(2)).server(status(2)).close().script()
+    _, report = asyncio.run(listening(script, meet))
+    assert any("had not logged in were dropped" in note for note in report.notes)
+
+
+def test_a_first_frame_has_its_time(monkeypatch):
+    monkeypatch.setattr("blynkscope.replay.listener.FIRST_SECONDS", 0.3)
+
+    async def meet(host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"\x1d\0\1\0\x20aa")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+    asyncio.run(listening(healthy(), meet))
+
+
+def test_pings_of_a_websocket_that_are_never_read_are_bounded(monkeypatch):
+    monkeypatch.setattr("blynkscope.replay.device.WRITE_SECONDS", 0.2)
+
+    async def meet(host, port):
+        loop = asyncio.get_running_loop()
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await loop.sock_connect(sock, (host, port))
+            key = base64.b64encode(bytes(16)).decode()
+            await loop.sock_sendall(
+                sock,
+                f"GET /websockets HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode(),
+            )
+            pings = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 500
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await asyncio.wait_for(loop.sock_sendall(sock, pings), 10)
+
+    _, report = asyncio.run(listening(healthy(), meet))
+    assert any("did not take what it was sent" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("name", [b"\xc3\x83", b"-", b"a b", b"x" * 200, b"1.2.3.4"])
+def test_a_strange_server_name_is_left_out(name, authority, capfd):
+    hello = client_hello(name)
+
+    async def meet(host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(hello)
+        with contextlib.suppress(OSError):
+            await asyncio.wait_for(reader.read(1), 5)
+        writer.close()
+
+    _, report = asyncio.run(listening(healthy(), meet, authority))
+    assert "Traceback" not in capfd.readouterr().err
+    assert not any("trust the CA" in note for note in report.notes)
+
+
+def client_hello(name):
+    """What OpenSSL says first."""
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    # A name of this length that is one; the caller puts another one in its place.
+    stand_in = ("a" * 50 + ".") * 4
+    client = context.wrap_bio(into, out, server_hostname=(stand_in[: len(name) - 1] + "a"))
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return out.read().replace((stand_in[: len(name) - 1] + "a").encode(), name)
+
+
+def test_only_an_alert_about_certificates_blames_the_authority(authority):
+    async def meet(host, port):
+        def distrusts():
+            context = ssl.create_default_context()
+            with socket.create_connection((host, port), 10) as sock, pytest.raises(ssl.SSLCertVerificationError):
+                context.wrap_socket(sock, server_hostname="localhost")
+
+        await asyncio.to_thread(distrusts)
+
+    _, report = asyncio.run(listening(healthy(), meet, authority))
+    assert any("it must trust the CA" in note for note in report.notes)
+
+
+# --- what is told ---
+
+
+def test_extras_of_one_subject_are_counted():
+    async def flooding(reader, writer):
+        async for cmd, number, _ in frames_from(reader):
+            if cmd == 29:
+                writer.write(status(number) + b"".join(write(one, b"9", b"%d" % one) for one in range(1, 500)))
+            elif cmd:
+                writer.write(status(number))
+
+    script = logged_in().device(ping(2)).server(status(2)).close().script()
+    outcomes, report = asyncio.run(played(script, flooding))
+    assert report.counts == {"equal": 2, "extra": 499}
+    assert sum(one.verdict == "extra" for one in outcomes) == EXTRAS_TOLD
+    assert any(f"{499 - EXTRAS_TOLD} extra" in note for note in report.notes)
+
+
+def test_verdicts_are_told_within_a_limit(monkeypatch):
+    monkeypatch.setattr("blynkscope.replay.tally.OUTCOMES_MAX", 3)
+    outcomes, report = asyncio.run(played(healthy(), lambda r, w: answering(r, w, {19: 11}), timeout=0.2))
+    assert (len(outcomes), sum(report.counts.values())) == (3, 5)
+    assert any("not told one by one" in note for note in report.notes)

@@ -8,6 +8,7 @@ import pytest
 from replaying import healthy, heard
 from talk import TOKEN
 
+from blynkscope.render import replayed
 from blynkscope.render.options import Options
 from blynkscope.render.redact import Redactor
 from blynkscope.render.replayed import FORMATS, make
@@ -102,6 +103,47 @@ def test_json_has_a_record_for_each_verdict():
     assert set(different["differences"][0]) == {"field", "recorded", "now"}
     assert {one["verdict"] for one in document[:-1]} == {"equal", "different", "missing", "extra", "unplayed"}
     assert "equal" not in {one.get("verdict") for one in json.loads(shown("json", quiet=True))}
+
+
+def documented(kind):
+    """The keys of a record, as the module that writes it names them."""
+    text = replayed.__doc__.partition(f'record       "{kind}"')[2].partition("\n\n")[0]
+    return ["record", *(line.split()[0] for line in text.splitlines()[1:] if line.strip())]
+
+
+def test_the_keys_of_json_are_those_that_are_documented():
+    *steps, account = json.loads(shown("json", report(trouble=Trouble("connect", "refused", 3))))
+    assert all(list(step) == documented("step") for step in steps)
+    assert list(account) == documented("replay")
+    assert list(account["trouble"]) == ["stage", "text", "stream"]
+    different = next(one for one in steps if one["differences"])
+    assert list(different["differences"][0]) == ["field", "recorded", "now"]
+    for word in (*Verdict, "frame", "call", "end"):
+        assert word in replayed.__doc__
+
+
+def test_the_parts_of_junit_are_those_that_are_documented():
+    root = ET.fromstring(shown("junit", report(trouble=Trouble("connect", "refused", 3))))
+    for element in root.iter():
+        if element.tag not in {"testsuites", "properties"}:
+            assert f"`{element.tag}`" in replayed.__doc__
+    names = {one.get("name").partition(".")[0] for one in root.iter("property")}
+    assert names <= {"input", "target", "count"}
+    assert {one.get("type") for one in root.iter("failure")} <= {verdict.value for verdict in Verdict}
+
+
+def test_junit_leaves_out_what_a_rule_excuses_that_is_not_in_the_recording():
+    line = next(iter(healthy().lines.values()))
+    excused = Outcome(
+        Verdict.EQUAL, "frame", 1, None, 3, None, Speller(line, None).now(heard(0, 9, 200), client=False),
+        rule="recording-gap",
+    )  # fmt: skip
+    stream = io.StringIO()
+    out = make("junit", stream, Options(), RULES)
+    out.step(excused)
+    out.close(report())
+    suite = ET.fromstring(stream.getvalue()).find("testsuite")
+    assert [case.get("name") for case in suite.findall("testcase")] == ["nothing else is said"]
 
 
 def test_junit_has_a_case_for_each_step_with_names_of_the_recording():

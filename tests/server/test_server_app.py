@@ -14,8 +14,8 @@ from server_world import ACCOUNT, OTHER, PASSWORD, TOKEN, FakeLink, World, body,
 
 from blynkscope.protocol import commands, limits
 from blynkscope.protocol.model import Ack, Dialect, Era
+from blynkscope.protocol.passwords import password_hash
 from blynkscope.server import app, app_pins
-from blynkscope.server.accounts import password_hash
 from blynkscope.server.answering import may_refuse
 from blynkscope.server.app import AppSession
 

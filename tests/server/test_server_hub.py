@@ -1,7 +1,7 @@
 """What reaches from one connection to another: apps, devices, updates; and who serves a connection."""
 
 import pytest
-from server_world import ACCOUNT, NOON, OTHER, TOKEN, World, body, frame
+from server_world import ACCOUNT, NOON, OTHER, TOKEN, World, body, cut, frame
 
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol.model import Dialect, Era
@@ -14,6 +14,8 @@ from blynkscope.server.timing import Timetable, patience
 class App:
     """An app's session, as the hub sees it."""
 
+    framing = Dialect.APP
+
     def __init__(self, world, *, guest=False, account=ACCOUNT):
         self.account, self.guest = account, guest
         self.got = []
@@ -23,8 +25,8 @@ class App:
     def sees(self, dash):
         return dash == 1
 
-    def push(self, cmd, number, said):
-        self.got.append((cmd, number, said))
+    def send(self, wire):
+        self.got += cut(wire, Dialect.APP)
 
     def take(self):
         got, self.got = self.got, []
@@ -157,7 +159,7 @@ def test_the_store_in_trouble_as_a_device_goes(world, monkeypatch):
     def broken(*_):
         raise EnvironmentProblem("no room")
 
-    monkeypatch.setattr(world.store, "set_meta", broken)
+    monkeypatch.setattr(world.store, "set_own", broken)
     client.lose()
     assert str(world.hub.trouble) == "no room"
     world.hub.trouble = None

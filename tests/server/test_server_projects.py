@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from server_world import ACCOUNT, NOON, OTHER, PASSWORD, TOKEN
 
+from blynkscope.protocol.passwords import password_hash
 from blynkscope.server import app_widgets, projects
-from blynkscope.server.accounts import ACCOUNTS_MAX, is_email, new_token, password_hash
+from blynkscope.server.accounts import ACCOUNTS_MAX, is_email, new_token
 from blynkscope.server.app_documents import Documents
 from blynkscope.server.app_widgets import Refused
 from blynkscope.server.model import ServerSettings
@@ -193,7 +194,7 @@ def test_a_deleted_device_leaves_nothing():
     found.disconnected(device, NOON)
     assert found.device(TOKEN) is None
     assert store.pins(TOKEN) == {}
-    assert store.meta(TOKEN, b"\0seen") is None
+    assert store.own(TOKEN, "seen") is None
     assert [each.token for each in found.devices(ACCOUNT)] == [OTHER]
 
 

@@ -9,10 +9,10 @@ import pytest
 from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether  # noqa: F401 - packets are read by it
 from scapy.utils import PcapReader
-from server_world import ACCOUNT, OTHER
+from server_world import ACCOUNT, OTHER, cut
 from webtalk import TOKEN, Caller, World
 
-from blynkscope.protocol.model import Era
+from blynkscope.protocol.model import Dialect, Era
 
 RECORDED = Path(__file__).parents[2] / "captures" / "09a_http_rest_plain.pcap"
 UNLIKE = {
@@ -154,13 +154,14 @@ def test_an_app_is_told_of_writes_and_of_properties(world, caller):
     class App:
         account = ACCOUNT
         guest = False
+        framing = Dialect.APP
         heard: list
 
         def sees(self, dash):
             return True
 
-        def push(self, cmd, number, body):
-            self.heard.append((cmd, number, body))
+        def send(self, wire):
+            self.heard += cut(wire, Dialect.APP)
 
     app = App()
     app.heard = []

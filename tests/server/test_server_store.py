@@ -14,7 +14,7 @@ import pytest
 
 from blynkscope.errors import EnvironmentProblem
 from blynkscope.server import store as module
-from blynkscope.server import store_file
+from blynkscope.server import store_file, store_history
 from blynkscope.server.store import Store, StoreError
 
 TOKEN, OTHER = "6f1c2d3e4a5b6c7d8e9fa0b1c2d3e4f5", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
@@ -39,7 +39,7 @@ def again(store, path):
         store._forget()
         return store
     store._db.close()
-    store._db = store_file.open_file(path)
+    store._open()
     store._forget()
     return store
 
@@ -74,7 +74,7 @@ def test_properties_metadata_and_documents(store, path):
     store.set_property(TOKEN, b"v1", b"label", [b"b"])
     store.set_property(TOKEN, b"v2", b"color", [b"#112233"])
     store.set_meta(TOKEN, b"Device Name", b"shed")
-    store.set_meta(TOKEN, b"\0own", b"x")
+    store.set_own(TOKEN, "seen", b"x")
     store.set_document("account", "a@example.com", b"{}")
     store.set_document("account", "b@example.com", b"{}")
     store.set_document("account", "a@example.com", None)
@@ -83,7 +83,9 @@ def test_properties_metadata_and_documents(store, path):
         assert read.properties(TOKEN) == {b"v1": {b"label": [b"b"]}, b"v2": {b"color": [b"#112233"]}}
         assert read.property(TOKEN, b"v3", b"label") is None
         assert read.meta(TOKEN, b"Device Name") == b"shed"
-        assert read.meta(TOKEN, b"\0own") == b"x"
+        assert read.own(TOKEN, "seen") == b"x"
+        assert read.own(TOKEN, "Device Name") is None
+        assert read.meta(TOKEN, b"seen") is None
         assert read.metas(TOKEN) == {b"Device Name": b"shed"}
         assert read.documents("account") == [("b@example.com", b"{}")]
         assert read.document_keys("account") == ["b@example.com"]
@@ -100,7 +102,7 @@ def test_what_is_read_is_a_copy(store):
 
 
 def test_events_newest_first_and_bounded(store, path, monkeypatch):
-    monkeypatch.setattr(module, "EVENTS_PER_DEVICE", 16)
+    monkeypatch.setattr(store_history, "EVENTS_PER_DEVICE", 16)
     store.add_event(OTHER, b"other", b"", 0.0)
     for number in range(40):
         store.add_event(TOKEN, b"e%d" % number, b"text", float(number))
@@ -120,7 +122,7 @@ def test_events_newest_first_and_bounded(store, path, monkeypatch):
 
 
 def test_raw_data_is_bounded_and_the_oldest_go(store, path, monkeypatch):
-    monkeypatch.setattr(module, "RAW_PER_PIN", 800)
+    monkeypatch.setattr(store_history, "RAW_PER_PIN", 800)
     assert not store.has_data(TOKEN, b"v1")
     for number in range(2500):
         store.add_data(TOKEN, b"v1", number / 2, 100.0 + number)
@@ -207,7 +209,7 @@ def test_caches_and_what_waits_are_bounded(store, monkeypatch):
 def test_commit_is_one_transaction_and_nothing_without_work(store):
     statements = []
     store.commit()
-    store._db.set_trace_callback(statements.append)
+    store._db.raw.set_trace_callback(statements.append)
     store.commit()
     assert statements == []
     assert not store.pending
@@ -220,28 +222,6 @@ def test_commit_is_one_transaction_and_nothing_without_work(store):
     assert sum(statement.startswith("INSERT INTO pins") for statement in statements) == 4
 
 
-def test_a_full_store_sheds_history_and_then_says_so(monkeypatch):
-    monkeypatch.setattr(store_file, "MEMORY_PAGES", 200)
-    store = Store(None)
-    for number in range(40_000):
-        store.add_data(TOKEN, b"v%d" % (number % 100), 1.0, float(number))
-        if number % 100 == 99:
-            store.commit()
-    assert store.has_data(TOKEN, b"v1")
-
-    def fill():
-        for number in range(100):
-            store.set_document("d", str(number), b"x" * 100_000)
-            store.commit()
-
-    with pytest.raises(StoreError, match="no more room"):
-        fill()
-    assert not store.pending
-    store.set_pin(TOKEN, b"v1", [b"1"], 0.0)
-    store.commit()
-    store.close()
-
-
 def test_a_failed_commit_leaves_nothing_behind(path, monkeypatch):
     store = Store(path)
     store.set_pin(TOKEN, b"v1", [b"old"], 0.0)
@@ -252,7 +232,7 @@ def test_a_failed_commit_leaves_nothing_behind(path, monkeypatch):
     def broken():
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(store, "_flush_data", broken)
+    monkeypatch.setattr(store._history, "_flush_data", broken)
     with pytest.raises(StoreError, match="disk I/O"):
         store.commit()
     assert store.pin(TOKEN, b"v1") == [b"old"]
@@ -357,6 +337,53 @@ while True:
 """
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_the_file_of_another_program_is_left_as_it_is(tmp_path):
+    text, photos, empty = tmp_path / "text", tmp_path / "photos", tmp_path / "empty"
+    text.write_bytes(b"no database")
+    with closing(sqlite3.connect(photos)) as database:
+        database.execute("CREATE TABLE photos (name TEXT)")
+    empty.touch()
+    for each in (text, photos, empty):
+        each.chmod(0o644)
+    before = photos.read_bytes()
+    with pytest.raises(StoreError, match="no database"):
+        Store(text)
+    with pytest.raises(StoreError, match="another program"):
+        Store(photos)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (text, photos)] == [0o644, 0o644]
+    assert photos.read_bytes() == before
+    Store(empty).close()
+    assert stat.S_IMODE(empty.stat().st_mode) == 0o600
+
+
+def test_a_store_of_version_1_is_taken_over(path):
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE own")
+        database.execute("INSERT INTO facts VALUES (?, ?, ?)", (TOKEN, b"\0seen", b'[1.0,2.0,3.0,""]'))
+        database.execute("INSERT INTO facts VALUES (?, ?, ?)", (TOKEN, b"Device Name", b"shed"))
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    store = Store(path)
+    assert store.own(TOKEN, "seen") == b'[1.0,2.0,3.0,""]'
+    assert store.metas(TOKEN) == {b"Device Name": b"shed"}
+    store.close()
+    Store(path).close()
+
+
+@pytest.mark.parametrize("statement", ["UPDATE pins SET value = X'7B7D'", "UPDATE pins SET value = 'x'"])
+def test_values_that_do_not_decode_are_named(path, statement):
+    store = Store(path)
+    store.set_pin(TOKEN, b"v1", [b"1"], 0.0)
+    store.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+        database.commit()
+    with closing(Store(path)) as store, pytest.raises(StoreError, match=r"damaged .*move it away"):
+        store.pin(TOKEN, b"v1")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_kill_9_loses_nothing_that_was_committed(path):
     for wanted in (1, 150, 700):
@@ -380,9 +407,9 @@ def test_kill_9_loses_nothing_that_was_committed(path):
         events = [int(name[1:]) for name, _, _ in store.events("device", 2000)]
         assert events[0] == last
         assert events == list(range(last, last - len(events), -1))
-        assert len(events) >= min(last + 1, module.EVENTS_PER_DEVICE)
+        assert len(events) >= min(last + 1, store_history.EVENTS_PER_DEVICE)
         assert [value for value, _ in store.data("device", b"v1")] == [float(number) for number in range(last + 1)][
-            -module.RAW_PER_PIN :
+            -store_history.RAW_PER_PIN :
         ]
         for number in range(max(0, last - 199), last + 1):
             assert store.pin("device", b"v%d" % (number % 200)) == [b"%d" % number]

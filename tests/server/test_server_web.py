@@ -306,3 +306,26 @@ def test_pins_are_read_as_the_servers_read_them():
     assert values(["a\0b", ""]) == [b"a", b"b", b""]
     assert values(["x" * 70_000]) is None
     assert Answer(200, stream=iter(()), length=5).size == 5
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        request("HEAD", "/admin/ota/start"),
+        request("HEAD", "/", host="a b"),
+        request("HEAD", "/", headers=[("Content-Length", "99999999")]),
+        request("HEAD", "/websockets", headers=[("Connection", "Upgrade"), ("Upgrade", "websocket")]),
+        request("HEAD", "/nosuch", headers=[("Connection", "Upgrade"), ("Upgrade", "websocket")]),
+        request("HEAD", "/x", headers=[("X", "y" * 9000), ("Z", "y" * 9000)]),
+    ],
+)
+def test_a_refusal_of_head_has_no_body(wire):
+    caller = Caller(World(quirks=frozenset()))
+    said = caller.raw(wire)
+    assert said.partition(b"\r\n\r\n")[2] == b""
+    assert said.startswith(b"HTTP/1.1 4")
+
+
+def test_behind_a_head_other_answers_have_bodies_again(caller):
+    said = caller.raw(request("HEAD", "/nosuch") + request("GET", "/x/get/V1") + b"\0\r\n\r\n")
+    assert [one.text != "" for one in answers(said, ["HEAD", "GET", "GET"])] == [False, True, True]

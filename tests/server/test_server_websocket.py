@@ -15,8 +15,8 @@ from websockets.uri import parse_uri
 from webtalk import TOKEN, Caller, World, answers, request
 
 from blynkscope.protocol.model import Era
+from blynkscope.protocol.passwords import password_hash
 from blynkscope.server import websocket
-from blynkscope.server.accounts import password_hash
 
 RECORDED = Path(__file__).parents[2] / "captures" / "08a_ws_nodered_plain.pcap"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -282,3 +282,29 @@ def test_any_frames_are_answered_or_close(path, pieces, size):
         messages(socket.raw(stream[at : at + size]))
     socket.finish()
     socket.lose()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        wire(Opcode.CLOSE, b"\x03\xe8"),
+        wire(Opcode.CLOSE),
+        wire(Opcode.BINARY, b"x", mask=False),
+        wire(3, b"x"),
+        wire(Opcode.PING, b"x" * 200),
+        wire(Opcode.TEXT, b"\xff"),
+        b"\x82\xff" + (1 << 40).to_bytes(8, "big") + MASK,
+    ],
+)
+def test_good_frames_are_answered_before_what_ends_them(last):
+    talk = [wire(Opcode.BINARY, frame(2, 1, TOKEN)), wire(Opcode.PING, b"p"), wire(Opcode.BINARY, frame(6, 2)), last]
+    talk.append(wire(Opcode.BINARY, frame(6, 3)))
+    data, found = b"".join(talk), []
+    for size in (len(data), 1, 7):
+        caller = Caller(World())
+        caller.raw(request("GET", "/websockets", headers=HEADERS))
+        said = caller.raw(*(data[at : at + size] for at in range(0, len(data), size)))
+        found.append((messages(said), caller.how))
+    assert found[0] == found[1] == found[2]
+    assert [kind for kind, _ in found[0][0][:3]] == [Opcode.BINARY, Opcode.PONG, Opcode.BINARY]
+    assert found[0][0][2][1] == frame(0, 2)[:3] + b"\x00\xc8"

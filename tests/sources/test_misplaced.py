@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from captures_of import CAPTURES
 
 from blynkscope.errors import CaptureError
 from blynkscope.sources import open_input
@@ -87,3 +88,42 @@ def test_decode_says_so(tmp_path):
     assert done.returncode != 0
     assert "this is a TLS key log: give it with --keylog" in done.stderr
     assert "BLYNK_DEBUG" not in done.stdout + done.stderr
+
+
+CAPTURE = CAPTURES / "05_hw_invalid_token.pcap"
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "json"])
+def test_our_own_records(tmp_path, format_):
+    command = [sys.executable, "-m", "blynkscope"]
+    path = tmp_path / "s.jsonl"
+    subprocess.run([*command, "decode", "--format", format_, "-o", path, CAPTURE], check=True, timeout=60)
+    for words in (["decode", path], ["replay", path, "--to", "127.0.0.1:9"], ["decode", CAPTURE, "--log", path]):
+        done = subprocess.run([*command, *words], check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 3
+        assert "s.jsonl: this is what blynkscope has written about frames" in done.stderr
+        assert "--record" in done.stderr
+    # It is text all the same, and can be shared.
+    done = subprocess.run([*command, "redact", path, "-o", tmp_path / "clean"], check=False, timeout=60)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"record":"frame","schema":1,"n":1}\n',
+        b'{\n  "record": "stream",\n  "kind": "opened"\n}\n',
+        b'[\r\n{"record":"frame","schema":1,"n":1}]',
+        '{"record":"summary"}\n'.encode("utf-16"),
+        b'\xef\xbb\xbf{"record":"finding"}\n',
+    ],
+)
+def test_records_in_whatever_form(data):
+    assert "this is what blynkscope has written" in what_it_is(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"record":"temperature","value":3}\n', b'a {"record":"frame"}', b'{"n":1}\n{"record":"frame"}', b"[" * 9]
+)
+def test_other_json_is_a_log(data):
+    assert what_it_is(data) is None

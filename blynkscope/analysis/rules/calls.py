@@ -41,6 +41,11 @@ _ERA_WORDS = {Era.LEGACY: "a legacy server", Era.IOT: "Blynk IoT"}
 _OFFLINE = ("offline", "not in network", "not connected", "wasn't connected", "no active device")
 _QUOTA = ("quota", "too many", "rate limit", "limit exceeded", "limit is exceeded")
 _UNKNOWN = "invalid token"
+_NOT_IMPLEMENTED = 501
+_LACKING = (
+    "This server does not have this call; it will answer the next one alike. Use another call for it, or a server that "
+    "has this one: a newer version, or another implementation."
+)
 _UNKNOWN_PATH = frozenset({400, 404})
 _NO_DATA = "no data"
 """What a server says of a pin that has no history: an answer like any other."""
@@ -142,7 +147,8 @@ class Calls(StreamRule):
         elif low.startswith(_NO_DATA):
             self._caller(stream).succeeded += 1
         elif status >= 500 and "body" not in low and "pars" not in low:
-            self._refused(stream, "BS345", str(exchange.request and exchange.request["path"]), detail)
+            lacking = _LACKING if status == _NOT_IMPLEMENTED else None
+            self._refused(stream, "BS345", str(exchange.request and exchange.request["path"]), detail, lacking)
         else:
             self._refused(stream, "BS341", str(exchange.request and exchange.request["path"]), detail)
 
@@ -158,7 +164,7 @@ class Calls(StreamRule):
                 era = stream.evidence.of_server
         return era if era is not None and call.era is not None and era is not call.era else None
 
-    def _refused(self, stream: Conversation, name: str, key: str, detail: str) -> None:
+    def _refused(self, stream: Conversation, name: str, key: str, detail: str, fix: str | None = None) -> None:
         caller = self._caller(stream)
         count = caller.refused.get((name, key), 0) + 1
         if count == 1 and len(caller.refused) >= TOLD_MAX:
@@ -174,7 +180,7 @@ class Calls(StreamRule):
             return
         caller.told.add(weight)
         again = f" It is the same call as before, {count} times by now." if count > 1 else ""
-        self.report(name, stream, count=count, detail=detail + again, severity="note" if tried else None)
+        self.report(name, stream, count=count, detail=detail + again, fix=fix, severity="note" if tried else None)
 
     def _caller(self, stream: Conversation) -> _Caller:
         key = (address_of(stream.opened.client or ""), stream.opened.server or "")

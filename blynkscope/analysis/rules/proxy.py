@@ -35,6 +35,14 @@ _CERTIFICATES = {
 """Why the proxy refuses the server's certificate."""
 _AUTO = "auto"
 """Host of the upstream that a device is to name."""
+_TAKE = (
+    "Start the proxy with --legacy-tls, which takes TLS 1.0 and weak ciphers on the side of the device. Or update its "
+    "TLS library."
+)
+_ALL_TAKEN = (
+    "The proxy takes old versions and weak ciphers already (--legacy-tls): what this device offers is not in the TLS "
+    "library of this computer any more. Update the TLS library of the device, or test it without TLS."
+)
 _STAGES = {
     "dns": "Its name could not be resolved",
     "connect": "The connection could not be made",
@@ -77,8 +85,7 @@ class Proxied(StreamRule):
             text = f"{client} and the proxy found nothing in common. {cause}"
             if offered and "offers" not in cause:
                 text += f" {offered}"
-            fix = "Start the proxy with --legacy-tls, which takes TLS 1.0 and weak ciphers on the side of the device"
-            self._report("BS110", stream, fact, text, client, reason, fix=f"{fix}. Or update its TLS library.")
+            self._report("BS110", stream, fact, text, client, reason, fix=_ALL_TAKEN if detail.get("legacy") else _TAKE)
         else:
             self._report("BS109", stream, fact, f"{client}: {cause or reason}", client, reason, fix=None)
 

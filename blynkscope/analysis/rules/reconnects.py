@@ -50,8 +50,12 @@ class TwoConnections(StreamRule):
         device = stream.device
         if not is_login(request) or status not in {SUCCESS, ALREADY_REGISTERED} or device is None or stream.log:
             return
-        others = [one for one in device.connections if one.stream in device.open and one.login is not None]
-        others = [one for one in others if one.stream != stream.number]
+        others = []
+        for one in device.connections:
+            if one.stream == stream.number:
+                one.accepted = n
+            elif one.stream in device.open and one.login is not None and not _relayed(one, stream, request):
+                others.append(one)
         if not others or not first_time(stream, "BS206"):
             return
         frames = [one.login for one in others if one.login is not None]
@@ -60,6 +64,13 @@ class TwoConnections(StreamRule):
             "BS206", stream, frames=(*frames, request.n), count=len(others) + 1,
             detail=f"The token of frame {request.n} is logged in on stream {named} too, and that is still open.",
         )  # fmt: skip
+
+
+def _relayed(one: Connection, stream: Conversation, request: Request) -> bool:
+    """Is one of two logins, elsewhere, inside the other: sent behind it, and accepted before it? A relay does so."""
+    if one.login is None or one.end is None or one.end == stream.opened.server:
+        return False
+    return one.accepted is None if one.login < request.n else one.accepted is not None
 
 
 class _Ending:
