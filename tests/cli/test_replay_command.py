@@ -220,7 +220,7 @@ def test_masked_tokens_are_replaced_and_a_proxy_records_for_a_replay(folder):
         second = invoke("proxied.pcapng", "--to", f"127.0.0.1:{peer.port}")
     assert second.exit_code == 0, second.output
     assert "4 frames sent, 1 of 1 connections" in second.stdout
-    assert "1 connections on which a relay passes on what another one has" in second.stdout
+    assert "recorded by a proxy; the connection between it and the server" in second.stderr
 
 
 # --- the reference server ---
@@ -286,16 +286,16 @@ def test_help_names_the_keys_of_json():
 def test_tokens_of_bridges_are_hidden_and_replaced():
     new = "ffffeeeeddddccccbbbbaaaa99998888"
     with Peer() as peer:
-        for arguments in ((), ("--token", TOKEN), ("--token", f"_gXh48eAiBJ4WaNJHeVnEJ8BjiR9qgFJ={new}")):
-            for format_ in ("table", "json", "junit"):
-                done = invoke(
-                    BRIDGE, "--to", f"tcp://127.0.0.1:{peer.port}", "--timeout", "200ms", "--format", format_, "-v",
-                    *arguments,
-                )  # fmt: skip
-                assert done.exit_code in {0, 1}
-                for secret in ("8ahBSNiIl06fGjEQdLCPH_pLg4FGW1wf", "_gXh48eAiBJ4WaNJHeVnEJ8BjiR9qgFJ", TOKEN, new):
-                    assert secret not in done.output
-                    assert secret.encode().hex() not in done.output
+        pair = ("--token", f"_gXh48eAiBJ4WaNJHeVnEJ8BjiR9qgFJ={new}")
+        for format_, arguments in (("table", ()), ("json", ("--token", TOKEN)), ("junit", pair)):
+            done = invoke(
+                BRIDGE, "--to", f"tcp://127.0.0.1:{peer.port}", "--timeout", "50ms", "--format", format_, "-v",
+                *arguments,
+            )  # fmt: skip
+            assert done.exit_code in {0, 1}
+            for secret in ("8ahBSNiIl06fGjEQdLCPH_pLg4FGW1wf", "_gXh48eAiBJ4WaNJHeVnEJ8BjiR9qgFJ", TOKEN, new):
+                assert secret not in done.output
+                assert secret.encode().hex() not in done.output
 
 
 def test_a_token_that_replaces_nothing_is_refused():

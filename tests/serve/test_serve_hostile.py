@@ -360,7 +360,8 @@ def test_a_thousand_connections_at_once(served, other):
                 other.ping()
         for client in clients:
             assert client.answer(1) == OK
-        assert served.files >= before + CROWD
+        # Those who have been silent since before may be closed meanwhile; the crowd is not.
+        assert served.files >= CROWD
         served.write("V3", "all")
         for client in clients:
             assert client.write_of(3) == [b"all"]
