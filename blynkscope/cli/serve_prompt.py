@@ -10,6 +10,7 @@ from blynkscope.errors import NotationError
 from blynkscope.protocol import bodies, commands
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
+from blynkscope.server.hub import NO_ROOM
 from blynkscope.server.ordering import pin_number
 from blynkscope.wire.typed import LINE_MAX, Typed, typed
 
@@ -133,7 +134,10 @@ class Ordering:
             _, named, *values = body.split(b"\0")
             if (kept := pin_number(named)) is None:
                 raise NotationError("not sent: pins have the numbers 0 to 255", 1, 1)
-            return hub.write(device, operation, kept, values, id=number, origin=None, to_devices=True, to_apps=True)
+            got = hub.write(device, operation, kept, values, id=number, origin=None, to_devices=True, to_apps=True)
+            if got == NO_ROOM:
+                raise NotationError("not stored, and not sent: the store has no more room", 1, 1)
+            return got
         if made.cmd == commands.PROPERTY:
             pin, name, *values = body.split(b"\0")
             status = hub.set_property(device, pin, name, values, id=number, origin=None)
