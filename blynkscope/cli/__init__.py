@@ -127,6 +127,10 @@ class _Commands(click.Group):
             formatter.write_text("Options can be set for good in a TOML file, under [decode], [live] … or [all]:")
             with formatter.indentation():
                 formatter.write(f"{'':>{formatter.current_indent}}{path}\n")
+            formatter.write_text(
+                "What stands under [all] holds for the commands that have the option and take the value; others go on "
+                "as without it. A command judges the values that it takes itself, doctor those of all."
+            )
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -135,6 +135,8 @@ class Configuration:
         for section in self._document:
             if section != EVERYWHERE and section not in COMMANDS:
                 self._no_section(section)
+            # Of the tables of other commands this can be told without importing them.
+            self._table((section,))
         for key in self._table((EVERYWHERE,)):
             if plain(key) not in COMMON:
                 self._not_common(key)

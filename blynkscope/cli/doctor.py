@@ -22,7 +22,10 @@ LACKING = 4
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="Form of the output.",
 )  # fmt: skip
-@click.option("--strict", is_flag=True, help="End with status 4 where anything is not ok, essential or not.")
+@click.option(
+    "--strict", is_flag=True,
+    help="End with status 4 where anything is not ok, essential or not; what is optional may be absent.",
+)  # fmt: skip
 @options.color
 @click.pass_context
 def command(ctx: click.Context, format_: str, strict: bool, color: Any) -> None:
@@ -30,7 +33,8 @@ def command(ctx: click.Context, format_: str, strict: bool, color: Any) -> None:
 
     Looked at are Python and its packages, TLS (which old versions and ciphers are possible, by real handshakes in
     memory), the CA of the proxy, the ways of sniffing and who may use them (each is opened for a moment), tshark and
-    the dissector for Wireshark, the clock, the terminal, limits, ports, and the configuration file. Nothing is written.
+    the dissector for Wireshark, the clock, the terminal, limits, ports, and the configuration file: its values for all commands,
+    where others judge what they take themselves. Nothing is written.
 
     The exit status is 0 where all that is essential is there, else 4.
     """
@@ -41,7 +45,7 @@ def command(ctx: click.Context, format_: str, strict: bool, color: Any) -> None:
 
     found = list(checks(chosen_in(ctx).path))
     write_checkup(sys.stdout, format_, found, version=__version__, system=system_name(), color=color)
-    if any(one.state is not State.OK if strict else one.essential and one.state is State.MISSING for one in found):
+    if any(not one.state.is_well if strict else one.essential and one.state is State.MISSING for one in found):
         sys.exit(LACKING)
 
 

@@ -283,7 +283,8 @@ def dissector() -> Check:
         return found(State.MISSING, str(error))
     path = folder / place.FILE_NAME
     if not path.exists():
-        return found(State.MISSING, f"not installed in {folder}", "$ blynkscope wireshark --install")
+        # Captures are read without it: whoever does not open them in Wireshark lacks nothing.
+        return found(State.OPTIONAL, f"not installed in {folder}", "$ blynkscope wireshark --install")
     if not place.is_ours(path):
         said = f"{path} was not written by blynkscope"
         return found(State.WARN, said, "$ blynkscope wireshark --install --force", path=str(path))

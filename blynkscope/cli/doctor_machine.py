@@ -104,7 +104,7 @@ def uvloop() -> Check | None:
     except metadata.PackageNotFoundError:
         version = None
     return Check(
-        id="uvloop", group=_PYTHON, title="uvloop", state=State.OK if version else State.MISSING,
+        id="uvloop", group=_PYTHON, title="uvloop", state=State.OK if version else State.OPTIONAL,
         found=version or "not installed, and not needed",
         enables="proxy and serve: more messages a second; they are the same without it",
         mend=() if version else (f"$ {sys.executable} -m pip install uvloop",), facts={"version": version},

@@ -13,7 +13,7 @@ import click
 from blynkscope.cli import FOUND, INTERRUPTED, options
 from blynkscope.cli.kinds import Number
 from blynkscope.cli.notes import say
-from blynkscope.errors import CaptureError
+from blynkscope.errors import CaptureError, EnvironmentProblem
 
 if TYPE_CHECKING:
     from blynkscope.probe.suites import Listed
@@ -24,6 +24,7 @@ _SCHEMES = {
 _RANK = ("note", "warning", "error")
 _LIST_BYTES_MAX = 1024 * 1024
 _HOST_MAX = 253
+_UNREACHED = EnvironmentProblem.exit_code
 
 
 @click.command("probe")
@@ -86,6 +87,9 @@ def command(
     (blynkscope-probe-no-real-token-0); a server that knows no such token refuses it, which is answer enough. With
     --follow a token does not go in clear to a public address to which a server of one's own redirects.
 
+    Exit status: 0 done, 1 findings at or above --fail-on, 2 usage, 3 a file cannot be read, 4 no address took a
+    connection on any port (all that was found is printed, and --fail-on goes first), 130 interrupted.
+
     The JSON is one object: host, port, time, seconds, complete (false where a limit or Ctrl-C ended it), connections,
     limits, dns {addresses, ms, error}, ports, era {era, evidence}, findings as elsewhere. A port has tcp (an entry for
     each address), speaks (["tls", "blynk", …]), tls {chosen, versions, sni, chains, device, …}, logins, others, note.
@@ -125,6 +129,8 @@ def command(
         say("interrupted: what was found until then is above")
     elif fail_on is not None and any(_RANK.index(one.severity) >= _RANK.index(fail_on) for one in report.findings):
         status = FOUND
+    elif not report.reached:
+        status = _UNREACHED
     sys.exit(status)
 
 

@@ -348,23 +348,25 @@ def _plays(
 
     parsed = [Target.parse(text) for text in targets]
 
+    def player_to(targets: Sequence[Target]) -> Player:
+        playing = Playing(
+            targets=targets, speed=speed, timeout=timeout or TIMEOUT_SECONDS, duration=duration, context=context,
+            era=era,
+        )  # fmt: skip
+        return Player(script, playing, told)
+
     async def play() -> tuple[Report, bool]:
-        found = []
-        for target in parsed:
-            try:
-                found.append(await resolved(target))
-            except ConnectError as error:
-                raise EnvironmentProblem(error.text) from None
+        try:
+            found = [await resolved(target) for target in parsed]
+        except ConnectError as error:
+            return player_to(parsed).unreached(error), False
         public = [address for target in found for _, address in target.addresses if is_public(address)]
         if public and not yes:
             raise click.UsageError(
                 f"{public[0]} is a public address: a replay logs in there and writes to the project of the device. Add "
                 "--yes if that is meant"
             )
-        playing = Playing(
-            targets=found, speed=speed, timeout=timeout or TIMEOUT_SECONDS, duration=duration, context=context, era=era
-        )
-        player = Player(script, playing, told)
+        player = player_to(found)
         terminated = _ends_on_terminate()
         report = await player.run()
         return report, player.interrupted and not terminated

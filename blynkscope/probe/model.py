@@ -34,6 +34,8 @@ import msgspec
 from blynkscope.analysis.records import FindingRecord
 
 SCHEMA = 1
+OWN_CA = "blynkscope"
+"""The store of roots that holds the CA of this user, of `proxy` and `serve`."""
 DEFAULT_PORTS = (443, 80, 8080, 9443, 8441, 8442, 1883, 8883)
 """Ports that are tried where none is named: Blynk IoT, legacy servers, older ones, MQTT."""
 NO_TOKEN = "blynkscope-probe-no-real-token-0"  # noqa: S105 - made up, and meant to be seen
@@ -155,7 +157,8 @@ class CertificateFacts(msgspec.Struct, frozen=True):
 class Trust(msgspec.Struct, frozen=True):
     """Does a store of roots trust the chain? `trusted` is None where that could not be tried; dates and name apart.
 
-    `root` is the root that it leads to: what a device must carry.
+    `store` is "system", a file that was given, or "blynkscope": the CA of this user, which is asked where the chain
+    ends with its name and no other store trusts it. `root` is the root that it leads to: what a device must carry.
     """
 
     store: str
@@ -285,3 +288,8 @@ class Report(msgspec.Struct):
     ports: list[PortFacts] = []
     era: EraFacts | None = None
     findings: list[FindingRecord] = []
+
+    @property
+    def reached(self) -> bool:
+        """Did any address take a connection on any port?"""
+        return any(one.result == "open" for port in self.ports for one in port.tcp)

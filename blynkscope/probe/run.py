@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
 
 from blynkscope.probe import device, dns, trust, verdict
 from blynkscope.probe import hello as hellos
@@ -12,6 +15,7 @@ from blynkscope.probe.dns import Lookup, system_lookup
 from blynkscope.probe.era import era_of
 from blynkscope.probe.model import (
     DEFAULT_PORTS,
+    OWN_CA,
     Attempt,
     PortFacts,
     Report,
@@ -21,6 +25,7 @@ from blynkscope.probe.model import (
     VersionFacts,
 )
 from blynkscope.probe.net import Address, FailedError, Network
+from blynkscope.probe.own import own_root
 from blynkscope.probe.scan import DROPPED, Answer, Scanner
 from blynkscope.probe.speaking import GREETERS, Speaker
 from blynkscope.protocol import tls
@@ -270,13 +275,16 @@ class _Probe:
             held.chains.append(trust.described(kind, chain, settings.host, self._report.time))
             if scanner.spent is not None:
                 continue
-            told = [
-                await trust.verified(
-                    self._network, address, facts.port, settings.host, chain, ca=store,
-                    kind=kind if len(chains) > 1 else None,
-                )
-                for store in ([None, settings.ca] if settings.ca is not None else [None])
-            ]  # fmt: skip
+            verify = partial(
+                trust.verified, self._network, address, facts.port, settings.host, chain,
+                kind=kind if len(chains) > 1 else None,
+            )  # fmt: skip
+            told = [await verify(ca=store) for store in ([None, settings.ca] if settings.ca is not None else [None])]
+            if not any(one.trusted for one, _ in told):
+                own = own_root()
+                if own is not None and own.subject == held.chains[-1].root:
+                    ours, path = await verify(ca=own.path)
+                    told.append((msgspec.structs.replace(ours, store=OWN_CA), path))
             paths = [path for _, path in told]
             described = trust.described(kind, chain, settings.host, self._report.time, paths)
             held.chains[-1] = trust.trusted(described, [one for one, _ in told])

@@ -118,7 +118,7 @@ class Speaker:
             last = facts.logins[-1]
             if last.answer != "redirect" or not last.redirect:
                 return
-            host, _, digits = last.redirect.partition(":")
+            host, digits = talk.parts_of(last.redirect)
             port = int(digits) if digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536 else facts.port
             found, addresses = await dns.resolve(host, settings.family, settings.timeout, self._lookup)
             if not addresses:
@@ -126,7 +126,7 @@ class Speaker:
                 return
             facts.logins[-1] = msgspec.structs.replace(last, followed=True)
             hop, address = PortFacts(port, tls=facts.tls), addresses[0]
-            where, exposed = f"{host}:{port}", is_public(address.text)
+            where, exposed = talk.place_of(host, str(port)), is_public(address.text)
             token = settings.token
             # A server of one's own must not be able to have the token sent out: only who named a public address and
             # its port, without TLS there, has asked for that.

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections import deque
+from ipaddress import IPv6Address
 from typing import Any
 
 import msgspec
@@ -157,6 +158,30 @@ class Hidden:
         return text[:limit]
 
 
+def place_of(host: str, port: str = "") -> str:
+    """Host and port as they are written in one: `host:port`, `[2001:db8::1]:port`."""
+    if _is_ipv6(host):
+        host = f"[{host}]"
+    return f"{host}:{port}" if port else host
+
+
+def parts_of(place: str) -> tuple[str, str]:
+    """Host and port of what `place_of` wrote; a port that is not there is ""."""
+    bracketed, closed, rest = place[1:].partition("]")
+    if place.startswith("[") and closed and _is_ipv6(bracketed):
+        return bracketed, rest.removeprefix(":")
+    host, _, port = place.partition(":")
+    return host, port
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
 async def login(
     channel: Channel, token: str | None, *, count: int, timeout: float, hidden: Hidden, command: int = commands.HW_LOGIN
 ) -> LoginFacts:
@@ -167,7 +192,7 @@ async def login(
     made_up = token is None
     if answer.outcome == "redirect":
         host, _, port = answer.redirect.partition(b"\0")
-        where = hidden.text(host.rstrip(b"\0"), 253) + (f":{hidden.text(port.rstrip(bytes(1)), 5)}" if port else "")
+        where = place_of(hidden.text(host.rstrip(b"\0"), 253), hidden.text(port.rstrip(bytes(1)), 5))
         return LoginFacts(made_up, "redirect", ms=answer.ms, redirect=where, frames=answer.frames)
     name = status_name(answer.status) if answer.status is not None else None
     if answer.outcome == "other-id":

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from blynkscope.analysis.catalogue import CATALOGUE
+from blynkscope.analysis.catalogue import CATALOGUE, RANK
 from blynkscope.analysis.era import LEGACY_HOSTS, era_of_host, era_of_token
 from blynkscope.analysis.records import FindingRecord
-from blynkscope.probe.model import CertificateFacts, ChainFacts, LoginFacts, PortFacts, Report, Settings, VersionFacts
+from blynkscope.probe.model import (
+    OWN_CA,
+    CertificateFacts,
+    ChainFacts,
+    LoginFacts,
+    PortFacts,
+    Report,
+    Settings,
+    VersionFacts,
+)
 from blynkscope.probe.trust import date_flaw, has_short_key, is_weakly_signed, misplaced
 from blynkscope.protocol import tls
 from blynkscope.protocol.model import Era
@@ -31,14 +40,14 @@ _OLD = ("SSL 3.0", "TLS 1.0", "TLS 1.1")
 
 
 def findings(report: Report, settings: Settings) -> list[FindingRecord]:
-    """All that is worth telling, in the order in which a connection is made."""
+    """All that is worth telling: errors, warnings, notes; each of these in the order in which a connection is made."""
     found = [*_names(report)]
     for port in report.ports:
         found += _reach(report, port, named=settings.port is not None)
         found += _tls(report, port)
         for login in port.logins:
             found += _login(report, port, login, settings)
-    return found
+    return sorted(found, key=lambda one: -RANK[one.severity])
 
 
 def _finding(
@@ -155,7 +164,14 @@ def _chain(report: Report, port: PortFacts, chain: ChainFacts) -> Iterator[Findi
             severity="note", fix="Put the server's own certificate first in the file, behind each the one that signed "
             "it, and leave out what signed none of them.",
         )  # fmt: skip
-    if distrust is not None:
+    if any(one.trusted and one.store == OWN_CA for one in chain.trust):
+        yield _finding(
+            "BS604", f"{who} is signed by the CA of blynkscope on this computer, {chain.root!r}: whoever verifies, and "
+            "was not told to trust that root, refuses it.",
+            severity="note", fix="Put that root into the device or the app: `blynkscope ca export` writes it in the "
+            "form that it takes.",
+        )  # fmt: skip
+    elif distrust is not None:
         stores = " and ".join("the roots of this computer" if one.store == "system" else one.store for one in refused)
         root = f" Devices must carry the root {chain.root!r}." if chain.root else ""
         yield _finding("BS604", f"{who} is not trusted by {stores}: {_DISTRUST[distrust]}.{root}")

@@ -1,8 +1,8 @@
 """What a machine has and lacks, as a list for people or as JSON.
 
 The JSON is one object: `schema` (1), `blynkscope` (its version), `system` (name of the operating system), `status`
-(`missing` where something essential is, else `warn` where anything is not `ok`, else `ok`), and `checks`, a list of
-objects: `id`, `group`, `title`, `state` (`ok`, `warn` or `missing`), `essential` (true where blynkscope cannot do
+(`missing` where something essential is, else `warn` where anything is neither `ok` nor `optional`, else `ok`), and
+`checks`, a list of objects: `id`, `group`, `title`, `state` (`ok`, `warn`, `missing` or `optional`), `essential` (true where blynkscope cannot do
 without), `found` (what is there), `enables` (what it is for), `mend` (lines that say what to do; empty where nothing
 is), and `facts` (an object whose keys depend on the `id`). Keys may be added; a change of meaning raises the number.
 """
@@ -39,6 +39,13 @@ class State(StrEnum):
     """It is there, and something about it is wrong, old or limited."""
     MISSING = "missing"
     """It is not there, or of no use."""
+    OPTIONAL = "optional"
+    """It is not there, and not needed."""
+
+    @property
+    def is_well(self) -> bool:
+        """Is there nothing to mend?"""
+        return self in {State.OK, State.OPTIONAL}
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +66,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def overall(checks: Sequence[Check]) -> State:
-    """The state of the machine: missing where something essential is, else warn where anything is not ok."""
+    """The state of the machine: missing where something essential is, else warn where there is anything to mend."""
     if any(check.essential and check.state is State.MISSING for check in checks):
         return State.MISSING
-    return State.OK if all(check.state is State.OK for check in checks) else State.WARN
+    return State.OK if all(check.state.is_well for check in checks) else State.WARN
 
 
 def write_checkup(
@@ -109,7 +116,7 @@ def _fields(check: Check) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_STYLES = {State.OK: "good", State.WARN: "warning", State.MISSING: "error"}
+_STYLES = {State.OK: "good", State.WARN: "warning", State.MISSING: "error", State.OPTIONAL: "quiet"}
 _STATE_WIDTH = max(map(len, State))
 
 

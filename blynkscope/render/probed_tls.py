@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ _WIDE = 100
 _IANA, _OPENSSL = 47, 32
 """Columns of the longest names that servers really take."""
 _DAY = 86400.0
-_SOON_DAYS = 30
+_SOON_DAYS, _SOON_PART = 30, 10
+"""A certificate ends soon in its last days, but no earlier than in the last tenth of its life: some live for a week."""
 _NAMES_SHOWN = 8
 _FLAWS = {
     "expired": "has expired", "not-yet-valid": "is not valid yet", "wrong-name": "is for another name",
@@ -25,6 +27,7 @@ _REMARKS = {
     "extra-not-valid": "one that is not needed is out of its dates", "unordered": "the certificates are not in order",
 }  # fmt: skip
 """What clients of today bear."""
+_STORES = {"system": "this computer", "blynkscope": "blynkscope on this computer"}
 _ORDERS = {"server": "in the server's order", "client": "the client's order decides"}
 
 
@@ -118,7 +121,7 @@ def _chain(chain: Any, verbose: int, now: float, *, several: bool, place: int) -
         more = f" ({_validity(one, now)}, {safe_line(one.key or '', 40)})" if verbose else ""
         rows.append(("  sends too", safe_line(one.subject or one.error or "", VALUE_MAX) + more, None))
     for one in chain.trust:
-        store = "this computer" if one.store == "system" else safe_line(one.store, 200)
+        store = _STORES.get(one.store) or safe_line(one.store, 200)
         said = {True: "trusted", False: "NOT trusted", None: "not tried"}[one.trusted]
         reason = safe_line(_FLAWS.get(one.reason or "", one.reason or ""), 200)
         rows.append(("  roots of", f"{store}: {said}{f' ({reason})' if reason else ''}",
@@ -139,7 +142,8 @@ def _validity(one: Any, now: float) -> str:
     if one.not_after is not None:
         days = (one.not_after - now) / _DAY
         left = f", {days:.0f} days left" if days >= 0 else f", ended {-days:.0f} days ago"
-        left += " (soon)" if 0 <= days < _SOON_DAYS else ""
+        life = (one.not_after - one.not_before) / _DAY if one.not_before is not None else math.inf
+        left += " (soon)" if 0 <= days < min(_SOON_DAYS, life / _SOON_PART) else ""
     return f"{_day(one.not_before)} to {_day(one.not_after)}{left}"
 
 

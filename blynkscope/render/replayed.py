@@ -28,7 +28,7 @@ Of the account:
     streams      connections of the recording that can be played
     played       how many of them were
     sent         frames that were sent
-    counts       number of verdicts, by name
+    counts       number of verdicts, by name; all of them
     rules        how often each rule made frames equal, by name
     passed_over  what is in the recording and was not played, by reason
     notes        what a person should know
@@ -53,6 +53,7 @@ import msgspec
 
 from blynkscope.analysis.records import FrameRecord
 from blynkscope.protocol.secrets import is_secret
+from blynkscope.render.console import wrapped
 from blynkscope.render.junit import xml_text, xml_value, xml_written
 from blynkscope.render.options import Options
 from blynkscope.render.outputs import text_of
@@ -66,7 +67,11 @@ _STYLES = {"equal": "good", "different": "error", "missing": "error", "extra": "
 _WORDS = {"unplayed": "not played"}
 _NAME_MAX = 14
 _TEXT_MAX = 400
+_DIGITS = 6
+"""Of seconds in JUnit, behind the point."""
 _MARGIN = " " * 15
+_BEHIND = "  "
+"""Before what does not fit into the first line of a sentence."""
 _FAILED = {"different", "missing", "extra"}
 
 
@@ -260,8 +265,9 @@ class Table:
         if self._begun:
             self._stream.write("\n")
         for style, line in account_lines(_without_secrets(account, self._options.redactor), self._rules):
-            self._stream.write(self._paint(style, safe(line)) if style else safe(line))
-            self._stream.write("\n")
+            for at, piece in enumerate(wrapped(safe(line), self._options.width - len(_BEHIND))):
+                shown = _BEHIND + piece if at else piece
+                self._stream.write((self._paint(style, shown) if style else shown) + "\n")
         self._stream.flush()
 
 
@@ -310,6 +316,7 @@ class JUnit:
         self._suites: dict[int, list[list[str]]] = {}
         self._extras: dict[int, list[str]] = {}
         self._counts: dict[int, list[int]] = {}
+        self._seconds: dict[int, float] = {}
 
     def step(self, step: Any) -> None:
         """A verdict."""
@@ -324,9 +331,10 @@ class JUnit:
         if step.n is None and step.kind == "frame" and step.verdict == "equal":
             return  # what a rule excuses that is not in the recording has no name there
         counts[0] += 1
-        seconds = f"{(step.rtt_ms or 0.0) / 1000.0:.6f}"
+        took = round((step.rtt_ms or 0.0) / 1000.0, _DIGITS)
+        self._seconds[step.stream] = self._seconds.get(step.stream, 0.0) + took
         names = f"name={xml_value(_case_name(step))} classname={_class(step.stream)}"
-        head = f'    <testcase {names} time="{seconds}"'
+        head = f'    <testcase {names} time="{took:.{_DIGITS}f}"'
         if step.verdict == "equal":
             cases.append([head + "/>"])
         elif step.verdict == "unplayed":
@@ -359,7 +367,8 @@ class JUnit:
             else:
                 cases.append([head + "/>"])
             tests, failures = tests + 1, failures + bool(extras)
-            counts = f'tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" time="0"'
+            counts = f'tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}"'
+            counts += f' time="{self._seconds.get(stream, 0.0):.{_DIGITS}f}"'
             suites.append(f"  <testsuite name={xml_value(_suite(stream))} {counts}>")
             suites += [line for case in cases for line in case]
             suites.append("  </testsuite>")
@@ -369,7 +378,7 @@ class JUnit:
         total[0] += 1
         total[2] += trouble is not None
         suites.append(
-            f'  <testsuite name="replay" tests="1" failures="0" errors="{int(trouble is not None)}" skipped="0">'
+            f'  <testsuite name="replay" tests="1" failures="0" errors="{int(trouble is not None)}" skipped="0" time="0">'
         )
         properties = [("input", name) for name in self._options.inputs] + [("target", account.target)]
         properties += [(f"count.{name}", str(count)) for name, count in account.counts.items()]

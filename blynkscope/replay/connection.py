@@ -16,7 +16,7 @@ from websockets.uri import parse_uri
 from blynkscope.protocol.model import Dialect
 from blynkscope.replay.comparing import Heard
 from blynkscope.replay.speech import MESSAGE_MAX, Listening, Messages, wire
-from blynkscope.replay.targets import ConnectError, Way
+from blynkscope.replay.targets import ConnectError, Target, Way
 
 READ_SIZE = 64 * 1024
 LINGER_SECONDS = 1.0
@@ -25,6 +25,8 @@ GRACE_SECONDS = 0.1
 """The same inside TLS, where no side can close its half alone."""
 WRITE_SECONDS = 10.0
 """To get rid of bytes; a server that does not read for so long is stuck."""
+_RESET = "the connection was reset"
+_FAILED = "the connection failed"
 
 
 class Connection:
@@ -232,12 +234,21 @@ async def dialled(
         except ssl.SSLCertVerificationError as error:
             # Every address of a server shows the same certificate.
             raise ConnectError("tls", f"{way}: {_certificate(error)}") from None
+        except (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError):
+            # TCP refuses in other words: this connection stood, and ended at the ClientHello.
+            stage = "tls" if way.tls else "connect"
+            failed = failed or ConnectError(stage, f"{way}: {_no_tls(target) if way.tls else _RESET}")
         except ssl.SSLError as error:
             failed = failed or ConnectError("tls", f"{way}: {in_words(error)}")
         except OSError as error:
             failed = failed or ConnectError("connect", f"{way}: {in_words(error)}")
     assert failed is not None
     raise failed
+
+
+def _no_tls(target: Target) -> str:
+    advice = "" if target.forced else " Write tls:// or tcp:// before each target"
+    return f"it answers no TLS: is it the plain port?{advice}"
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> str:
@@ -256,5 +267,8 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno:
         if error.errno == errno.ECONNREFUSED:
             return "connection refused: nothing listens there"
-        return os.strerror(error.errno).lower()
-    return str(error) or type(error).__name__
+        # The numbers of the resolver are negative, and have texts of their own.
+        return (os.strerror(error.errno) if error.errno > 0 else error.strerror or _FAILED).lower()
+    if text := str(error):
+        return text
+    return _RESET if isinstance(error, ConnectionError) else _FAILED

@@ -16,6 +16,7 @@ from blynkscope.errors import EnvironmentProblem
 from blynkscope.protocol.model import Dialect, Era
 from blynkscope.replay.certificates import Authority, asked_name, server_context
 from blynkscope.replay.comparing import Heard
+from blynkscope.replay.connection import in_words
 from blynkscope.replay.device import FIRST_SECONDS, READ_SIZE, Device
 from blynkscope.replay.model import Line, Script
 from blynkscope.replay.outcome import Outcome, Report
@@ -177,7 +178,7 @@ class Listener:
         self._strangers.pop(task, None)
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.tally.note(f"a connection failed: {type(error).__name__}")
+            self.tally.note(f"a device was dropped: {in_words(error)}")
 
     async def _device(self, sock: socket.socket) -> None:
         sock.setblocking(False)

@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag="st
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why a replay ended before its time. `stage` is dns, connect, tls, websocket, listen, …; `stream` where known."""
+    """Why a replay ended before its time. `stage` is resolve, connect, tls, websocket or timeout; `stream` where known."""
 
     stage: str
     text: str
@@ -75,7 +75,7 @@ class Report(msgspec.Struct, frozen=True, tag_field="record", tag="replay"):
         target: Where to, or where it listened.
         streams: Connections of the script, and how many of them were played.
         sent: Frames that were sent.
-        counts: Verdicts by name.
+        counts: Verdicts by name; all of them, also those that nothing got.
         rules: Rules by which frames count as equal, with how often.
         passed_over: What is in the recording and was not played, by reason.
         notes: What a person should know.

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from blynkscope.protocol import commands
-from blynkscope.protocol.model import Era
-from blynkscope.protocol.statuses import SUCCESS
+from blynkscope.protocol.model import Dialect, Era
+from blynkscope.protocol.statuses import INVALID_TOKEN, SUCCESS
 from blynkscope.replay import calls
 from blynkscope.replay.comparing import Difference, Heard
 from blynkscope.replay.connection import Connection
@@ -41,6 +41,10 @@ SETTLE_SECONDS = 0.2
 """Behind the last step of a connection that the recording does not close: time for what is extra."""
 END_FACTOR = 1.5
 """A server that closed after some time of silence may take half as long again."""
+_UNKNOWN_TOKEN = (
+    "the server does not know the token that the device logs in with: give one of its own with --token (or start"
+    " `blynkscope serve --any-token`)"
+)
 
 
 class Playing(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +80,12 @@ class _Played:
         self.connection = Connection(line.dialect, line.answers, self._heard, player.changed.set)
         self.replies = {said.answers: said for said in line.frames if said.client and said.answers is not None}
         """What the client answered to the server, by the number of the server's frame."""
+        self.logins = {
+            said.n
+            for said in line.frames
+            if said.client and said.cmd in commands.LOGINS and line.dialect is Dialect.HARDWARE
+        }
+        """Of devices, by number."""
         self.misses = 0
         self.left = player.turns[line.number]
         """Frames that were not sent yet, of those that have their turn before the end of the recorded connection."""
@@ -102,9 +112,17 @@ class _Played:
             self._player.tally.tell([outcome])
         if said is not None and said.answers is None:
             self.misses = 0
+        if said is not None and self._refuses_token(said, frame):
+            self._player.tally.note(_UNKNOWN_TOKEN)
         if frame.cmd != commands.RESPONSE and not self.over:
             self._reply(frame, said)
         self._player.changed.set()
+
+    def _refuses_token(self, said: Said, frame: Heard) -> bool:
+        """Was the login of a device taken in the recording, and does the server not know its token now?"""
+        then, now = (said.cmd, said.word), (frame.cmd, frame.word)
+        refused = then == (commands.RESPONSE, SUCCESS) and now == (commands.RESPONSE, INVALID_TOKEN)
+        return refused and said.answers in self.logins
 
     def _reply(self, frame: Heard, said: Said | None) -> None:
         """Devices answer what a server asks of them, with the id of the question."""
@@ -169,10 +187,17 @@ class Player:
         for played in list(self._open.values()):
             played.settle(loop.time())
             await self._over(played, complete=complete)
+        return self._report(loop.time() - self._began, trouble, complete=complete)
+
+    def unreached(self, error: ConnectError) -> Report:
+        """The account in place of that of `run`, where there is no way to the targets: nothing is played."""
+        return self._report(0.0, Trouble(error.stage, error.text), complete=False)
+
+    def _report(self, seconds: float, trouble: Trouble | None, *, complete: bool) -> Report:
         if not complete:
             self._leave_rest()
         target = ", ".join(str(one) for one in self.playing.targets)
-        return self.tally.report(target, loop.time() - self._began, trouble, complete=complete)
+        return self.tally.report(target, seconds, trouble, complete=complete)
 
     _at: int | None = None
     _reached: int = 0

@@ -85,7 +85,8 @@ class Tally:
                 f"{OUTCOMES_MAX} verdicts)"
             )
         return Report(
-            self._side, target, len(self._script.lines), self.played, self.sent, dict(self.counts), dict(self._rules),
+            self._side, target, len(self._script.lines), self.played, self.sent,
+            {verdict.value: self.counts[verdict.value] for verdict in Verdict}, dict(self._rules),
             dict(self._script.passed_over), tuple(self.notes),
             round(median(self._then), 3) if self._then else None, round(median(self._now), 3) if self._now else None,
             trouble, complete, round(seconds, 3),

@@ -34,7 +34,7 @@ class ReplayUsageError(BlynkscopeError):
 
 
 class ConnectError(Exception):
-    """A connection could not be made: `stage` (dns, connect, tls, websocket, timeout) and `text`."""
+    """A connection could not be made: `stage` (resolve, connect, tls, websocket, timeout) and `text`."""
 
     def __init__(self, stage: str, text: str) -> None:
         super().__init__(text)
@@ -138,6 +138,6 @@ async def resolved(target: Target) -> Target:
         )
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "the name cannot be resolved"
-        raise ConnectError("dns", f"{target.host}: {why}") from None
+        raise ConnectError("resolve", f"{target.host}: {why[:1].lower()}{why[1:]}") from None
     addresses = tuple(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
     return msgspec.structs.replace(target, addresses=addresses[:ADDRESSES_MAX])

@@ -131,7 +131,10 @@ def test_json(server, tmp_path):
 def test_exit_codes(server, tmp_path):
     held, closed = free_port()
     with held:
-        assert probed(f"127.0.0.1:{closed}").exit_code == 0
+        done = probed(f"127.0.0.1:{closed}")
+        assert (done.exit_code, "refused" in done.stdout, "BS101" in done.stdout) == (4, True, True)
+        done = probed(f"127.0.0.1:{closed}", "--format", "json")
+        assert (done.exit_code, json.loads(done.stdout)["complete"]) == (4, True)
         assert probed(f"127.0.0.1:{closed}", "--fail-on", "error").exit_code == 1
     fine = (f"localhost:{server.port}", "--no-suites", "--ca", server.roots)
     assert probed(*fine, "--fail-on", "note").exit_code == 0
@@ -153,6 +156,60 @@ def test_exit_codes(server, tmp_path):
     ):
         done = subprocess.run([*blynkscope, *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, said in done.stderr) == (status, True), (words, done.stderr)
+
+
+def test_nothing_that_is_reached(monkeypatch):
+    """Everything is printed, and a program that asks learns that there was no connection: of a port, and of a name."""
+    assert probed("127.255.255.254", "--timeout", "1").exit_code == 4
+
+    def lookup(host, family):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(inspect.unwrap(probe_run.probe), "__kwdefaults__",
+                        probe_run.probe.__kwdefaults__ | {"lookup": lookup})  # fmt: skip
+    done = probed("nohost.invalid")
+    assert (done.exit_code, "there is no such name" in done.stdout) == (4, True)
+    assert " 4 no address took a connection" in " ".join(probed("--help").stdout.split())
+
+
+def test_a_healthy_serve_looks_healthy(tmp_path, monkeypatch):
+    """Its leaf lives for two weeks, and nobody but the user's own devices knows its root."""
+    keys_of_a_pool(monkeypatch)
+    for name in ("XDG_CONFIG_HOME", "HOME", "APPDATA", "LOCALAPPDATA", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    ours = Authority.at()
+    path = tmp_path / "leaf.pem"
+    path.write_bytes(b"".join(reversed(ours.leaf(["localhost", "127.0.0.1"]))))
+    with Server(blynk(200), context(path)) as one:
+        done = probed(f"localhost:{one.port}", "--no-suites", "-4")
+        told = " ".join(done.stdout.split())
+        assert "14 days left" in told
+        assert "(soon)" not in told
+        assert "roots of blynkscope on this computer: trusted" in told
+        assert "`blynkscope ca export`" in told
+        held = json.loads(probed(f"localhost:{one.port}", "--no-suites", "-4", "--format", "json").stdout)
+        assert [(found["id"], found["severity"]) for found in held["findings"]] == [("BS604", "note")]
+        # Whoever names it trusts it.
+        words = (f"localhost:{one.port}", "--no-suites", "-4", "--ca", ours.certificate_path, "--format", "json")
+        assert json.loads(probed(*words).stdout)["findings"] == []
+        # One of the same name that did not sign it is another; and where there is none, none is made.
+        monkeypatch.setattr("blynkscope.probe.run.own_root", lambda: OwnRoot(str(other), f"CN={name}"))
+        name = ours.subject
+        other = roots(tmp_path, certificate(name, ca=True))
+        held = json.loads(probed(f"localhost:{one.port}", "--no-suites", "-4", "--format", "json").stdout)
+        assert [(found["id"], found["severity"]) for found in held["findings"]] == [("BS604", "warning")]
+
+
+def test_a_ca_is_not_made_by_looking(tmp_path, monkeypatch):
+    keys_of_a_pool(monkeypatch)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert own_root() is None
+    assert list(tmp_path.iterdir()) == []
+    ours = Authority.at()
+    assert own_root().path == str(ours.certificate_path)
+    ours.certificate_path.write_text("nothing", encoding="ascii")
+    assert own_root() is None
+    assert ours.certificate_path.read_text(encoding="ascii") == "nothing"
 
 
 def test_lists_of_suites(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The command `replay`: what it refuses, and recordings between it, itself and the reference server."""
 
+import asyncio
 import json
 import re
 import signal
@@ -9,11 +10,12 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
+import test_live_command
 from captures_of import CAPTURES
 from click.testing import CliRunner
 from proxy_peer import TOKEN, Peer
 
-from blynkscope.cli import cli
+from blynkscope.cli import cli, live
 from blynkscope.errors import BlynkscopeError
 
 PLAIN = str(CAPTURES / "04_hw_plain_cpp140.pcap")
@@ -143,8 +145,39 @@ def test_a_server_that_is_not_there():
     assert done.exit_code == 4
     account = json.loads(done.stdout)[-1]
     assert account["trouble"]["stage"] == "connect"
-    assert account["counts"] == {"unplayed": 29}
+    assert account["counts"] == {"equal": 0, "different": 0, "missing": 0, "extra": 0, "unplayed": 29}
     assert "connection refused" in done.stderr
+
+
+def test_a_name_that_leads_nowhere_leaves_whole_reports(folder, monkeypatch):
+    async def nowhere(loop, host, port, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", nowhere)
+    name = CAPTURES / "05_hw_invalid_token.pcap"
+    done = invoke(name, "--to", "nohost.invalid:80", "--format", "json", "--junit", "j.xml")
+    assert done.exit_code == 4
+    account = json.loads(done.stdout)[-1]
+    text = "nohost.invalid: name or service not known"
+    assert account["trouble"] == {"stage": "resolve", "text": text, "stream": None}
+    assert account["counts"]["unplayed"] == len(json.loads(done.stdout)) - 1 > 0
+    assert (account["target"], account["complete"], account["sent"]) == ("nohost.invalid:80", False, 0)
+    assert f"Error: {text}" in done.stderr
+    root = ET.parse(folder / "j.xml").getroot()
+    assert (root.get("errors"), root.find(".//error").get("type")) == ("1", "resolve")
+    assert int(root.get("skipped")) == account["counts"]["unplayed"]
+    table = invoke(name, "--to", "nohost.invalid:80")
+    assert table.exit_code == 4
+    assert f"ended early: {text}" in table.stdout
+
+
+def test_a_token_that_the_server_does_not_know():
+    with serves() as server:
+        done = invoke(PLAIN, "--to", f"tcp://127.0.0.1:{server.ports[0]}", "--timeout", "100ms")
+        server.ends(signal.SIGTERM)
+    assert done.exit_code == 1
+    told = " ".join(done.stdout.split())
+    assert "give one of its own with --token (or start `blynkscope serve --any-token`)" in told
 
 
 def test_a_port_that_is_taken():
@@ -164,7 +197,7 @@ def test_a_recording_between_both_sides(folder):
     assert (done.exit_code, status) == (0, 0), done.output + out
     assert "equal 32 · different 0 · missing 0 · extra 0" in done.stdout
     assert "equal by the rule clock" in done.stdout
-    assert json.loads(out)[-1]["counts"] == {"equal": 29}
+    assert json.loads(out)[-1]["counts"] == {"equal": 29, "different": 0, "missing": 0, "extra": 0, "unplayed": 0}
     root = ET.parse(folder / "verdicts.xml").getroot()
     assert (root.get("failures"), root.get("errors")) == ("0", "0")
     token = "8ahBSNiIl06fGjEQdLCPH_pLg4FGW1wf"
@@ -263,7 +296,7 @@ def test_an_app_logs_in_to_the_reference_server_with_its_account():
     records = [json.loads(line) for line in done.stdout.splitlines()]
     counts = records[-1]["counts"]
     assert counts["equal"] >= 17, [one for one in records if one.get("verdict") != "equal"]
-    assert counts.get("missing", 0) <= 1, "the pin mode of the recorded project"
+    assert counts["missing"] <= 1, "the pin mode of the recorded project"
     assert "secret" not in done.stdout
 
 
@@ -339,3 +372,21 @@ def test_what_proxy_records_replays_without_editing(folder):
         both = invoke("proxied.pcapng", "--to", f"127.0.0.1:{server.ports[0]}")
         assert server.ends()[0] == 0
     assert both.exit_code == 0, both.output
+
+
+def test_what_live_records_replays_without_editing(folder, monkeypatch):
+    monkeypatch.setattr(test_live_command, "NAME", "04_hw_plain_cpp140.pcap")
+    monkeypatch.setattr(live, "interfaces", lambda: test_live_command.FOUND)
+    monkeypatch.setattr(live, "open_backend", lambda wanted, name: test_live_command.Captured(wanted))
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        seen = CliRunner().invoke(cli, ["live", "-i", "eth0", "-w", "seen.pcapng"])
+    finally:
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+    assert "the cable is cut" in seen.stderr
+    with listens("seen.pcapng", "--once") as server:
+        done = invoke("seen.pcapng", "--to", f"127.0.0.1:{server.ports[0]}")
+        status, out = server.ends()
+    assert (done.exit_code, status) == (0, 0), done.output + out
+    assert "equal 32 · different 0 · missing 0 · extra 0" in done.stdout

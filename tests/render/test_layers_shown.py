@@ -478,7 +478,9 @@ def test_handshakes_of_the_proxy_itself_are_not_called_unopened():
     assert "named above" not in flat("table", msgspec.structs.replace(offered, detail=told))
     failed = {"fact": "proxy-handshake-failed", "reason": "closed", "alert": None, "legacy": True, "cause": "It left."}
     failure = StreamRecord("proxy", offered.stream, 1001.0, "device", 0, failed)
-    alert = StreamRecord("tls", offered.stream, 1001.0, "device", 0, {"fact": "tls-alert", "number": 42, "level": "fatal"})
+    alert = StreamRecord(
+        "tls", offered.stream, 1001.0, "device", 0, {"fact": "tls-alert", "number": 42, "level": "fatal"}
+    )
     text = flat("table", alert, failure)
     assert "named above" not in text
     assert "no TLS with the device: It left" in text

@@ -159,4 +159,9 @@ def verdicts(outcomes):
     return [(outcome.verdict.value, outcome.n) for outcome in outcomes]
 
 
+def counted(**given):
+    """The counts of an account: all verdicts, also those that nothing got."""
+    return {"equal": 0, "different": 0, "missing": 0, "extra": 0, "unplayed": 0} | given
+
+
 HERE = Path(__file__).parent

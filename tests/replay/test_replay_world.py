@@ -13,6 +13,7 @@ from replaying import (
     DEADLINE,
     Server,
     Taped,
+    counted,
     frames_from,
     healthy,
     logged_in,
@@ -26,6 +27,7 @@ from talk import TOKEN, frame, ping, status, write
 
 from blynkscope.ca import Authority
 from blynkscope.errors import EnvironmentProblem
+from blynkscope.replay.connection import in_words
 from blynkscope.replay.listener import Listener, ListenSettings
 from blynkscope.replay.player import Player, Playing
 from blynkscope.replay.swaps import Swaps, swapped
@@ -65,7 +67,7 @@ def test_everything_goes_through_one_websocket_inside_tls(authority):
     script = script_of("13_bridge")
     target = lambda host, port: Target(host, port, tls=True, websocket=True)  # noqa: E731
     here, report, _, account = asyncio.run(together(script, authority, target=target))
-    assert report.counts == {"equal": len(here)}
+    assert report.counts == counted(equal=len(here))
     assert not account.departs
     assert report.target.startswith("wss://")
 
@@ -94,7 +96,7 @@ def test_another_status_and_a_missing_value():
     outcomes, report = asyncio.run(played(healthy(), lambda r, w: answering(r, w, {19: 11}), timeout=0.2))
     found = {one.n: one.verdict.value for one in outcomes}
     assert found == {2: "equal", 5: "missing", 7: "different", 8: "missing", 10: "equal"}
-    assert report.counts == {"equal": 2, "different": 1, "missing": 2}
+    assert report.counts == counted(equal=2, different=1, missing=2)
     assert next(one.differences[0].now for one in outcomes if one.n == 7) == "STA_ILLEGAL_COMMAND_BODY"
 
 
@@ -120,7 +122,7 @@ def test_nothing_is_sent_before_what_had_come_before_it():
     )
     _, report = asyncio.run(played(script, slow))
     assert order == [29, "answer", 6, "answer", 20, 6, "answer"]
-    assert report.counts == {"equal": 3}
+    assert report.counts == counted(equal=3)
 
 
 def test_pipelined_requests_stay_pipelined():
@@ -139,7 +141,7 @@ def test_pipelined_requests_stay_pipelined():
         Taped().device(frame(29, 1, TOKEN), ping(2), ping(3)).server(status(1), status(2), status(3)).close().script()
     )
     _, report = asyncio.run(played(script, late))
-    assert (order, report.counts) == ([29, 6, 6], {"equal": 3})
+    assert (order, report.counts) == ([29, 6, 6], counted(equal=3))
 
 
 def test_recorded_times_are_kept_and_scaled():
@@ -257,7 +259,7 @@ def test_what_still_had_time_when_it_was_ended_is_not_missing():
         await reader.read()
 
     outcomes, report = asyncio.run(played(healthy(), silent, timeout=30.0, duration=0.1))
-    assert set(report.counts) == {"unplayed"}
+    assert report.counts == counted(unplayed=len(outcomes))
     talk = Taped().device(frame(29, 1, TOKEN)).server(status(1), after=0.01).device(ping(2)).server(status(2))
     outcomes, _ = asyncio.run(played(talk.close().script(), silent, timeout=0.05, duration=0.7, speed=2.0))
     assert {one.n: one.verdict.value for one in outcomes} == {2: "missing", 3: "unplayed", 4: "unplayed"}
@@ -304,7 +306,7 @@ def test_pings_of_the_server_are_answered():
 
     talk = logged_in().server(ping(5)).device(status(5)).close()
     _, report = asyncio.run(played(talk.script(), pinging))
-    assert report.counts == {"equal": 2}
+    assert report.counts == counted(equal=2)
     assert heard == [(29, 1, TOKEN), (0, 77, 200)], "the recorded answer, with the id of now"
 
 
@@ -318,7 +320,7 @@ def test_a_refused_connection_ends_it():
     report = asyncio.run(play())
     assert report.trouble.stage == "connect"
     assert "refused" in report.trouble.text
-    assert (report.complete, report.counts) == (False, {"unplayed": 5})
+    assert (report.complete, report.counts) == (False, counted(unplayed=5))
 
 
 def test_a_certificate_that_is_not_trusted_ends_it(tmp_path):
@@ -340,6 +342,62 @@ def test_no_tls_where_it_is_expected_ends_it():
     report = asyncio.run(play())
     assert report.trouble.stage == "timeout"
     assert "does it speak TLS there?" in report.trouble.text
+
+
+@pytest.mark.parametrize("end", ["reset", "fin"])
+@pytest.mark.parametrize("scheme", ["", "tls://"])
+def test_a_plain_port_that_ends_the_handshake_is_told_in_words(end, scheme):
+    async def hanging_up(reader, writer):
+        await reader.read(1)
+        if end == "reset":
+            resets(writer)
+
+    async def play():
+        async with Server(hanging_up) as server, Server(answering) as other:
+            targets = [Target.parse(f"{scheme}127.0.0.1:{one.port}") for one in (server, other)]
+            playing = Playing(targets=targets, context=ssl.create_default_context(), timeout=0.5)
+            return await Player(script_of("06a_hw_tls_pyBlynkLib100"), playing).run()
+
+    report = asyncio.run(play())
+    assert report.trouble.stage == "tls"
+    assert "it answers no TLS: is it the plain port?" in report.trouble.text
+    assert ("Write tls:// or tcp:// before each target" in report.trouble.text) is not scheme
+    assert "Error" not in report.trouble.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError(), OSError(), ssl.SSLError(), EOFError(), socket.gaierror(-2, "Name or service not known"),
+     ConnectionResetError(104, "x"), socket.gaierror(-2), RuntimeError()],
+)  # fmt: skip
+def test_errors_are_words_and_no_classes(error):
+    text = in_words(error)
+    assert text
+    assert type(error).__name__ not in text
+    assert "unknown error" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "noted"), [(200, 9, True), (9, 9, False), (200, 3, False), (200, 200, False)]
+)  # fmt: skip
+def test_a_token_that_the_server_does_not_know_is_noted_once(then, now, noted):
+    talk = logged_in() if then == 200 else Taped().device(frame(29, 1, TOKEN)).server(status(1, then))
+    script = talk.device(frame(19, 2, b"1", b"label", b"Room")).server(status(2)).close().script()
+    _, report = asyncio.run(played(script, lambda r, w: answering(r, w, {29: now}), timeout=0.3))
+    assert sum("--token" in note and "blynkscope serve --any-token" in note for note in report.notes) == noted
+
+
+def test_another_command_that_is_refused_says_nothing_about_the_token():
+    _, report = asyncio.run(played(healthy(), lambda r, w: answering(r, w, {19: 9}), timeout=0.2))
+    assert not report.notes
+
+
+def test_where_no_target_is_found_nothing_is_played():
+    told = []
+    player = Player(healthy(), Playing(targets=[Target("nohost.invalid", 80)]), told.append)
+    report = player.unreached(ConnectError("resolve", "nohost.invalid: name or service not known"))
+    assert (report.complete, report.counts, len(told)) == (False, counted(unplayed=5), 5)
+    assert (report.trouble.stage, report.trouble.stream) == ("resolve", None)
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", b"", b"\0\1\2\3\r\n\r\n"])
@@ -391,7 +449,7 @@ def test_a_push_that_never_comes_does_not_hold_up_for_ever():
         return report, asyncio.get_running_loop().time() - began
 
     report, took = asyncio.run(play())
-    assert report.counts == {"equal": 39, "missing": 38}
+    assert report.counts == counted(equal=39, missing=38)
     assert took < 3.0
 
 
@@ -526,8 +584,8 @@ def test_strange_visitors_do_no_harm(data, authority):
         writer.close()
 
     _, report = asyncio.run(listening(healthy(), meet, authority))
-    assert report.counts.get("equal")
-    assert not any("connection failed" in note for note in report.notes)
+    assert report.counts["equal"]
+    assert not any("dropped" in note for note in report.notes)
 
 
 def test_tls_without_certificates_is_refused():
@@ -537,7 +595,7 @@ def test_tls_without_certificates_is_refused():
             await asyncio.open_connection(host, port, ssl=context, server_hostname="localhost")
 
     _, report = asyncio.run(listening(healthy(), meet))
-    assert report.counts == {}
+    assert report.counts == counted()
 
 
 def test_a_name_that_is_asked_for_is_in_the_certificate(authority):
@@ -712,7 +770,7 @@ def test_extras_of_one_subject_are_counted():
 
     script = logged_in().device(ping(2)).server(status(2)).close().script()
     outcomes, report = asyncio.run(played(script, flooding))
-    assert report.counts == {"equal": 2, "extra": 499}
+    assert report.counts == counted(equal=2, extra=499)
     assert sum(one.verdict == "extra" for one in outcomes) == EXTRAS_TOLD
     assert any(f"{499 - EXTRAS_TOLD} extra" in note for note in report.notes)
 

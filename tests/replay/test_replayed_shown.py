@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -82,6 +83,18 @@ def test_trouble_is_told():
     assert suite.find(".//error").get("message") == "tcp://h:1: connection refused"
 
 
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("width", [40, 60])
+def test_the_account_keeps_to_the_columns(width, color):
+    text = "tls://127.0.0.1:28090: it answers no TLS: is it the plain port? Write tls:// or tcp:// before each target"
+    account = report(trouble=Trouble("tls", text, 3), complete=False, notes=("a note of many words " * 9,))
+    whole = shown("table", account, width=width, color=color)
+    told = re.sub("\x1b\\[[0-9;]*m", "", whole)
+    lines = told[told.index("replay as the device") :].splitlines()
+    assert max(map(len, lines)) <= width
+    assert f"ended early (stream 3): {text}" in " ".join(" ".join(lines).split())
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("color", [False, True])
 def test_nothing_secret_and_nothing_that_steers_is_shown(format_, color):
@@ -160,6 +173,21 @@ def test_junit_has_a_case_for_each_step_with_names_of_the_recording():
         assert sum(case.find("failure") is not None for case in cases) == int(suite.get("failures"))
         assert sum(case.find("skipped") is not None for case in cases) == int(suite.get("skipped"))
     assert sum(int(suite.get("tests")) for suite in root) == int(root.get("tests"))
+
+
+def test_junit_suites_take_as_long_as_their_cases():
+    root = ET.fromstring(shown("junit"))
+    for suite in root:
+        took = sum(float(case.get("time")) for case in suite.findall("testcase"))
+        assert float(suite.get("time")) == pytest.approx(took, abs=1e-6)
+    line = next(iter(healthy().lines.values()))
+    spelled = Speller(line, None).recorded(line.frames[1])
+    stream = io.StringIO()
+    out = make("junit", stream, Options(), RULES)
+    for took in (1500.25, 0.75):
+        out.step(Outcome(Verdict.EQUAL, "frame", 1, 2, 1, spelled, spelled, recorded_ms=1.0, rtt_ms=took))
+    out.close(report())
+    assert ET.fromstring(stream.getvalue()).find("testsuite").get("time") == "1.501000"
 
 
 def test_a_replay_without_steps():
