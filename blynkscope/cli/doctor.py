@@ -33,8 +33,8 @@ def command(ctx: click.Context, format_: str, strict: bool, color: Any) -> None:
 
     Looked at are Python and its packages, TLS (which old versions and ciphers are possible, by real handshakes in
     memory), the CA of the proxy, the ways of sniffing and who may use them (each is opened for a moment), tshark and
-    the dissector for Wireshark, the clock, the terminal, limits, ports, and the configuration file: its values for all commands,
-    where others judge what they take themselves. Nothing is written.
+    the dissector for Wireshark, the clock, the terminal, limits, ports, and the configuration file: its values for all
+    commands, where each of the others judges those that it takes itself. Nothing is written.
 
     The exit status is 0 where all that is essential is there, else 4.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from blynkscope.analysis.catalogue import CATALOGUE, RANK
+from blynkscope.analysis.catalogue import CATALOGUE, RANK, Severity
 from blynkscope.analysis.era import LEGACY_HOSTS, era_of_host, era_of_token
 from blynkscope.analysis.records import FindingRecord
 from blynkscope.probe.model import (
@@ -47,7 +47,7 @@ def findings(report: Report, settings: Settings) -> list[FindingRecord]:
         found += _tls(report, port)
         for login in port.logins:
             found += _login(report, port, login, settings)
-    return sorted(found, key=lambda one: -RANK[one.severity])
+    return sorted(found, key=lambda one: -RANK[Severity(one.severity)])
 
 
 def _finding(

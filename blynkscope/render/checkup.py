@@ -2,9 +2,10 @@
 
 The JSON is one object: `schema` (1), `blynkscope` (its version), `system` (name of the operating system), `status`
 (`missing` where something essential is, else `warn` where anything is neither `ok` nor `optional`, else `ok`), and
-`checks`, a list of objects: `id`, `group`, `title`, `state` (`ok`, `warn`, `missing` or `optional`), `essential` (true where blynkscope cannot do
-without), `found` (what is there), `enables` (what it is for), `mend` (lines that say what to do; empty where nothing
-is), and `facts` (an object whose keys depend on the `id`). Keys may be added; a change of meaning raises the number.
+`checks`, a list of objects: `id`, `group`, `title`, `state` (`ok`, `warn`, `missing` or `optional`), `essential` (true
+where blynkscope cannot do without), `found` (what is there), `enables` (what it is for), `mend` (lines that say what to
+do; empty where nothing is), and `facts` (an object whose keys depend on the `id`). Keys may be added; a change of
+meaning raises the number.
 """
 
 from __future__ import annotations

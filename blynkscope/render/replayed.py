@@ -378,7 +378,8 @@ class JUnit:
         total[0] += 1
         total[2] += trouble is not None
         suites.append(
-            f'  <testsuite name="replay" tests="1" failures="0" errors="{int(trouble is not None)}" skipped="0" time="0">'
+            f'  <testsuite name="replay" tests="1" failures="0" errors="{int(trouble is not None)}" skipped="0"'
+            ' time="0">'
         )
         properties = [("input", name) for name in self._options.inputs] + [("target", account.target)]
         properties += [(f"count.{name}", str(count)) for name, count in account.counts.items()]

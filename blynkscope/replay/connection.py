@@ -239,11 +239,22 @@ async def dialled(
             stage = "tls" if way.tls else "connect"
             failed = failed or ConnectError(stage, f"{way}: {_no_tls(target) if way.tls else _RESET}")
         except ssl.SSLError as error:
-            failed = failed or ConnectError("tls", f"{way}: {in_words(error)}")
+            text = _no_tls(target) if _is_no_tls(error) else in_words(error)
+            failed = failed or ConnectError("tls", f"{way}: {text}")
         except OSError as error:
             failed = failed or ConnectError("connect", f"{way}: {in_words(error)}")
     assert failed is not None
     raise failed
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (getattr(error, "reason", None) or "").lower().replace("_", " ")
+
+
+def _is_no_tls(error: ssl.SSLError) -> bool:
+    """Did the other side answer with what is no TLS record?"""
+    reason = _reason(error)
+    return "wrong version" in reason or "record layer" in reason
 
 
 def _no_tls(target: Target) -> str:
@@ -261,8 +272,8 @@ def _certificate(error: ssl.SSLCertVerificationError) -> str:
 def in_words(error: BaseException) -> str:
     """What an error of a connection means."""
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "the handshake failed").lower().replace("_", " ")
-        hint = "; it does not speak TLS there" if "wrong version" in reason or "record layer" in reason else ""
+        hint = "; it does not speak TLS there" if _is_no_tls(error) else ""
+        reason = _reason(error) or "the handshake failed"
         return f"no TLS: {reason}{hint}"
     if isinstance(error, OSError) and error.errno:
         if error.errno == errno.ECONNREFUSED:

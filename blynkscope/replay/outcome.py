@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, tag_field="record", tag="st
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why a replay ended before its time. `stage` is resolve, connect, tls, websocket or timeout; `stream` where known."""
+    """Why a replay ended before its time. `stage` is that of a `targets.ConnectError`; `stream` where known."""
 
     stage: str
     text: str

@@ -41,7 +41,7 @@ SETTLE_SECONDS = 0.2
 """Behind the last step of a connection that the recording does not close: time for what is extra."""
 END_FACTOR = 1.5
 """A server that closed after some time of silence may take half as long again."""
-_UNKNOWN_TOKEN = (
+_STRANGER = (
     "the server does not know the token that the device logs in with: give one of its own with --token (or start"
     " `blynkscope serve --any-token`)"
 )
@@ -113,7 +113,7 @@ class _Played:
         if said is not None and said.answers is None:
             self.misses = 0
         if said is not None and self._refuses_token(said, frame):
-            self._player.tally.note(_UNKNOWN_TOKEN)
+            self._player.tally.note(_STRANGER)
         if frame.cmd != commands.RESPONSE and not self.over:
             self._reply(frame, said)
         self._player.changed.set()

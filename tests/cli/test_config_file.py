@@ -223,6 +223,10 @@ def test_all_holds_where_it_can(home, monkeypatch):
     put(home, "[all]\nformat = 'tree'\nquiet = true\n")
     assert run(monkeypatch, ["decode"], "decode")["format_"] == "tree"
     assert run(monkeypatch, ["codes"], "codes")["form"] == "table"
+    told = " ".join(blynkscope("--help").stdout.split())
+    assert "under [all] holds for the commands that have the option and take the value" in told
+    assert "doctor those of all" in told
+    assert "under [all] holds for the commands" in " ".join(blynkscope("man").stdout.split())
 
 
 def test_one_value_for_an_option_that_may_be_repeated(home, monkeypatch):
@@ -366,6 +370,10 @@ def test_mistakes_elsewhere_are_no_hindrance(home):
     """A command looks at its own table; doctor looks at all of them."""
     put(home, "[live]\nbuffer = 'much'\n")
     assert blynkscope("filters").returncode == 0
+    # What is no table can be told by any of them.
+    put(home, "live = 'much'\n")
+    done = blynkscope("filters")
+    assert (done.returncode, f"{home}:1:8: live is a table" in done.stderr) == (2, True)
 
 
 def test_a_notation_of_its_own(home, capsys):

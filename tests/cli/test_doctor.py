@@ -62,7 +62,7 @@ def test_this_machine(home, tmp_path):
     assert done.stderr == ""
     assert list(told) == ["schema", "blynkscope", "system", "status", "checks"]
     assert all(list(one) == CHECK_KEYS for one in told["checks"])
-    assert {one["state"] for one in told["checks"]} <= {"ok", "warn", "missing"}
+    assert {one["state"] for one in told["checks"]} <= {"ok", "warn", "missing", "optional"}
     ids = [one["id"] for one in told["checks"]]
     assert len(set(ids)) == len(ids)
     assert {"python", "packages", "tls", "tls-legacy", "ca", "libpcap", "dumpcap", "privilege", "tshark", "dissector",
@@ -95,6 +95,8 @@ def test_for_people_without_unicode(home):
         ([check()], ["--strict"], 0),
         ([check(State.WARN)], ["--strict"], 4),
         ([check(State.MISSING)], ["--strict"], 4),
+        ([check(), check(State.OPTIONAL)], ["--strict"], 0),
+        ([check(State.OPTIONAL)], [], 0),
     ],
 )
 def test_exit_status(found, words, status, home, monkeypatch, capsys):
@@ -128,6 +130,7 @@ def test_one_that_fails_is_no_hindrance():
         ([], State.OK),
         ([check()], State.OK),
         ([check(), check(State.MISSING)], State.WARN),
+        ([check(), check(State.OPTIONAL)], State.OK),
         ([check(State.WARN, essential=True)], State.WARN),
         ([check(State.MISSING, essential=True), check(State.WARN)], State.MISSING),
     ],
@@ -147,11 +150,18 @@ def test_text():
     write_checkup(text, "text", checks, version="1.2", system="Debian", color="never")
     lines = text.getvalue().splitlines()
     assert lines[0] == "blynkscope 1.2 on Debian"
-    assert lines[2:5] == ["G", "ok       Python  3.11", f"{'':17}for: everything"]
-    assert f"{'':17}$ {command}".rstrip() in [line.rstrip() for line in lines], "a command stays in one piece"
+    assert lines[2:5] == ["G", "ok        Python  3.11", f"{'':18}for: everything"]
+    assert f"{'':18}$ {command}".rstrip() in [line.rstrip() for line in lines], "a command stays in one piece"
     assert lines[-1] == "1 ok, 1 missing; blynkscope does not work without: tshark"
     write_checkup(text, "text", checks, version="1.2", system="Debian", color="always")
     assert "\x1b[" in text.getvalue()
+
+
+def test_what_is_optional_is_not_missing():
+    text = io.StringIO()
+    write_checkup(text, "text", [check(), check(State.OPTIONAL, title="O")], version="1", system="s", color="never")
+    assert "optional  O  f" in text.getvalue()
+    assert text.getvalue().splitlines()[-1] == "1 ok, 1 optional; all that is essential is there"
 
 
 def test_commands_in_sentences_stay_in_one_line():
@@ -418,7 +428,7 @@ def test_no_tshark(home, tmp_path, monkeypatch):
 def test_the_dissector(home, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     one = doctor_capture.dissector()
-    assert (one.state, one.mend) == (State.MISSING, ("$ blynkscope wireshark --install",))
+    assert (one.state, one.mend) == (State.OPTIONAL, ("$ blynkscope wireshark --install",))
     path = plugins.install(plugins.plugin_folder()[0], dissector())
     one = doctor_capture.dissector()
     assert (one.state, one.facts) == (State.OK, {"path": str(path), "current": True})
@@ -489,7 +499,7 @@ def test_uvloop_is_optional(monkeypatch):
 
     monkeypatch.setattr(metadata, "version", none)
     one = doctor_machine.uvloop()
-    assert (one.state, one.essential) == (State.MISSING, False)
+    assert (one.state, one.essential) == (State.OPTIONAL, False)
     assert "pip install uvloop" in one.mend[0]
 
 

@@ -4,11 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
 import msgspec
 import pytest
+from catalk import keys_of_a_pool
 from click.testing import CliRunner
 from probe_world import (
     DEADLINE,
@@ -24,8 +26,11 @@ from probe_world import (
     roots,
 )
 
+from blynkscope.ca import Authority
 from blynkscope.cli.probe import command, parse_target, read_suites
 from blynkscope.probe import model
+from blynkscope.probe import run as probing
+from blynkscope.probe.own import OwnRoot, own_root
 
 ROOT = {
     "host", "port", "schema", "time", "seconds", "complete", "connections", "budget", "public", "limits", "dns",
@@ -162,11 +167,10 @@ def test_nothing_that_is_reached(monkeypatch):
     """Everything is printed, and a program that asks learns that there was no connection: of a port, and of a name."""
     assert probed("127.255.255.254", "--timeout", "1").exit_code == 4
 
-    def lookup(host, family):
+    def lookup(*_):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(inspect.unwrap(probe_run.probe), "__kwdefaults__",
-                        probe_run.probe.__kwdefaults__ | {"lookup": lookup})  # fmt: skip
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     done = probed("nohost.invalid")
     assert (done.exit_code, "there is no such name" in done.stdout) == (4, True)
     assert " 4 no address took a connection" in " ".join(probed("--help").stdout.split())
@@ -192,10 +196,10 @@ def test_a_healthy_serve_looks_healthy(tmp_path, monkeypatch):
         # Whoever names it trusts it.
         words = (f"localhost:{one.port}", "--no-suites", "-4", "--ca", ours.certificate_path, "--format", "json")
         assert json.loads(probed(*words).stdout)["findings"] == []
-        # One of the same name that did not sign it is another; and where there is none, none is made.
-        monkeypatch.setattr("blynkscope.probe.run.own_root", lambda: OwnRoot(str(other), f"CN={name}"))
-        name = ours.subject
+        # One of the same name that did not sign it is another.
+        (name,) = (part.value for part in ours.certificate.subject)
         other = roots(tmp_path, certificate(name, ca=True))
+        monkeypatch.setattr(probing, "own_root", lambda: OwnRoot(str(other), f"CN={name}"))
         held = json.loads(probed(f"localhost:{one.port}", "--no-suites", "-4", "--format", "json").stdout)
         assert [(found["id"], found["severity"]) for found in held["findings"]] == [("BS604", "warning")]
 

@@ -5,6 +5,7 @@ import pytest
 from probe_world import IOT_TOKEN, TOKEN, Server, blynk, certificate, context, found, ids, pem, run
 
 from blynkscope.probe.model import NO_TOKEN
+from blynkscope.probe.net import Network
 
 LEGACY_HTTP = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 14\r\n\r\nInvalid token."
 IOT_HTTP = b'HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n{"error":{"message":"Invalid token."}}'
@@ -70,6 +71,40 @@ def test_a_redirect():
         assert [one.answer for one in report.ports[0].logins] == ["redirect", "status"]
         assert report.ports[0].logins[1].status == 200
         assert ids(report) == ["BS208"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "told", "asked", "port"),
+    [
+        (b"2001:db8::1\x008080", "[2001:db8::1]:8080", "2001:db8::1", 8080),
+        (b"2001:db8::1", "[2001:db8::1]", "2001:db8::1", None),
+        (b"[2001:db8::1]\x0081", "[2001:db8::1]:81", "2001:db8::1", 81),
+        (b"fe80::1%lo\x0081", "[fe80::1%lo]:81", "fe80::1%lo", 81),
+        (b"other.example\x0081", "other.example:81", "other.example", 81),
+        (b"other.example", "other.example", "other.example", None),
+    ],
+)
+def test_where_a_redirect_leads(sent, told, asked, port, monkeypatch):
+    """An IPv6 address is one host, whatever colons it has; loopback stands for it here."""
+    looked_up, connected = [], []
+    connect = Network.connect
+
+    def lookup(host, family):
+        looked_up.append(host)
+        return found("127.0.0.1")(host, family)
+
+    async def connecting(self, address, number):
+        connected.append(number)
+        return await connect(self, address, first.port)
+
+    monkeypatch.setattr(Network, "connect", connecting)
+    with Server(blynk(redirect=sent)) as first:
+        report = run("127.0.0.1", first.port, timeout=0.5, lookup=lookup, follow=True)
+    one, two = report.ports[0].logins[:2]
+    assert one.redirect == told
+    assert looked_up[:2] == ["127.0.0.1", asked]
+    assert (port or first.port) in connected
+    assert two.host == f"{told.removesuffix(f':{port}')}:{port or first.port}"
 
 
 @pytest.mark.parametrize("where", [b"", b"\0", b"\xff\xfe\x0099999", b"x" * 60000, b"other.example\0-1"])

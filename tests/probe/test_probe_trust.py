@@ -5,6 +5,8 @@ from cryptography import x509
 from probe_world import Server, certificate, closing, context, ids, pem, roots, run
 
 from blynkscope.probe import trust
+from blynkscope.probe.model import CertificateFacts
+from blynkscope.render.probed_tls import _validity
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,18 @@ def test_expired(tmp_path, root):
     assert "expired on" in report.findings[0].detail
 
 
+@pytest.mark.parametrize(
+    ("life", "left", "soon"),
+    [(14, 13, False), (14, 1.5, False), (14, 1.3, True), (90, 8, True), (90, 10, False), (365, 29, True),
+     (365, 31, False), (3650, 31, False), (None, 29, True), (14, -1, False)],
+)  # fmt: skip
+def test_what_ends_soon(life, left, soon):
+    now, day = 1.7e9, 86400
+    begins = None if life is None else now + (left - life) * day
+    one = CertificateFacts("CN=x", not_before=begins, not_after=now + left * day)
+    assert ("(soon)" in _validity(one, now)) is soon
+
+
 def test_not_yet(tmp_path, root):
     report, (chain,) = probed(tmp_path, certificate(issuer=root, days=(1, 30)), ca=roots(tmp_path, root))
     assert chain.flaws == ("not-yet-valid",)
@@ -94,7 +108,10 @@ def test_everything_at_once_is_told(tmp_path):
     leaf = certificate("other.example", days=(-30, -1), kind="RSA 1024")
     report, (chain,) = probed(tmp_path, leaf)
     assert set(chain.flaws) == {"expired", "wrong-name", "weak-key", "self-signed"}
-    assert ids(report) == ["BS605", "BS607", "BS604", "BS608"]
+    # Errors, then warnings; among each other as a connection is made.
+    assert [(one.id, one.severity) for one in report.findings] == [
+        ("BS605", "error"), ("BS607", "error"), ("BS604", "warning"), ("BS608", "warning"),
+    ]  # fmt: skip
     assert "its certificate has a short key (RSA 1024)" in report.findings[-1].detail
     assert report.findings[-1].severity == "warning"
 

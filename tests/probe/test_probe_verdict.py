@@ -74,7 +74,7 @@ def test_the_wrong_way_for_the_port():
     ("login", "names"),
     [
         (LoginFacts(True, "status", 9, "STA_INVALID_TOKEN"), []),
-        (LoginFacts(False, "status", 9, "STA_INVALID_TOKEN"), ["BS601 warning", "BS201 error"]),
+        (LoginFacts(False, "status", 9, "STA_INVALID_TOKEN"), ["BS201 error", "BS601 warning"]),
         (LoginFacts(False, "status", 200, "STA_SUCCESS", 5.0, (1.0, 2.0)), ["BS601 warning"]),
         (LoginFacts(False, "status", 200, "STA_SUCCESS", 5.0, (1.0,), 1), ["BS601 warning", "BS304 warning"]),
         (LoginFacts(False, "status", 4, "STA_ALREADY_REGISTERED"), ["BS601 warning"]),
@@ -86,12 +86,22 @@ def test_logins(login, names):
     assert ids(judged(port(8080, "blynk", logins=[login]), token=TOKEN)) == names
 
 
+def test_the_worst_comes_first():
+    """Of several ports, too; what weighs the same stays in the order of the ports."""
+    redirected = port(80, "blynk", logins=[LoginFacts(True, "redirect", redirect="ny3.blynk.cloud:80")])
+    plain = port(9443, "blynk", logins=[LoginFacts(False, "status", 200, "STA_SUCCESS", 5.0, (1.0,), 1)])
+    refused = port(8080, "blynk", logins=[LoginFacts(False, "status", 9, "STA_INVALID_TOKEN")])
+    assert ids(judged(redirected, plain, refused, token=TOKEN)) == [
+        "BS106 error", "BS201 error", "BS601 warning", "BS304 warning", "BS601 warning", "BS207 note",
+    ]  # fmt: skip
+
+
 def test_eras_that_do_not_fit():
     refused = LoginFacts(False, "status", 9, "STA_INVALID_TOKEN")
-    (_, one) = judged(port(80, "blynk", logins=[refused]), host="ny3.blynk.cloud", token=TOKEN)
+    (one, _) = judged(port(80, "blynk", logins=[refused]), host="ny3.blynk.cloud", token=TOKEN)
     assert "Blynk IoT, and the token has the form of a legacy server's" in one.detail
     found = judged(port(8080, "blynk", logins=[refused]), host="blynk-cloud.com", token=IOT_TOKEN)
-    assert ids(found) == ["BS105 warning", "BS601 warning", "BS201 error"]
+    assert ids(found) == ["BS201 error", "BS105 warning", "BS601 warning"]
     assert IOT_TOKEN not in str(found)
 
 

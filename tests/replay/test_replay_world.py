@@ -344,13 +344,16 @@ def test_no_tls_where_it_is_expected_ends_it():
     assert "does it speak TLS there?" in report.trouble.text
 
 
-@pytest.mark.parametrize("end", ["reset", "fin"])
+@pytest.mark.parametrize("end", ["reset", "fin", "answer"])
 @pytest.mark.parametrize("scheme", ["", "tls://"])
 def test_a_plain_port_that_ends_the_handshake_is_told_in_words(end, scheme):
     async def hanging_up(reader, writer):
         await reader.read(1)
         if end == "reset":
             resets(writer)
+        elif end == "answer":
+            writer.write(status(1, 2))
+            await writer.drain()
 
     async def play():
         async with Server(hanging_up) as server, Server(answering) as other:
@@ -361,7 +364,7 @@ def test_a_plain_port_that_ends_the_handshake_is_told_in_words(end, scheme):
     report = asyncio.run(play())
     assert report.trouble.stage == "tls"
     assert "it answers no TLS: is it the plain port?" in report.trouble.text
-    assert ("Write tls:// or tcp:// before each target" in report.trouble.text) is not scheme
+    assert ("Write tls:// or tcp:// before each target" in report.trouble.text) == (not scheme)
     assert "Error" not in report.trouble.text
 
 
