@@ -38,8 +38,8 @@ _FILES = (
         ' commands have, by their long names without dashes: format = "tree", stream = [1, 2], findings = false,'
         " verbose = 1. What is under [all] holds for the commands that have the option and take the value; others go on"
         " as without it. A command judges the values that it takes itself, blynkscope-doctor(1) those of all. The"
-        " command line goes before the file. `blynkscope --help` names the file on this system; --config, in front of the"
-        " command, names another one.",
+        " command line goes before the file. `blynkscope --help` names the file on this system; --config, in front of"
+        " the command, names another one.",
     ),
     ("$XDG_CONFIG_HOME/blynkscope/ca/", "The certificate authority of the proxy, with its key."),
 )  # fmt: skip

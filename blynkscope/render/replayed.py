@@ -129,7 +129,7 @@ def make(format_: str, stream: IO[Any], options: Options, rules: Mapping[str, st
         options: How it is to look.
         rules: What the rules mean by which frames count as equal.
     """
-    text = text_of(stream)
+    text = text_of(stream, data=format_ != "table")
     if format_ == "junit":
         return JUnit(text, options)
     if format_ == "table":
