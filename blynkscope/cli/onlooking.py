@@ -15,6 +15,7 @@ from blynkscope.cli import FOUND, INTERRUPTED, options
 from blynkscope.cli.keys import key_log
 from blynkscope.cli.kinds import Duration
 from blynkscope.cli.notes import say
+from blynkscope.errors import EnvironmentProblem
 from blynkscope.render.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from blynkscope.cli.proxy_watch import Watch
     from blynkscope.export.rotating import Rotating
     from blynkscope.faults import RuleSet
+    from blynkscope.proxy import Proxy
     from blynkscope.render.outputs import Output
 
 _SHOW = "show:"
@@ -113,6 +115,7 @@ class Onlooker:
         from blynkscope.render.redact import Redactor
 
         self._asked = asked
+        self._alert = alert
         self._selection = Selection(asked.filter_, asked.streams)
         redactor = Redactor(asked.show_secrets)
         self.analyser = Analyser(
@@ -148,8 +151,13 @@ class Onlooker:
         if self.recorder is not None:
             self.recorder.listens(address)
 
-    def rotate(self) -> None:
-        """Begin the files anew, behind everything that was told until now."""
+    def rotate(self, proxies: Sequence[Proxy]) -> None:
+        """Begin the files anew: key logs now, the others behind everything that was told until now."""
+        try:
+            for proxy in proxies:
+                proxy.rotate_keylog()
+        except EnvironmentProblem as error:
+            self._alert(f"no more keys are logged: {error}")
 
         def files() -> None:
             if self.recorder is not None:
@@ -159,7 +167,21 @@ class Onlooker:
 
         self.watch.call(files)
 
-    def discard(self) -> None:
+    def run(self, life: Life) -> None:
+        """Let it live, and show at its end what is due then.
+
+        Raises:
+            EnvironmentProblem: It cannot listen; no files are left of it.
+        """
+        try:
+            life.run()
+        except EnvironmentProblem:
+            if not life.began:
+                self._discard()
+            raise
+        self._finish()
+
+    def _discard(self) -> None:
         """It never began: the files that were made for it hold nothing, and would be in the way of the next start."""
         made = [one for one in (self.recorder, self._logged) if one is not None]
         for one in made:
@@ -168,7 +190,7 @@ class Onlooker:
             if path is not None:
                 path.unlink(missing_ok=True)
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Everything was told and shown: show the findings and the summary that are due now."""
         last = self.analyser.finish(self.watch.lost)
         self.watch.record(last)

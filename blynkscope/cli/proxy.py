@@ -17,7 +17,6 @@ from blynkscope.cli import options
 from blynkscope.cli.kinds import LOCAL, Listen, Network
 from blynkscope.cli.notes import say
 from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, onlooking_options, own_addresses, rule_set
-from blynkscope.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
     from blynkscope.cli.intercept import Interception
@@ -159,28 +158,14 @@ def command(
             if target.host is not None:
                 _look_up(target, alert)
 
-        def rotate(proxies: Sequence[Proxy]) -> None:
-            try:
-                for proxy in proxies:
-                    proxy.rotate_keylog()
-            except EnvironmentProblem as error:
-                alert(f"no more keys are logged: {error}")
-            onlooker.rotate()
-
         def make_proxy(port: int) -> Proxy:
             return Proxy(_with_port(settings, port), authority, watch, interception)
 
         life = Life(
-            [(make_proxy, _ports(target, listen))], watch, began=lambda addresses: began(addresses[0]), rotate=rotate,
-            duration=duration, interception=interception, alert=alert,
+            [(make_proxy, _ports(target, listen))], watch, began=lambda addresses: began(addresses[0]),
+            rotate=onlooker.rotate, duration=duration, interception=interception, alert=alert,
         )  # fmt: skip
-        try:
-            life.run()
-        except EnvironmentProblem:
-            if not life.began:
-                onlooker.discard()
-            raise
-        onlooker.finish()
+        onlooker.run(life)
     sys.exit(onlooker.settle(life))
 
 

@@ -266,25 +266,11 @@ def command(
             if ruleset is not None:
                 alert(f"faults: {ruleset.name}{f': {ruleset.description}' if ruleset.description else ''}")
 
-        def rotate(proxies: Sequence[Proxy]) -> None:
-            try:
-                for proxy in proxies:
-                    proxy.rotate_keylog()
-            except EnvironmentProblem as error:
-                alert(f"no more keys are logged: {error}")
-            onlooker.rotate()
-
         life = Life(
-            listeners, onlooker.watch, began=began, rotate=rotate, duration=duration, within=within, prompt=ordering,
-            alert=alert,
+            listeners, onlooker.watch, began=began, rotate=onlooker.rotate, duration=duration, within=within,
+            prompt=ordering, alert=alert,
         )  # fmt: skip
-        try:
-            life.run()
-        except EnvironmentProblem:
-            if not life.began:
-                onlooker.discard()
-            raise
-        onlooker.finish()
+        onlooker.run(life)
     status = onlooker.settle(life, relayed="answered")
     if life.failed is not None:
         raise EnvironmentProblem(f"what was said last could not be stored: {life.failed}") from life.failed
