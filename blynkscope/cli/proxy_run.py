@@ -297,6 +297,8 @@ def _signals(
     finally:
         if hup is not None and hup in added:
             loop.remove_signal_handler(hup)
+            # It ends already, and a terminal that closes may say so more than once. (To ignore it would be inherited.)
+            signal.signal(hup, lambda *_: None)
 
 
 _before: list[tuple[int, Any]] = []
