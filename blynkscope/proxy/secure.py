@@ -14,6 +14,18 @@ _RECORD = 16 * 1024
 """The plaintext of a record is no longer."""
 
 
+def _joined(records: list[bytes]) -> list[bytes]:
+    pieces: list[list[bytes]] = []
+    last = 0
+    for record in records:
+        if last == _RECORD:
+            pieces[-1].append(record)
+        else:
+            pieces.append([record])
+        last = len(record)
+    return [b"".join(piece) for piece in pieces]
+
+
 def slices(data: bytes) -> Iterable[bytes]:
     """Bytes of a peer in pieces for `TlsLeg.put`.
 
@@ -75,33 +87,27 @@ class TlsLeg:
 
         A full record and what follows it are one piece: its writer wrote more than a record holds.
         """
-        found: list[bytes] = []
         if not self.ready or self.over or self.error is not None:
-            return found
-        read, incoming = self._object.read, self._incoming
-        last = 0
+            return []
+        records: list[bytes] = []
+        read, incoming, pending = self._object.read, self._incoming, self._object.pending
         try:
             while True:
                 data = read(_RECORD)
                 if not data:
                     self.over = True
-                    return found
-                if last == _RECORD:
-                    found[-1] += data
-                else:
-                    found.append(data)
-                last = len(data)
+                    break
+                records.append(data)
                 # To find out by reading that there is no more costs as much as to read.
-                if not incoming.pending and not self._object.pending():
-                    return found
+                if not incoming.pending and not pending():
+                    break
         except ssl.SSLWantReadError:
-            return found
+            pass
         except ssl.SSLZeroReturnError:
             self.over = True
-            return found
         except ssl.SSLError as error:
             self.error = error
-            return found
+        return records if len(records) < 2 else _joined(records)
 
     def write(self, data: bytes) -> bytes:
         """The records for this plaintext."""
