@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -178,18 +179,25 @@ def _explain(error: BlynkscopeError) -> str:
     return "\n".join(lines)
 
 
+def _tell(how: Callable[[], object]) -> None:
+    """Say something on standard error; where nobody can hear it, the exit status says it."""
+    with contextlib.suppress(OSError):
+        how()
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The console script: runs a command and ends the process with its exit status."""
     _complete_streams()
     try:
         status: Any = cli.main(args=arguments, prog_name="blynkscope", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _tell(error.show)
         status = error.exit_code
     except BlynkscopeError as error:
-        click.echo(_explain(error), err=True)
+        text = _explain(error)
+        _tell(lambda: click.echo(text, err=True))
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        _tell(lambda: click.echo("interrupted", err=True))
         status = INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)

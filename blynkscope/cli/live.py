@@ -127,8 +127,8 @@ def command(
 ) -> None:
     """Sniff behind a network interface: say what is said and what goes wrong, as it happens.
 
-    Ctrl-C ends it with the findings and the summary (a second one ends it at once). The exit status is then 130; it is
-    0 where --duration or --count ended it.
+    Ctrl-C and SIGTERM end it with the findings and the summary (a second one ends it at once). The exit status is then
+    130; it is 0 where --duration or --count ended it.
 
     Only root, or who was given the right to, may sniff; the message says how to get it. Packets that were dropped are
     counted. A key log (--keylog, SSLKEYLOGFILE) may grow while TLS connections are opened.

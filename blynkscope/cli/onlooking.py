@@ -138,13 +138,20 @@ class Onlooker:
 
             self.recorder = StreamingRecorder(_private(asked.record, asked.force), listens, legs=legs)
             stack.callback(self.recorder.close)
+        self._broken = False
         self._shown = Shown(self._selection, self._out, redactor)
         self.watch: Watch = Watch(self.analyser, self._show, recorder=self.recorder, edits=edits, alert=alert)
 
     def _show(self, records: list[Record]) -> None:
         if self._logged is not None:
             self._logged(records)
-        self._shown(records)
+        if not self._broken:
+            try:
+                self._shown(records)
+            except BaseException:
+                # The log goes on.
+                self._broken = True
+                raise
 
     def listens(self, address: str) -> None:
         """Where it listens is known."""
@@ -175,9 +182,11 @@ class Onlooker:
         """
         try:
             life.run()
-        except EnvironmentProblem:
+        except BaseException:
             if not life.began:
                 self._discard()
+            elif self._broken:
+                self._last()
             raise
         self._finish()
 
@@ -192,10 +201,13 @@ class Onlooker:
 
     def _finish(self) -> None:
         """Everything was told and shown: show the findings and the summary that are due now."""
+        self._last()
+        self._out.close()
+
+    def _last(self) -> None:
         last = self.analyser.finish(self.watch.lost)
         self.watch.record(last)
         self._show(last)
-        self._out.close()
 
     def settle(self, life: Life, *, relayed: str = "relayed") -> int:
         """Say what was missing.

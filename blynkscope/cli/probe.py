@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,10 +114,14 @@ def command(
     status = 0
     stages = Stages(sys.stderr, shown=not quiet)
     with options.opened(output) as stream:
+        # A limit of time (timeout, a CI job) ends it so: what was found until then is worth telling.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             asyncio.run(probe(settings, report, told=stages))
         except KeyboardInterrupt:
             status = INTERRUPTED
+        finally:
+            signal.signal(signal.SIGTERM, before)
         stages.clear()
         close(report, settings)
         if format_ == "json":

@@ -389,12 +389,13 @@ class Watch:
         if self._recorder is not None and self._recorder.failed is not None:
             self._tell(f"the recording ended: {self._recorder.failed}")
             self._recorder = None
-        if records and self.broken is None:
+        if records:
             try:
                 self._show(records)
             except BaseException as error:
-                self.broken = error
-                self.on_broken()
+                if self.broken is None:
+                    self.broken = error
+                    self.on_broken()
 
     def _record(self, what: str, *arguments: Any) -> None:
         """Something for the recorder. A mistake in it ends the recording alone."""

@@ -310,7 +310,7 @@ def _prepared(script: Script, swaps: Swaps, redactor: Redactor, *, as_device: bo
             where = "HTTP call" if isinstance(one, Call) else "login in frame"
             raise click.UsageError(
                 f"the {what} of the {where} {one.n} (stream {one.line}) is masked in the recording: give a real one "
-                f"with {option}"
+                f"with {option}, or play other connections (--stream)"
             )
         if swaps.token is not None and several > 1:
             say(f"note: the recording has {several} tokens, and all become one: OLD=NEW keeps them apart")
@@ -401,7 +401,7 @@ def _listens(
 
 
 def _ends_on_terminate() -> list[bool]:
-    """SIGTERM ends the task, with its account, as Ctrl-C does; the list is not empty once it came."""
+    """SIGTERM and SIGHUP end the task, with its account, as Ctrl-C does; the list is not empty once one came."""
     came: list[bool] = []
     task = asyncio.current_task()
     assert task is not None
@@ -412,4 +412,7 @@ def _ends_on_terminate() -> list[bool]:
 
     with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        hangup = getattr(signal, "SIGHUP", None)
+        if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup
+            asyncio.get_running_loop().add_signal_handler(hangup, end)
     return came

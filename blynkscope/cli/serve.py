@@ -175,7 +175,11 @@ def command(
     the latter; both take HTTP (the REST API) and WebSocket, too.
 
     On a terminal it takes orders: vw V1 42 writes to the devices, help lists the others. Without --token and
-    --any-token a token is made and printed. Ctrl-C ends it with the summary.
+    --any-token a token is made and printed.
+
+    Ctrl-C ends it with the findings and the summary; the exit status is then 130. It is 0 where SIGTERM, --duration or
+    the order quit ended it. SIGHUP begins --record, --log and --keylog-out anew; where the terminal was closed it ends
+    the server.
     """
     asked = Asked(**{**shared, "era": shared["era"] or like})
     if about_rules(scenario):

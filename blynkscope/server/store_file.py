@@ -165,7 +165,7 @@ def trouble(path: Path | None, error: sqlite3.Error) -> StoreError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(f"{shown} is in use by another program: stop it, or give --store another file")
     if code == sqlite3.SQLITE_NOTADB:
-        return StoreError(f"{shown} is no database: remove it, or give --store another file")
+        return StoreError(f"{shown} is no store of this server: give --store another file")
     if code == sqlite3.SQLITE_CORRUPT:
         return StoreError(f"{shown} is damaged: move it away, then a new one is made ({error})")
     if code == sqlite3.SQLITE_FULL:
@@ -197,7 +197,7 @@ def _look_at(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}: give --store another file") from error
     if begins and begins != _MAGIC:
-        raise StoreError(f"{path} is no database: remove it, or give --store another file")
+        raise StoreError(f"{path} is no store of this server: give --store another file")
 
 
 def _make_private(path: Path) -> None:

@@ -275,8 +275,9 @@ def test_a_hostile_server_does_not_steer_the_terminal(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
 @pytest.mark.parametrize("form", ["table", "json"])
-def test_an_interrupted_probe_tells_what_it_knows(form):
+def test_an_interrupted_probe_tells_what_it_knows(form, number):
     with Server(nothing) as one:
         words = [f"127.0.0.1:{one.port}", "--format", form, "--timeout", "60"]
         with subprocess.Popen(
@@ -289,7 +290,7 @@ def test_an_interrupted_probe_tells_what_it_knows(form):
                 # The first connection only tries whether there is one.
                 with one.heard:
                     assert one.heard.wait_for(lambda: one.count >= 2, DEADLINE)
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
                 out, err = process.communicate(timeout=DEADLINE)
             finally:
                 process.kill()

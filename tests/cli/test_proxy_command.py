@@ -405,6 +405,18 @@ def test_a_reader_that_goes_ends_it_without_a_word(folder):
         assert "Traceback" not in proxied.program.stderr.read()
 
 
+def test_the_log_is_whole_where_the_reader_of_the_output_goes(folder):
+    with Peer() as peer, Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}", "--log", "run.jsonl") as proxied:
+        proxied.program.stdout.close()
+        with device(proxied.port) as one:
+            one.sendall(frame(29, 1, TOKEN.encode()))
+            assert answer(one)
+            assert proxied.program.wait(DEADLINE) == 0
+    kinds = [json.loads(line)["record"] for line in (folder / "run.jsonl").read_text().splitlines()]
+    assert kinds.count("frame") >= 1
+    assert kinds[-1] == "summary"
+
+
 def test_a_reader_that_reads_nothing_holds_up_no_device():
     with Peer() as peer, Proxied("--upstream", f"tcp://127.0.0.1:{peer.port}") as proxied, device(proxied.port) as one:
         one.sendall(frame(29, 1, TOKEN.encode()))

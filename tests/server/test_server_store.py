@@ -279,7 +279,7 @@ def test_what_cannot_be_a_store_is_named(path, tmp_path):
     with pytest.raises(StoreError, match="--store"):
         Store(tmp_path)
     path.write_bytes(b"this is a text of more than sixteen bytes, and no database at all" * 40)
-    with pytest.raises(StoreError, match="is no database: remove it, or give --store another file"):
+    with pytest.raises(StoreError, match="is no store of this server: give --store another file"):
         Store(path)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
@@ -347,7 +347,7 @@ def test_the_file_of_another_program_is_left_as_it_is(tmp_path):
     for each in (text, photos, empty):
         each.chmod(0o644)
     before = photos.read_bytes()
-    with pytest.raises(StoreError, match="no database"):
+    with pytest.raises(StoreError, match="no store of this server"):
         Store(text)
     with pytest.raises(StoreError, match="another program"):
         Store(photos)
