@@ -229,7 +229,10 @@ def test_the_command_that_may_sniff_is_exact(program, named, tmp_path, monkeypat
 
 
 RUN = """
-import sys
+import signal, sys
+if hasattr(signal, "SIGHUP"):
+    # Whoever runs the tests by nohup has it ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.path[:0] = {paths!r}
 import test_live_command
 from blynkscope.cli import live, main
@@ -238,10 +241,18 @@ main(["live", "-i", "eth0", *sys.argv[1:]])
 """
 
 
+class Program(subprocess.Popen):
+    """A process that does not outlive its test."""
+
+    def __exit__(self, *about):
+        self.kill()
+        return super().__exit__(*about)
+
+
 def program(*arguments, code=RUN, **options):
     paths = [os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]
     command = [sys.executable, "-c", code.format(paths=paths), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return Program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
