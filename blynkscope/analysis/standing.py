@@ -13,7 +13,7 @@ from blynkscope.analysis.session import Happening, Session
 from blynkscope.analysis.tempo import Heartbeat, Latency
 from blynkscope.protocol import commands, limits
 from blynkscope.protocol.model import Dialect, Era
-from blynkscope.protocol.ports import OLD_PORTS, SERVER_PORTS
+from blynkscope.protocol.ports import OLD_PORTS, PLAIN_PORT, SERVER_PORTS, TLS_PORT
 from blynkscope.protocol.schema import readable
 from blynkscope.wire.events import CLIENT, SERVER, Opened
 
@@ -102,7 +102,7 @@ class Standing:
             self.called(self.host)
         if opened.server_port in OLD_PORTS:
             self.evidence.server(Era.LEGACY, FAIR, f"port {opened.server_port} is one of old legacy servers")
-        elif opened.server_port in {8080, 9443}:
+        elif opened.server_port in {PLAIN_PORT, TLS_PORT}:
             self.evidence.server(Era.LEGACY, WEAK, f"port {opened.server_port} is the default of self-hosted servers")
 
     def called(self, host: str) -> None:

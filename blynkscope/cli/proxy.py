@@ -17,12 +17,12 @@ from blynkscope.cli import options
 from blynkscope.cli.kinds import LOCAL, Listen, Network
 from blynkscope.cli.notes import say
 from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, onlooking_options, own_addresses, rule_set
+from blynkscope.protocol.ports import PLAIN_PORT, TLS_PORT
 
 if TYPE_CHECKING:
     from blynkscope.cli.intercept import Interception
     from blynkscope.proxy import Settings, Upstream
 
-PLAIN_PORT, TLS_PORT = 8080, 9443
 _PRIVILEGED = 1024
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _READ = click.Path(dir_okay=False, exists=True, path_type=Path)

@@ -18,14 +18,14 @@ from blynkscope.cli.kinds import LOCAL, Listen, Network, Number
 from blynkscope.cli.notes import say
 from blynkscope.cli.onlooking import Asked, Onlooker, about_rules, apart, onlooking_options, rule_set
 from blynkscope.errors import EnvironmentProblem
+from blynkscope.protocol.ports import PLAIN_PORT, TLS_PORT
+from blynkscope.server.model import LEGACY_QUIRKS
 
 if TYPE_CHECKING:
     from blynkscope.proxy import Proxy, Settings
     from blynkscope.server.model import ServerSettings
 
-PLAIN_PORT, TLS_PORT = 8080, 9443
-QUIRKS = ("quota-desync", "info-by-first-letter", "silent-websocket")
-_USUAL = frozenset(QUIRKS) - {"quota-desync"}
+_USUAL = frozenset(LEGACY_QUIRKS) - {"quota-desync"}
 """What `--like legacy` does unasked: all that a client can live with."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _READ = click.Path(dir_okay=False, exists=True, path_type=Path)
@@ -106,7 +106,7 @@ class _Public(click.ParamType):  # type: ignore[type-arg]
 @click.option("--any-token", is_flag=True, help="Take every token: each becomes a device.")
 @click.option("--like", type=click.Choice(options.ERAS), default="legacy", show_default=True, help="Behave like …")
 @click.option(
-    "--quirk", "quirks", type=click.Choice(QUIRKS), multiple=True,
+    "--quirk", "quirks", type=click.Choice(LEGACY_QUIRKS), multiple=True,
     help="With --like legacy: a fault of the real server that it has not unasked (quota-desync).",
 )  # fmt: skip
 @click.option("--no-quirks", is_flag=True, help="With --like legacy: answer all info, refuse wrong WebSocket paths.")

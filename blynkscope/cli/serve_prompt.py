@@ -10,6 +10,7 @@ from blynkscope.errors import NotationError
 from blynkscope.protocol import bodies, commands
 from blynkscope.protocol.frames import HEADER_SIZE
 from blynkscope.protocol.model import Dialect
+from blynkscope.protocol.statuses import SUCCESS
 from blynkscope.server.hub import NO_ROOM
 from blynkscope.server.ordering import pin_number
 from blynkscope.wire.typed import LINE_MAX, Typed, typed
@@ -143,7 +144,7 @@ class Ordering:
             status = hub.set_property(device, pin, name, values, id=number, origin=None)
             if status is None:
                 raise NotationError("not sent: the dashboard of the device is not active", 1, 1)
-            if status != 200:
+            if status != SUCCESS:
                 raise NotationError(f"refused with status {status}", 1, 1)
         online = hub.online(device.token)
         for session in online:

@@ -8,6 +8,9 @@ DEVICE_PORTS = frozenset({80, 8080, 8442})
 TLS_PORTS = frozenset({443, 9443, 8441, 8443})
 """TLS: hardware, app, HTTPS and WSS on 443 and 9443; 8441 (hardware) and 8443 (app) are old."""
 
+PLAIN_PORT, TLS_PORT = 8080, 9443
+"""What a self-hosted legacy server listens on unless it is told otherwise."""
+
 MQTT_PORTS = frozenset({1883, 8883})
 SECURE_PORTS = TLS_PORTS | {8883}
 """Ports on which a client begins with TLS: those above, and MQTT's."""
